@@ -1,0 +1,48 @@
+// swift-tools-version: 6.0
+import PackageDescription
+
+// Everything is built with -enable-testing so that `./quickstart` and `./test` share one release build;
+// the code in which the time goes is C.
+let swift: [SwiftSetting] = [.unsafeFlags(["-enable-testing"])]
+
+/// A C library from Debian, wrapped by a module map in `Sources/<name>`.
+func debian(_ name: String, package: String) -> Target {
+    .systemLibrary(name: name, providers: [.apt([package])])
+}
+
+let package = Package(
+    name: "Winnow",
+    products: [
+        .executable(name: "winnow-coordinator", targets: ["winnow-coordinator"]),
+        .executable(name: "winnow-worker", targets: ["winnow-worker"]),
+    ],
+    targets: [
+        debian("CZeroMQ", package: "libzmq3-dev"),
+        debian("CSQLite", package: "libsqlite3-dev"),
+        debian("CLAPACK", package: "liblapacke-dev"),
+        debian("CSodium", package: "libsodium-dev"),
+        debian("CZip", package: "libzip-dev"),
+
+        // Every instruction set is compiled from one source; fused multiply-adds are written out, never left to
+        // the compiler, so that all of them give the same bits.
+        .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3", "-ffp-contract=off"])]),
+
+        .target(name: "Shared", dependencies: ["CZeroMQ", "CSodium", "CZip"], swiftSettings: swift),
+        .target(name: "Coordinator", dependencies: ["Shared", "CSQLite", "CLAPACK"], swiftSettings: swift),
+        .target(name: "Worker", dependencies: ["Shared", "CKernels"], swiftSettings: swift),
+
+        .executableTarget(
+            name: "winnow-coordinator", dependencies: ["Coordinator"], path: "Sources/Programs/winnow-coordinator",
+            swiftSettings: swift),
+        .executableTarget(
+            name: "winnow-worker", dependencies: ["Worker"], path: "Sources/Programs/winnow-worker",
+            swiftSettings: swift),
+
+        .testTarget(name: "SharedTests", dependencies: ["Shared"], swiftSettings: swift),
+        .testTarget(name: "CoordinatorTests", dependencies: ["Coordinator"], swiftSettings: swift),
+        .testTarget(name: "WorkerTests", dependencies: ["Worker"], swiftSettings: swift),
+        .testTarget(
+            name: "ClusterTests", dependencies: ["Coordinator", "Worker", "winnow-coordinator", "winnow-worker"],
+            swiftSettings: swift),
+    ]
+)

@@ -1,0 +1,10 @@
+import Shared
+
+/// The program `winnow-coordinator`.
+public var coordinatorProgram: Program {
+    Program(
+        name: "winnow-coordinator",
+        summary: "rank the filters of a trained network by what removing them does to its loss",
+        version: Version.number,
+        commands: [])
+}

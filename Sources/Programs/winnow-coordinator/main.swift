@@ -1,0 +1,3 @@
+import Coordinator
+
+coordinatorProgram.main()

@@ -1,0 +1,191 @@
+/// What the parser needs to know of a declared property.
+protocol Declaration: AnyObject {
+    var help: String { get }
+    /// `--name`'s name where it differs from the property's.
+    var givenName: String? { get }
+    /// The placeholder of its value in the help; nil for a flag.
+    var valueName: String? { get }
+    var isPositional: Bool { get }
+    var isRequired: Bool { get }
+    /// Whether another value may still be given.
+    var accepts: Bool { get }
+    /// Its default as the help shows it.
+    var defaultText: String? { get }
+    /// Takes a value; false where it is not of the type.
+    func take(_ word: String) -> Bool
+    var expectation: String { get }
+}
+
+/// `--name VALUE` or `--name=VALUE`. The name is the property's in kebab case. Without a default it must be given,
+/// unless its type is optional or an array (which collects every occurrence).
+@propertyWrapper
+public final class Option<Value>: Declaration {
+    let help: String
+    let givenName: String?
+    let valueName: String?
+    let isPositional = false
+    let isRequired: Bool
+    let defaultText: String?
+    let expectation: String
+    private let read: (String, Value?) -> Value?
+    private let isRepeatable: Bool
+    private var wasGiven = false
+    private var value: Value?
+
+    var accepts: Bool { isRepeatable || !wasGiven }
+
+    /// The value. Reading a required one before the command line was parsed is a fault.
+    public var wrappedValue: Value {
+        get {
+            guard let value else { preconditionFailure("option read before it was parsed: \(help)") }
+            return value
+        }
+        set { value = newValue }
+    }
+
+    /// Gives access to ``wasGiven``.
+    public var projectedValue: Option<Value> { self }
+
+    /// Whether the user wrote it.
+    public var isGiven: Bool { wasGiven }
+
+    private init(
+        _ help: String, name: String?, value valueName: String, initial: Value?, required: Bool, repeatable: Bool,
+        defaultText: String?, expectation: String, read: @escaping (String, Value?) -> Value?
+    ) {
+        self.help = help
+        self.givenName = name
+        self.valueName = valueName
+        self.value = initial
+        isRequired = required
+        isRepeatable = repeatable
+        self.defaultText = defaultText
+        self.expectation = expectation
+        self.read = read
+    }
+
+    /// A required option.
+    public convenience init(_ help: String, name: String? = nil, value: String) where Value: ArgumentValue {
+        self.init(
+            help, name: name, value: value, initial: nil, required: true, repeatable: false, defaultText: nil,
+            expectation: Value.expectation, read: { word, _ in Value(argument: word) })
+    }
+
+    /// An option with a default.
+    public convenience init(
+        wrappedValue: Value, _ help: String, name: String? = nil, value: String
+    ) where Value: ArgumentValue {
+        self.init(
+            help, name: name, value: value, initial: wrappedValue, required: false, repeatable: false,
+            defaultText: wrappedValue.argumentText, expectation: Value.expectation,
+            read: { word, _ in Value(argument: word) })
+    }
+
+    /// An option that may be left out.
+    public convenience init<Wrapped: ArgumentValue>(
+        wrappedValue: Wrapped? = nil, _ help: String, name: String? = nil, value: String
+    ) where Value == Wrapped? {
+        self.init(
+            help, name: name, value: value, initial: .some(wrappedValue), required: false, repeatable: false,
+            defaultText: wrappedValue?.argumentText, expectation: Wrapped.expectation,
+            read: { word, _ in Wrapped(argument: word).map { .some($0) } })
+    }
+
+    /// An option that may be given several times.
+    public convenience init<Element: ArgumentValue>(
+        wrappedValue: [Element] = [], _ help: String, name: String? = nil, value: String
+    ) where Value == [Element] {
+        self.init(
+            help, name: name, value: value, initial: wrappedValue, required: false, repeatable: true,
+            defaultText: nil, expectation: Element.expectation,
+            read: { word, earlier in Element(argument: word).map { (earlier ?? []) + [$0] } })
+    }
+
+    func take(_ word: String) -> Bool {
+        guard let new = read(word, wasGiven || isRepeatable ? value : nil) else { return false }
+        value = new
+        wasGiven = true
+        return true
+    }
+}
+
+/// `--name`, false unless given.
+@propertyWrapper
+public final class Flag: Declaration {
+    let help: String
+    let givenName: String?
+    let valueName: String? = nil
+    let isPositional = false
+    let isRequired = false
+    let accepts = true
+    let defaultText: String? = nil
+    let expectation = "no value"
+    /// Whether it was given.
+    public var wrappedValue = false
+
+    /// A flag.
+    public init(_ help: String, name: String? = nil) {
+        self.help = help
+        givenName = name
+    }
+
+    func take(_ word: String) -> Bool {
+        wrappedValue = true
+        return true
+    }
+}
+
+/// A word without `--`, required.
+@propertyWrapper
+public final class Argument<Value: ArgumentValue>: Declaration {
+    let help: String
+    let givenName: String? = nil
+    let valueName: String?
+    let isPositional = true
+    let isRequired = true
+    let defaultText: String? = nil
+    let expectation = Value.expectation
+    private var value: Value?
+
+    var accepts: Bool { value == nil }
+
+    /// The value. Reading it before the command line was parsed is a fault.
+    public var wrappedValue: Value {
+        get {
+            guard let value else { preconditionFailure("argument read before it was parsed: \(help)") }
+            return value
+        }
+        set { value = newValue }
+    }
+
+    /// A positional argument.
+    public init(_ help: String, value: String) {
+        self.help = help
+        valueName = value
+    }
+
+    func take(_ word: String) -> Bool {
+        guard let new = Value(argument: word) else { return false }
+        value = new
+        return true
+    }
+}
+
+/// Options that several subcommands share: a struct with declared properties, and `init()`.
+@propertyWrapper
+public struct OptionGroup<Group> {
+    /// The options.
+    public var wrappedValue: Group
+
+    /// Includes a group.
+    public init(wrappedValue: Group) { self.wrappedValue = wrappedValue }
+}
+
+extension OptionGroup: GroupDeclaration {
+    var group: Any { wrappedValue }
+}
+
+/// What the parser needs to know of an included group.
+protocol GroupDeclaration {
+    var group: Any { get }
+}

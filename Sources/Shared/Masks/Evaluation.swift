@@ -1,0 +1,68 @@
+/// The loss of a network under one mask.
+///
+/// Losses of images are summed as 64-bit fixed-point numbers, so that the sum is the same bits in whatever order and
+/// parts it was formed.
+public struct Evaluation: Sendable, Hashable {
+    /// Units of ``lossSum`` in one nat: 2^32.
+    public static let unitsPerNat = 4_294_967_296.0
+    /// The largest loss of one image, in nats; a larger one is counted as this. 2^14 nats × 2^17 images still fit.
+    public static let imageLossMax = 16_384.0
+    /// The most images that an evaluation may count without its sum overflowing.
+    public static let imagesMax = 131_071
+
+    /// The sum of the images' cross-entropies, in 2^-32 nats.
+    public var lossSum: Int64
+    /// Images whose largest output is their label.
+    public var correct: Int
+    /// Images evaluated.
+    public var images: Int
+
+    /// Makes an evaluation.
+    public init(lossSum: Int64 = 0, correct: Int = 0, images: Int = 0) {
+        self.lossSum = lossSum
+        self.correct = correct
+        self.images = images
+    }
+
+    /// Mean cross-entropy in nats.
+    public var loss: Double { Double(lossSum) / Self.unitsPerNat / Double(max(images, 1)) }
+
+    /// The evaluation of both sets of images.
+    public static func + (a: Evaluation, b: Evaluation) -> Evaluation {
+        Evaluation(lossSum: a.lossSum + b.lossSum, correct: a.correct + b.correct, images: a.images + b.images)
+    }
+}
+
+/// Everything that decides a mask's loss besides the network and the mask.
+public struct EvaluationSettings: Sendable, Hashable, Codable {
+    /// Which images are evaluated.
+    public enum Split: String, Sendable, Codable, CaseIterable {
+        case test
+        case train
+    }
+
+    /// Where the statistics of the batch normalisations come from.
+    public enum BatchNorm: Sendable, Hashable, Codable {
+        /// The checkpoint's running statistics.
+        case frozen
+        /// The first images of the training batches, as the masked network sees them, layer by layer.
+        case recalibrated(images: Int)
+    }
+
+    /// Which images are evaluated.
+    public var split: Split
+    /// How many: the first records of the split.
+    public var images: Int
+    /// Where batch-norm statistics come from.
+    public var batchNorm: BatchNorm
+    /// How pixels become inputs.
+    public var normalisation: Normalisation
+
+    /// Makes settings.
+    public init(split: Split, images: Int, batchNorm: BatchNorm, normalisation: Normalisation = .standard) {
+        self.split = split
+        self.images = images
+        self.batchNorm = batchNorm
+        self.normalisation = normalisation
+    }
+}

@@ -1,0 +1,10 @@
+import Shared
+
+/// The program `winnow-worker`.
+public var workerProgram: Program {
+    Program(
+        name: "winnow-worker",
+        summary: "evaluate the loss of a network under filter masks",
+        version: Version.number,
+        commands: [])
+}
