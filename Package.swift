@@ -38,9 +38,11 @@ let package = Package(
             name: "winnow-worker", dependencies: ["Worker"], path: "Sources/Programs/winnow-worker",
             swiftSettings: swift),
 
-        .testTarget(name: "SharedTests", dependencies: ["Shared"], swiftSettings: swift),
-        .testTarget(name: "CoordinatorTests", dependencies: ["Coordinator"], swiftSettings: swift),
-        .testTarget(name: "WorkerTests", dependencies: ["Worker"], swiftSettings: swift),
+        // Random networks and the plain, slow definition of what they compute, for every test target.
+        .target(name: "TestSupport", dependencies: ["Shared"], path: "Tests/TestSupport", swiftSettings: swift),
+        .testTarget(name: "SharedTests", dependencies: ["Shared", "TestSupport"], swiftSettings: swift),
+        .testTarget(name: "CoordinatorTests", dependencies: ["Coordinator", "TestSupport"], swiftSettings: swift),
+        .testTarget(name: "WorkerTests", dependencies: ["Worker", "TestSupport"], swiftSettings: swift),
         .testTarget(
             name: "ClusterTests", dependencies: ["Coordinator", "Worker", "winnow-coordinator", "winnow-worker"],
             swiftSettings: swift),
