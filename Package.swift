@@ -27,7 +27,13 @@ let package = Package(
         // the compiler, so that all of them give the same bits.
         .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3", "-ffp-contract=off"])]),
 
-        .target(name: "Shared", dependencies: ["CZeroMQ", "CSodium", "CZip"], swiftSettings: swift),
+        // Knows the commit where the build is told of it, as `deploy/install` does.
+        .target(
+            name: "CVersion",
+            cSettings: Context.environment["WINNOW_COMMIT"].map { [.define("WINNOW_COMMIT", to: "\"\($0)\"")] } ?? []),
+
+        .target(
+            name: "Shared", dependencies: ["CVersion", "CZeroMQ", "CSodium", "CZip"], swiftSettings: swift),
         .target(name: "Coordinator", dependencies: ["Shared", "CSQLite", "CLAPACK"], swiftSettings: swift),
         .target(name: "Worker", dependencies: ["Shared", "CKernels"], swiftSettings: swift),
 

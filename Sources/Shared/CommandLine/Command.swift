@@ -45,6 +45,12 @@ public protocol ArgumentValue {
     var argumentText: String { get }
     /// What may be written, for an error message.
     static var expectation: String { get }
+    /// All that may be written, where that is a list; for shell completion.
+    static var choices: [String] { get }
+}
+
+extension ArgumentValue {
+    public static var choices: [String] { [] }
 }
 
 extension String: ArgumentValue {
@@ -77,7 +83,8 @@ extension Double: ArgumentValue {
 extension ArgumentValue where Self: RawRepresentable & CaseIterable, RawValue == String {
     public init?(argument: String) { self.init(rawValue: argument) }
     public var argumentText: String { rawValue }
-    public static var expectation: String { allCases.map(\.rawValue).joined(separator: "|") }
+    public static var expectation: String { choices.joined(separator: "|") }
+    public static var choices: [String] { allCases.map(\.rawValue) }
 }
 
 extension EvaluationSettings.Split: ArgumentValue {}

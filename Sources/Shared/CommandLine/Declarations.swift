@@ -14,6 +14,8 @@ protocol Declaration: AnyObject {
     /// Takes a value; false where it is not of the type.
     func take(_ word: String) -> Bool
     var expectation: String { get }
+    /// All values that may be written, where that is a list.
+    var choices: [String] { get }
 }
 
 /// `--name VALUE` or `--name=VALUE`. The name is the property's in kebab case. Without a default it must be given,
@@ -27,6 +29,7 @@ public final class Option<Value>: Declaration {
     let isRequired: Bool
     let defaultText: String?
     let expectation: String
+    let choices: [String]
     private let read: (String, Value?) -> Value?
     private let isRepeatable: Bool
     private var wasGiven = false
@@ -51,7 +54,7 @@ public final class Option<Value>: Declaration {
 
     private init(
         _ help: String, name: String?, value valueName: String, initial: Value?, required: Bool, repeatable: Bool,
-        defaultText: String?, expectation: String, read: @escaping (String, Value?) -> Value?
+        defaultText: String?, type: any ArgumentValue.Type, read: @escaping (String, Value?) -> Value?
     ) {
         self.help = help
         self.givenName = name
@@ -60,7 +63,8 @@ public final class Option<Value>: Declaration {
         isRequired = required
         isRepeatable = repeatable
         self.defaultText = defaultText
-        self.expectation = expectation
+        expectation = type.expectation
+        choices = type.choices
         self.read = read
     }
 
@@ -68,7 +72,7 @@ public final class Option<Value>: Declaration {
     public convenience init(_ help: String, name: String? = nil, value: String) where Value: ArgumentValue {
         self.init(
             help, name: name, value: value, initial: nil, required: true, repeatable: false, defaultText: nil,
-            expectation: Value.expectation, read: { word, _ in Value(argument: word) })
+            type: Value.self, read: { word, _ in Value(argument: word) })
     }
 
     /// An option with a default.
@@ -77,7 +81,7 @@ public final class Option<Value>: Declaration {
     ) where Value: ArgumentValue {
         self.init(
             help, name: name, value: value, initial: wrappedValue, required: false, repeatable: false,
-            defaultText: wrappedValue.argumentText, expectation: Value.expectation,
+            defaultText: wrappedValue.argumentText, type: Value.self,
             read: { word, _ in Value(argument: word) })
     }
 
@@ -87,7 +91,7 @@ public final class Option<Value>: Declaration {
     ) where Value == Wrapped? {
         self.init(
             help, name: name, value: value, initial: .some(wrappedValue), required: false, repeatable: false,
-            defaultText: wrappedValue?.argumentText, expectation: Wrapped.expectation,
+            defaultText: wrappedValue?.argumentText, type: Wrapped.self,
             read: { word, _ in Wrapped(argument: word).map { .some($0) } })
     }
 
@@ -97,7 +101,7 @@ public final class Option<Value>: Declaration {
     ) where Value == [Element] {
         self.init(
             help, name: name, value: value, initial: wrappedValue, required: false, repeatable: true,
-            defaultText: nil, expectation: Element.expectation,
+            defaultText: nil, type: Element.self,
             read: { word, earlier in Element(argument: word).map { (earlier ?? []) + [$0] } })
     }
 
@@ -120,6 +124,7 @@ public final class Flag: Declaration {
     let accepts = true
     let defaultText: String? = nil
     let expectation = "no value"
+    let choices: [String] = []
     /// Whether it was given.
     public var wrappedValue = false
 
@@ -145,6 +150,7 @@ public final class Argument<Value: ArgumentValue>: Declaration {
     let isRequired = true
     let defaultText: String? = nil
     let expectation = Value.expectation
+    let choices = Value.choices
     private var value: Value?
 
     var accepts: Bool { value == nil }

@@ -50,7 +50,10 @@ public struct Program: Sendable {
             guard words.count > 1 else { return .text(help) }
             return .text(try helpText(of: command(named: words[1])))
         }
-        if first == "--version" { return .text("\(name) \(version)") }
+        if first == "--version" { return .text(versionText) }
+        if first == "--generate", words.count == 2, let document = GeneratedDocument(rawValue: words[1]) {
+            return .text(generate(document))
+        }
         let type = try command(named: first)
         let rest = Array(words.dropFirst())
         if rest.prefix(while: { $0 != "--" }).contains(where: { $0 == "--help" || $0 == "-h" }) {
@@ -132,6 +135,11 @@ public struct Program: Sendable {
         }
     }
 
+    /// The name, the version and the commit, where the build knows it.
+    var versionText: String {
+        "\(name) \(version)" + (Version.commit.map { " (\($0))" } ?? "")
+    }
+
     /// The general help.
     var help: String {
         let width = commands.map { $0.description.name.count }.max() ?? 0
@@ -187,7 +195,7 @@ public struct Program: Sendable {
             """
     }
 
-    private func declarations(in value: Any) -> [(name: String, declaration: any Declaration)] {
+    func declarations(in value: Any) -> [(name: String, declaration: any Declaration)] {
         Mirror(reflecting: value).children.flatMap { child -> [(String, any Declaration)] in
             if let group = child.value as? any GroupDeclaration { return declarations(in: group.group) }
             guard let declaration = child.value as? any Declaration else { return [] }
