@@ -1,0 +1,61 @@
+/// Which worker: drawn once at random by the worker and kept, so that it is known again after a reconnect.
+public struct WorkerID: Sendable, Hashable, CustomStringConvertible {
+    /// The first and last 64 of 128 random bits.
+    public let high: UInt64, low: UInt64
+
+    /// An identity from its 128 bits.
+    public init(high: UInt64, low: UInt64) {
+        self.high = high
+        self.low = low
+    }
+
+    /// A new identity.
+    public static func random() -> WorkerID {
+        WorkerID(high: .random(in: .min ... .max), low: .random(in: .min ... .max))
+    }
+
+    /// 32 hexadecimal digits.
+    public var description: String { hexadecimal(high) + hexadecimal(low) }
+}
+
+/// Which run: drawn once at random when the run file is made. It tells answers of another run from this one's.
+public struct RunID: Sendable, Hashable, CustomStringConvertible {
+    /// The first and last 64 of 128 random bits.
+    public let high: UInt64, low: UInt64
+
+    /// An identity from its 128 bits.
+    public init(high: UInt64, low: UInt64) {
+        self.high = high
+        self.low = low
+    }
+
+    /// A new identity.
+    public static func random() -> RunID {
+        RunID(high: .random(in: .min ... .max), low: .random(in: .min ... .max))
+    }
+
+    /// 32 hexadecimal digits.
+    public var description: String { hexadecimal(high) + hexadecimal(low) }
+}
+
+/// Which lease of a run.
+public struct LeaseID: Sendable, Hashable, CustomStringConvertible {
+    /// The coordinator's life in which it was granted: 1 for the run's first start, one more after every restart.
+    public let life: UInt32
+    /// Its number in that life, from 1.
+    public let number: UInt32
+
+    /// An identity from its parts.
+    public init(life: UInt32, number: UInt32) {
+        self.life = life
+        self.number = number
+    }
+
+    /// `life.number`.
+    public var description: String { "\(life).\(number)" }
+}
+
+private func hexadecimal(_ word: UInt64) -> String {
+    let digits = String(word, radix: 16)
+    return String(repeating: "0", count: 16 - digits.count) + digits
+}

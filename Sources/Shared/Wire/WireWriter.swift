@@ -1,0 +1,50 @@
+/// Writes one message, field after field.
+struct WireWriter {
+    private var bytes: [UInt8] = []
+
+    /// Begins a message of a type; `capacity` is the expected number of bytes of its fields.
+    init(type: UInt8, capacity: Int = 64) {
+        bytes.reserveCapacity(Wire.headerBytes + capacity + Wire.trailerBytes)
+        bytes += Wire.magic
+        write(Wire.version)
+        bytes.append(type)
+        bytes.append(0)
+    }
+
+    /// Appends a number.
+    mutating func write(_ value: some FixedWidthInteger) {
+        withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) }
+    }
+
+    /// Appends a number by its bits.
+    mutating func write(_ value: Double) { write(value.bitPattern) }
+
+    /// Appends a number by its bits.
+    mutating func write(_ value: Float) { write(value.bitPattern) }
+
+    /// Appends a digest.
+    mutating func write(_ digest: Digest) { bytes += digest.bytes }
+
+    /// Appends a count and so many bytes.
+    mutating func write(_ data: [UInt8]) {
+        write(UInt32(data.count))
+        bytes += data
+    }
+
+    /// Appends a text, cut where it is longer than its limit.
+    mutating func write(_ text: String, bytesMax: Int) {
+        var utf8 = Array(text.utf8.prefix(bytesMax))
+        // A character cut in two would not be read back.
+        if utf8.count < text.utf8.count { while String(validating: utf8, as: UTF8.self) == nil { utf8.removeLast() } }
+        write(UInt16(utf8.count))
+        bytes += utf8
+    }
+
+    /// The whole message.
+    consuming func finished() -> [UInt8] {
+        let sum = bytes.withUnsafeBytes { Checksum.of($0) }
+        write(sum)
+        precondition(bytes.count <= Wire.messageBytesMax, "a message must fit its limit")
+        return bytes
+    }
+}

@@ -1,0 +1,180 @@
+extension WorkerMessage {
+    private enum Kind: UInt8 {
+        case hello = 1, want, ready, losses, failed, heartbeat, goodbye
+    }
+
+    /// Bytes of one mask's evaluation in a message.
+    private static let evaluationBytes = 4 + 8 + 4 + 4
+
+    /// The message as one frame. Texts beyond their limits are cut; counts beyond their limits are a fault of ours.
+    public func encoded() -> [UInt8] {
+        switch self {
+        case .hello(let hello): return encode(hello)
+        case .want(let range):
+            var writer = WireWriter(type: Kind.want.rawValue)
+            writer.write(range.digest)
+            writer.write(range.offset)
+            writer.write(UInt32(range.length))
+            return writer.finished()
+        case .ready(let run):
+            var writer = WireWriter(type: Kind.ready.rawValue)
+            writer.write(run)
+            return writer.finished()
+        case .losses(let losses): return encode(losses)
+        case .failed(let failure):
+            var writer = WireWriter(type: Kind.failed.rawValue)
+            writer.write(failure.run)
+            writer.write(failure.lease)
+            writer.write(failure.mask.map { UInt32($0) } ?? .max)
+            writer.write(failure.reason, bytesMax: Wire.reasonBytesMax)
+            return writer.finished()
+        case .heartbeat(let leases): return encode(.heartbeat, leases)
+        case .goodbye(let leases): return encode(.goodbye, leases)
+        }
+    }
+
+    private func encode(_ hello: Hello) -> [UInt8] {
+        var writer = WireWriter(type: Kind.hello.rawValue)
+        writer.write(hello.worker.high)
+        writer.write(hello.worker.low)
+        writer.write(hello.incarnation)
+        writer.write(UInt16(clamping: hello.threads))
+        writer.write(hello.imagesPerSecond)
+        writer.write(hello.host, bytesMax: Wire.nameBytesMax)
+        writer.write(hello.instructionSet, bytesMax: Wire.nameBytesMax)
+        writer.write(hello.programVersion, bytesMax: Wire.nameBytesMax)
+        return writer.finished()
+    }
+
+    private func encode(_ losses: Losses) -> [UInt8] {
+        precondition(losses.evaluations.count <= Wire.masksPerLeaseMax, "a lease has a bounded number of masks")
+        var writer = WireWriter(
+            type: Kind.losses.rawValue, capacity: 36 + Self.evaluationBytes * losses.evaluations.count)
+        writer.write(losses.run)
+        writer.write(losses.lease)
+        writer.write(losses.computeMicroseconds)
+        writer.write(UInt32(losses.evaluations.count))
+        for item in losses.evaluations {
+            writer.write(UInt32(item.mask))
+            writer.write(item.evaluation.lossSum)
+            writer.write(UInt32(item.evaluation.correct))
+            writer.write(UInt32(item.evaluation.images))
+        }
+        return writer.finished()
+    }
+
+    private func encode(_ kind: Kind, _ leases: [LeaseID]) -> [UInt8] {
+        var writer = WireWriter(type: kind.rawValue)
+        let named = leases.prefix(Wire.leasesPerWorkerMax)
+        writer.write(UInt32(named.count))
+        for lease in named { writer.write(lease) }
+        return writer.finished()
+    }
+
+    /// Reads a message.
+    public init(decoding bytes: [UInt8]) throws(WireError) {
+        let result = bytes.withUnsafeBytes { raw in
+            Result { () throws(WireError) in try WorkerMessage(decoding: raw) }
+        }
+        self = try result.get()
+    }
+
+    /// Reads a message.
+    public init(decoding bytes: UnsafeRawBufferPointer) throws(WireError) {
+        var reader = try WireReader(bytes)
+        guard let kind = Kind(rawValue: reader.type) else { throw .unknownType(reader.type) }
+        switch kind {
+        case .hello: self = .hello(try Self.readHello(&reader))
+        case .want:
+            let digest = try reader.readDigest("digest")
+            let offset = try reader.read("offset", as: UInt64.self)
+            guard offset <= Wire.blobBytesMax else {
+                throw .tooLarge(field: "offset", limit: Int(Wire.blobBytesMax))
+            }
+            let length = try reader.read("length", as: UInt32.self, max: Wire.chunkBytesMax)
+            self = .want(BlobRange(digest: digest, offset: offset, length: length))
+        case .ready: self = .ready(try reader.readRun())
+        case .losses: self = .losses(try Self.readLosses(&reader))
+        case .failed:
+            let run = try reader.readRun()
+            let lease = try reader.readLease()
+            let mask = try reader.read("mask", as: UInt32.self)
+            guard mask == .max || mask < Wire.masksMax else { throw .tooLarge(field: "mask", limit: Wire.masksMax) }
+            let reason = try reader.readText("reason", bytesMax: Wire.reasonBytesMax)
+            self = .failed(
+                LeaseFailure(run: run, lease: lease, mask: mask == .max ? nil : Int(mask), reason: reason))
+        case .heartbeat: self = .heartbeat(try Self.readLeases(&reader))
+        case .goodbye: self = .goodbye(keeping: try Self.readLeases(&reader))
+        }
+        try reader.finish()
+    }
+
+    private static func readHello(_ reader: inout WireReader) throws(WireError) -> Hello {
+        let worker = WorkerID(high: try reader.read("worker"), low: try reader.read("worker"))
+        let incarnation: UInt64 = try reader.read("incarnation")
+        let threads: UInt16 = try reader.read("threads")
+        let imagesPerSecond = try reader.readDouble("images per second")
+        guard imagesPerSecond >= 0 else { throw .meaningless(field: "images per second") }
+        return Hello(
+            worker: worker, incarnation: incarnation,
+            host: try reader.readText("host", bytesMax: Wire.nameBytesMax), threads: Int(threads),
+            instructionSet: try reader.readText("instruction set", bytesMax: Wire.nameBytesMax),
+            programVersion: try reader.readText("program version", bytesMax: Wire.nameBytesMax),
+            imagesPerSecond: imagesPerSecond)
+    }
+
+    private static func readLosses(_ reader: inout WireReader) throws(WireError) -> Losses {
+        let run = try reader.readRun()
+        let lease = try reader.readLease()
+        let microseconds: UInt64 = try reader.read("time")
+        let count = try reader.readCount("losses", max: Wire.masksPerLeaseMax, itemBytes: evaluationBytes)
+        var evaluations: [MaskEvaluation] = []
+        evaluations.reserveCapacity(count)
+        for _ in 0..<count {
+            let mask = try reader.read("mask", as: UInt32.self, max: Wire.masksMax - 1)
+            let lossSum: Int64 = try reader.read("sum of losses")
+            guard lossSum >= 0 else { throw .meaningless(field: "sum of losses") }
+            let correct = try reader.read("correct images", as: UInt32.self, max: Evaluation.imagesMax)
+            let images = try reader.read("images", as: UInt32.self, max: Evaluation.imagesMax)
+            guard correct <= images else { throw .meaningless(field: "correct images") }
+            evaluations.append(
+                MaskEvaluation(
+                    mask: mask, evaluation: Evaluation(lossSum: lossSum, correct: correct, images: images)))
+        }
+        return Losses(run: run, lease: lease, computeMicroseconds: microseconds, evaluations: evaluations)
+    }
+
+    private static func readLeases(_ reader: inout WireReader) throws(WireError) -> [LeaseID] {
+        let count = try reader.readCount("leases", max: Wire.leasesPerWorkerMax, itemBytes: 8)
+        var leases: [LeaseID] = []
+        leases.reserveCapacity(count)
+        for _ in 0..<count { leases.append(try reader.readLease()) }
+        return leases
+    }
+}
+
+extension WireWriter {
+    /// Appends a run.
+    mutating func write(_ run: RunID) {
+        write(run.high)
+        write(run.low)
+    }
+
+    /// Appends a lease.
+    mutating func write(_ lease: LeaseID) {
+        write(lease.life)
+        write(lease.number)
+    }
+}
+
+extension WireReader {
+    /// Reads a run.
+    mutating func readRun() throws(WireError) -> RunID {
+        RunID(high: try read("run"), low: try read("run"))
+    }
+
+    /// Reads a lease.
+    mutating func readLease() throws(WireError) -> LeaseID {
+        LeaseID(life: try read("lease"), number: try read("lease"))
+    }
+}

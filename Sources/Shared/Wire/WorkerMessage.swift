@@ -1,0 +1,121 @@
+/// What a worker says to the coordinator.
+public enum WorkerMessage: Sendable, Equatable {
+    /// The first message over a connection, and the answer to `introduce`.
+    case hello(Hello)
+    /// Asks for a part of a network or an image set.
+    case want(BlobRange)
+    /// The network and the images of this run are loaded; leases are welcome.
+    case ready(RunID)
+    /// The losses under the masks of a lease; sent again until acknowledged.
+    case losses(Losses)
+    /// A lease, or one mask of it, that could not be computed.
+    case failed(LeaseFailure)
+    /// All is well; the leases it has not answered yet, the one being computed first.
+    case heartbeat([LeaseID])
+    /// It is about to leave: it still answers the leases named here, gives all others back and takes no more. With
+    /// none named, it is gone.
+    case goodbye(keeping: [LeaseID])
+
+    /// Who a worker is.
+    public struct Hello: Sendable, Equatable {
+        /// Its identity, the same over reconnects and restarts.
+        public var worker: WorkerID
+        /// How often it was started, or the time of its start: a later start has a greater number.
+        public var incarnation: UInt64
+        /// The host's name, for people.
+        public var host: String
+        /// Threads that compute.
+        public var threads: Int
+        /// The kernels' instruction set, for people: `AVX2`.
+        public var instructionSet: String
+        /// The release of the program.
+        public var programVersion: String
+        /// Images per second under one mask each, or 0 where that is not known yet.
+        public var imagesPerSecond: Double
+
+        /// Makes a hello.
+        public init(
+            worker: WorkerID, incarnation: UInt64, host: String, threads: Int, instructionSet: String,
+            programVersion: String, imagesPerSecond: Double = 0
+        ) {
+            self.worker = worker
+            self.incarnation = incarnation
+            self.host = host
+            self.threads = threads
+            self.instructionSet = instructionSet
+            self.programVersion = programVersion
+            self.imagesPerSecond = imagesPerSecond
+        }
+    }
+
+    /// A part of a blob.
+    public struct BlobRange: Sendable, Hashable {
+        /// Which blob.
+        public var digest: Digest
+        /// The first byte.
+        public var offset: UInt64
+        /// How many bytes, at most ``Wire/chunkBytesMax``.
+        public var length: Int
+
+        /// Makes a range.
+        public init(digest: Digest, offset: UInt64, length: Int) {
+            self.digest = digest
+            self.offset = offset
+            self.length = length
+        }
+    }
+
+    /// The answer to a lease.
+    public struct Losses: Sendable, Equatable {
+        /// The run that the lease belongs to.
+        public var run: RunID
+        /// The lease.
+        public var lease: LeaseID
+        /// The time that it took to compute, in microseconds.
+        public var computeMicroseconds: UInt64
+        /// One for each mask that was evaluated.
+        public var evaluations: [MaskEvaluation]
+
+        /// Makes an answer.
+        public init(run: RunID, lease: LeaseID, computeMicroseconds: UInt64, evaluations: [MaskEvaluation]) {
+            self.run = run
+            self.lease = lease
+            self.computeMicroseconds = computeMicroseconds
+            self.evaluations = evaluations
+        }
+    }
+
+    /// What could not be computed.
+    public struct LeaseFailure: Sendable, Equatable {
+        /// The run that the lease belongs to.
+        public var run: RunID
+        /// The lease.
+        public var lease: LeaseID
+        /// The mask's index, or nil where the whole lease failed.
+        public var mask: Int?
+        /// Why, for people.
+        public var reason: String
+
+        /// Makes a failure.
+        public init(run: RunID, lease: LeaseID, mask: Int?, reason: String) {
+            self.run = run
+            self.lease = lease
+            self.mask = mask
+            self.reason = reason
+        }
+    }
+}
+
+/// A mask of the run, by its index in the ensemble, and its evaluation.
+public struct MaskEvaluation: Sendable, Hashable {
+    /// The mask's index in the ensemble.
+    public var mask: Int
+    /// Its evaluation.
+    public var evaluation: Evaluation
+
+    /// Makes a pair.
+    public init(mask: Int, evaluation: Evaluation) {
+        self.mask = mask
+        self.evaluation = evaluation
+    }
+}
