@@ -49,6 +49,7 @@ let package = Package(
         .testTarget(name: "SharedTests", dependencies: ["Shared", "TestSupport"], swiftSettings: swift),
         .testTarget(name: "CoordinatorTests", dependencies: ["Coordinator", "TestSupport"], swiftSettings: swift),
         .testTarget(name: "WorkerTests", dependencies: ["Worker", "TestSupport"], swiftSettings: swift),
+        .testTarget(name: "DeployTests", dependencies: ["winnow-coordinator", "winnow-worker"], swiftSettings: swift),
         .testTarget(
             name: "ClusterTests", dependencies: ["Coordinator", "Worker", "winnow-coordinator", "winnow-worker"],
             swiftSettings: swift),

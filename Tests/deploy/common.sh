@@ -1,0 +1,30 @@
+# What the scripts of this folder share. Each runs in the package's folder, with the built programs in
+# $WINNOW_BINARIES, and a fresh folder in $work that is removed at the end. Exit status 77 means skipped.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+: "${WINNOW_BINARIES:=$PWD/.build/release}"
+export WINNOW_BINARIES
+work=$(mktemp -d)
+finish() { :; }
+trap 'finish; rm -rf "$work"' EXIT
+
+fail() { printf 'FAILED: %s\n' "$*" >&2; exit 1; }
+
+# needs TOOL…: skips the script where one is missing.
+needs() {
+    local tool
+    for tool in "$@"; do
+        command -v "$tool" > /dev/null || { printf 'no %s here\n' "$tool"; exit 77; }
+    done
+}
+
+# until_true SECONDS COMMAND…: waits until the command succeeds.
+until_true() {
+    local seconds=$1 started=$SECONDS
+    shift
+    until "$@" > /dev/null 2>&1; do
+        [ $((SECONDS - started)) -lt "$seconds" ] || fail "not within $seconds s: $*"
+        sleep 0.2
+    done
+}

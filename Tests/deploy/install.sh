@@ -1,0 +1,30 @@
+# deploy/install puts the programs, manual pages and completions where they belong, and takes all of it away again.
+source "$(dirname "$0")/common.sh"
+
+export DESTDIR=$work/image PREFIX=/usr
+deploy/install --binaries "$WINNOW_BINARIES"
+for program in winnow-coordinator winnow-worker; do
+    "$DESTDIR/usr/bin/$program" --version | grep -Eq "^$program [0-9]+\.[0-9]+\.[0-9]+" || fail "$program has no version"
+    for file in man/man1/$program.1 bash-completion/completions/$program zsh/site-functions/_$program \
+        fish/vendor_completions.d/$program.fish; do
+        [ -s "$DESTDIR/usr/share/$file" ] || fail "no $file"
+    done
+    bash -n "$DESTDIR/usr/share/bash-completion/completions/$program"
+    if command -v zsh > /dev/null; then zsh -n "$DESTDIR/usr/share/zsh/site-functions/_$program"; fi
+    if command -v fish > /dev/null; then fish --no-execute "$DESTDIR/usr/share/fish/vendor_completions.d/$program.fish"; fi
+    page=$DESTDIR/usr/share/man/man1/$program.1
+    if command -v man > /dev/null; then
+        lexgrog "$page" | grep -q "$program - " || fail "whatis cannot read $page"
+        MANWIDTH=80 man --warnings -l "$page" 2> "$work/warnings" > "$work/page"
+        [ ! -s "$work/warnings" ] || fail "man warns: $(cat "$work/warnings")"
+        grep -q "EXIT STATUS" "$work/page" || fail "man shows too little of $page"
+    fi
+    if command -v mandoc > /dev/null; then mandoc -T lint -W warning "$page" || fail "mandoc warns of $page"; fi
+done
+
+deploy/install --uninstall
+left=$(find "$DESTDIR" -type f)
+[ -z "$left" ] || fail "left behind: $left"
+
+if deploy/install --binaries "$work" 2> "$work/error"; then fail "no programs, and no complaint"; fi
+grep -q "no program" "$work/error" || fail "unclear: $(cat "$work/error")"
