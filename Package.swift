@@ -22,6 +22,8 @@ let package = Package(
         debian("CLAPACK", package: "liblapacke-dev"),
         debian("CSodium", package: "libsodium-dev"),
         debian("CZip", package: "libzip-dev"),
+        // What Swift's Glibc module leaves out: eventfd, signalfd, open-file-description locks.
+        .systemLibrary(name: "CLinux"),
 
         // Every instruction set is compiled from one source; fused multiply-adds are written out, never left to
         // the compiler, so that all of them give the same bits.
@@ -33,8 +35,8 @@ let package = Package(
             cSettings: Context.environment["WINNOW_COMMIT"].map { [.define("WINNOW_COMMIT", to: "\"\($0)\"")] } ?? []),
 
         .target(
-            name: "Shared", dependencies: ["CVersion", "CZeroMQ", "CSodium", "CZip"], swiftSettings: swift),
-        .target(name: "Coordinator", dependencies: ["Shared", "CSQLite", "CLAPACK"], swiftSettings: swift),
+            name: "Shared", dependencies: ["CLinux", "CSodium", "CVersion", "CZeroMQ", "CZip"], swiftSettings: swift),
+        .target(name: "Coordinator", dependencies: ["Shared", "CLinux", "CSQLite", "CLAPACK"], swiftSettings: swift),
         .target(name: "Worker", dependencies: ["Shared", "CKernels"], swiftSettings: swift),
 
         .executableTarget(

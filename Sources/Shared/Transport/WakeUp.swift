@@ -1,0 +1,50 @@
+import CLinux
+import Foundation
+
+/// Wakes the thread that polls, from any other thread.
+public final class WakeUp: Sendable {
+    /// The descriptor to poll.
+    public let descriptor: Int32
+
+    /// Makes a wake-up. Throws ``TransportError`` where descriptors have run out.
+    public init() throws { descriptor = try call("make an event descriptor") { winnow_eventfd() } }
+
+    deinit { close(descriptor) }
+
+    /// Makes the descriptor readable. Never blocks.
+    public func signal() {
+        var one: UInt64 = 1
+        while write(descriptor, &one, 8) < 0 && errno == EINTR {}
+    }
+
+    /// Makes the descriptor unreadable until the next ``signal()``.
+    public func clear() {
+        var count: UInt64 = 0
+        while read(descriptor, &count, 8) < 0 && errno == EINTR {}
+    }
+}
+
+/// Turns signals of the operating system into something to poll.
+///
+/// Made on the main thread before any other thread starts, since threads inherit which signals are blocked.
+public struct SignalQueue: ~Copyable {
+    /// The descriptor to poll.
+    public let descriptor: Int32
+
+    /// Takes over the given signals of this process. Throws ``TransportError``.
+    public init(_ signals: [Int32]) throws {
+        var set = sigset_t()
+        sigemptyset(&set)
+        for signal in signals { sigaddset(&set, signal) }
+        pthread_sigmask(SIG_BLOCK, &set, nil)
+        descriptor = try call("watch for signals") { winnow_signalfd(&set) }
+    }
+
+    deinit { close(descriptor) }
+
+    /// The next signal that has arrived, or nil.
+    public func next() -> Int32? {
+        let signal = winnow_next_signal(descriptor)
+        return signal == 0 ? nil : signal
+    }
+}
