@@ -204,27 +204,6 @@ public struct Program: Sendable {
         }
     }
 
-    private func suggestion(for word: String, among names: [String]) -> String {
-        let best = names.min { editDistance($0, word) < editDistance($1, word) }
-        guard let best, editDistance(best, word) <= max(2, word.count / 3) else { return "" }
-        return "; did you mean '\(best)'?"
-    }
-}
-
-/// The least number of insertions, deletions and replacements that turn one text into the other. O(|a|·|b|).
-func editDistance(_ a: String, _ b: String) -> Int {
-    let b = Array(b)
-    var row = Array(0...b.count)
-    for (i, x) in a.enumerated() {
-        var diagonal = row[0]
-        row[0] = i + 1
-        for j in b.indices {
-            let above = row[j + 1]
-            row[j + 1] = min(above + 1, row[j] + 1, diagonal + (x == b[j] ? 0 : 1))
-            diagonal = above
-        }
-    }
-    return row[b.count]
 }
 
 extension String {

@@ -1,0 +1,47 @@
+import Shared
+
+/// The options that decide which masks are evaluated; `run` and `ensemble` share them.
+struct SamplingOptions {
+    /// The layers of a scope that need no names.
+    enum Scope: String, CaseIterable, ArgumentValue {
+        case hidden
+        case all
+    }
+
+    @Option("How many masks.", value: "N") var masks: Int
+    @Option("The seed of everything that is random.", value: "S") var seed: UInt64 = 1
+    @Option(
+        "Which filters take part: hidden (the first convolution of every residual block, hidden neurons) or all.",
+        value: "SCOPE") var scope: Scope = .hidden
+    @Option(
+        "Only the layers of this name or pattern, such as 'layer3.*.conv1', take part. May be repeated.",
+        value: "PATTERN") var layers: [String]
+    @Option("The share of each layer's filters that a mask disables on average.", value: "SHARE")
+    var dropRate: Double = 0.25
+    @Option(
+        "Another share for the layers of a pattern, such as 'layer1.*=0.1'. May be repeated.", value: "PATTERN=SHARE")
+    var layerDropRate: [String]
+    @Option(
+        "How masks are drawn: independent, balanced, tree (masks that share their first layers, which is cheaper), or "
+            + "tree-LxB with L segments and B branches.",
+        value: "DESIGN") var design: SamplingDesign = .tree
+
+    /// The ensemble of a network. Throws a `.usage` ``Failure``.
+    func ensemble(of space: FilterSpace) throws -> Ensemble {
+        let rates = try layerDropRate.map { word -> (pattern: NamePattern, rate: Double) in
+            let parts = word.split(separator: "=", omittingEmptySubsequences: false)
+            guard parts.count == 2, !parts[0].isEmpty, let rate = Double(parts[1]) else {
+                throw Failure(.usage, "--layer-drop-rate must be PATTERN=SHARE, such as 'layer1.*=0.1', not '\(word)'")
+            }
+            return (NamePattern(String(parts[0])), rate)
+        }
+        let chosen: SamplingScope.Layers
+        if layers.isEmpty {
+            chosen = scope == .all ? .all : .hidden
+        } else {
+            chosen = .named(layers.map { NamePattern($0) })
+        }
+        let scope = SamplingScope(layers: chosen, dropRate: dropRate, layerDropRates: rates)
+        return try Ensemble(design, of: space, scope: scope, masks: masks, seed: seed)
+    }
+}

@@ -1,0 +1,172 @@
+import Foundation
+import Shared
+
+/// The masks of one run: a small description from which every mask follows.
+///
+/// A mask is made when it is asked for, from its index alone, so that an ensemble of a million masks needs no memory.
+/// Neighbouring indices share what they disable in the early segments of the network (see ``SamplingDesign``), so
+/// ranges of indices are what to lease.
+public struct Ensemble: Sendable, Hashable, Codable {
+    /// A layer that takes part.
+    public struct Layer: Sendable, Hashable, Codable {
+        /// The checkpoint's name.
+        public let name: String
+        /// The number of its first filter in the ``FilterSpace``.
+        public let first: Int
+        /// Its filters.
+        public let count: Int
+        /// The expected disabled share of them.
+        public let dropRate: Double
+        /// How many neighbouring masks disable the same filters of this layer.
+        public let repeats: Int
+
+        /// The numbers of its filters in the ``FilterSpace``.
+        public var filters: Range<Int> { first..<first + count }
+    }
+
+    /// Which way masks follow from a description; raised with every change that changes masks.
+    public static let generator = 1
+    /// The most masks of an ensemble, which bounds what a run file may hold.
+    public static let masksMax = 100_000_000
+
+    /// Which way the masks were made, ``generator``.
+    public let generator: Int
+    /// How masks are drawn.
+    public let design: SamplingDesign
+    /// The seed of everything that is random.
+    public let seed: UInt64
+    /// The number of masks.
+    public let count: Int
+    /// The filters of the network, which is the length of a mask.
+    public let filterCount: Int
+    /// The layers that take part, in the order of evaluation.
+    public let layers: [Layer]
+
+    /// Describes the masks of a network. Throws a `.usage` ``Failure`` where the scope does not fit the network or the
+    /// number of masks is out of bounds.
+    public init(
+        _ design: SamplingDesign, of space: FilterSpace, scope: SamplingScope, masks: Int, seed: UInt64
+    ) throws {
+        guard (1...Self.masksMax).contains(masks) else {
+            throw Failure(.usage, "the number of masks must be from 1 to \(Self.masksMax), not \(masks)")
+        }
+        let selected = try scope.select(from: space)
+        let segments = Self.segments(of: selected.map(\.layer), levels: design.levels)
+        generator = Self.generator
+        self.design = design
+        self.seed = seed
+        count = masks
+        filterCount = space.count
+        layers = zip(selected, segments).map { selected, segment in
+            Layer(
+                name: selected.layer.name, first: selected.layer.filters.lowerBound,
+                count: selected.layer.filters.count,
+                dropRate: selected.rate, repeats: design.repeats(ofSegment: segment))
+        }
+    }
+
+    /// The segment of every layer: the network's blocks, cut into `levels` runs of about equal length. Both
+    /// convolutions of a residual block stay together, since a worker shares work by whole blocks.
+    private static func segments(of layers: [FilterSpace.Layer], levels: Int) -> [Int] {
+        var blocks: [Int] = []
+        for (index, layer) in layers.enumerated() {
+            let endsBlock =
+                layer.role == .stream && index > 0 && layers[index - 1].role == .hidden
+                && layers[index - 1].filters.upperBound == layer.filters.lowerBound
+            blocks.append((blocks.last ?? -1) + (endsBlock ? 0 : 1))
+        }
+        let count = (blocks.last ?? 0) + 1
+        // Where there are fewer blocks than levels, the last segments are used, which share least.
+        let used = min(levels, count)
+        return blocks.map { levels - used + $0 * used / count }
+    }
+
+    /// The filters that take part, ascending.
+    public var participating: [Int] { layers.flatMap(\.filters) }
+
+    /// How many neighbouring masks share everything that the design lets them share: masks `k·groupSize` up to
+    /// `(k+1)·groupSize` are one tree.
+    public var groupSize: Int { layers.map(\.repeats).max() ?? 1 }
+
+    /// A mask, `index` in `0..<count`. O(filters).
+    public func mask(_ index: Int) -> Mask {
+        var masks = MaskSequence(self, from: index)
+        return masks.next(through: index)
+    }
+
+    /// The masks of a range of indices. O(masks × filters), faster than one by one: what neighbours share is drawn
+    /// once.
+    public func masks(_ range: Range<Int>) -> [Mask] {
+        var masks = MaskSequence(self, from: range.lowerBound)
+        return range.map { masks.next(through: $0) }
+    }
+
+    /// Checks a description that was read from a file. Throws a `.badInput` ``Failure`` where it is not one that
+    /// ``init(_:of:scope:masks:seed:)`` could have made for the network.
+    public func check(against space: FilterSpace) throws {
+        guard generator == Self.generator else {
+            throw Failure(
+                .badInput,
+                "the ensemble was drawn by generator \(generator), this program has \(Self.generator); use the release "
+                    + "that made it")
+        }
+        let isSound =
+            (1...Self.masksMax).contains(count) && filterCount == space.count && !layers.isEmpty
+            && SamplingDesign(
+                name: design.name, isBalanced: design.isBalanced, sizeSpread: design.sizeSpread,
+                levels: design.levels, branching: design.branching) != nil
+            && layers.allSatisfy { layer in
+                guard let known = space.layer(named: layer.name) else { return false }
+                return known.filters.lowerBound == layer.first && known.filters.count == layer.count
+                    && SamplingScope.dropRates.contains(layer.dropRate)
+                    && (1...SamplingDesign.sharedMasksMax).contains(layer.repeats)
+            }
+        guard isSound else { throw Failure(.badInput, "the ensemble's description does not fit the network") }
+    }
+}
+
+/// Draws masks one after the other and keeps what the next one may share.
+private struct MaskSequence {
+    private let ensemble: Ensemble
+    private let samplers: [LayerSampler]
+    private var rounds: [(number: Int, round: LayerSampler.Round)?]
+
+    init(_ ensemble: Ensemble, from index: Int) {
+        self.ensemble = ensemble
+        samplers = ensemble.layers.map { layer in
+            LayerSampler(
+                filters: layer.count, rate: layer.dropRate, sizeSpread: ensemble.design.sizeSpread,
+                key: [ensemble.seed, UInt64(layer.first)])
+        }
+        rounds = Array(repeating: nil, count: ensemble.layers.count)
+    }
+
+    mutating func next(through index: Int) -> Mask {
+        precondition((0..<ensemble.count).contains(index), "no such mask")
+        var disabled: [Int] = []
+        for (position, layer) in ensemble.layers.enumerated() {
+            let submask = index / layer.repeats
+            guard ensemble.design.isBalanced else {
+                drawIndependently(layer, submask: submask, into: &disabled)
+                continue
+            }
+            let sampler = samplers[position]
+            let number = submask / sampler.submasks
+            let round: LayerSampler.Round
+            if let kept = rounds[position], kept.number == number {
+                round = kept.round
+            } else {
+                round = sampler.round(number)
+                rounds[position] = (number, round)
+            }
+            round.forEachDisabled(by: submask % sampler.submasks) { disabled.append(layer.first + $0) }
+        }
+        return Mask(count: ensemble.filterCount, disabled: disabled)
+    }
+
+    private func drawIndependently(_ layer: Ensemble.Layer, submask: Int, into disabled: inout [Int]) {
+        var generator = RandomGenerator(key: [ensemble.seed, UInt64(layer.first), UInt64(submask)])
+        let threshold = UInt64(layer.dropRate * 0x1p53)
+        for filter in layer.filters where generator.next() >> 11 < threshold { disabled.append(filter) }
+    }
+}

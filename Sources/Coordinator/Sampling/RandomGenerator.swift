@@ -1,0 +1,61 @@
+/// A small generator whose numbers are the same on every machine: xoshiro256**, seeded by SplitMix64
+/// (Blackman and Vigna, "Scrambled linear pseudorandom number generators", 2021).
+public struct RandomGenerator: Sendable {
+    private var state: (UInt64, UInt64, UInt64, UInt64)
+
+    /// Seeds a stream of its own for a key, such as `[seed, layer, round]`. O(key).
+    public init(key: [UInt64]) {
+        var seed = SplitMix(state: 0x6a09_e667_f3bc_c908)
+        for word in key { seed.state = seed.next() ^ word }
+        state = (seed.next(), seed.next(), seed.next(), seed.next())
+    }
+
+    /// 64 random bits.
+    public mutating func next() -> UInt64 {
+        let result = Self.rotated(state.1 &* 5, by: 7) &* 9
+        let shifted = state.1 << 17
+        state.2 ^= state.0
+        state.3 ^= state.1
+        state.1 ^= state.2
+        state.0 ^= state.3
+        state.2 ^= shifted
+        state.3 = Self.rotated(state.3, by: 45)
+        return result
+    }
+
+    /// A number in `0..<bound`, every one equally likely (Lemire, "Fast random integer generation in an interval",
+    /// 2019).
+    public mutating func below(_ bound: Int) -> Int {
+        precondition(bound > 0, "an interval has at least one number")
+        let bound = UInt64(bound)
+        var product = next().multipliedFullWidth(by: bound)
+        if product.low < bound {
+            let threshold = (0 &- bound) % bound
+            while product.low < threshold { product = next().multipliedFullWidth(by: bound) }
+        }
+        return Int(product.high)
+    }
+
+    /// Puts values into a random order, every order equally likely.
+    public mutating func shuffle<Element>(_ values: inout [Element]) {
+        guard values.count > 1 else { return }
+        for last in stride(from: values.count - 1, to: 0, by: -1) { values.swapAt(last, below(last + 1)) }
+    }
+
+    private static func rotated(_ value: UInt64, by bits: UInt64) -> UInt64 {
+        value << bits | value >> (64 - bits)
+    }
+}
+
+/// SplitMix64 (Steele, Lea and Flood, 2014).
+private struct SplitMix {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var mixed = state
+        mixed = (mixed ^ mixed >> 30) &* 0xbf58_476d_1ce4_e5b9
+        mixed = (mixed ^ mixed >> 27) &* 0x94d0_49bb_1331_11eb
+        return mixed ^ mixed >> 31
+    }
+}

@@ -1,0 +1,101 @@
+import Shared
+
+/// How an ensemble's masks are drawn. A value, so that designs can be named, compared and stored.
+///
+/// Three choices make a design:
+/// - **How a layer's filters are drawn.** Independently, or *balanced*: in every round of masks a random order of the
+///   layer's filters is cut into windows, one for each mask, so that every filter is disabled equally often.
+/// - **How the windows' sizes are spread.** They are stratified over `1 ± sizeSpread` times the drop rate: the layers'
+///   sizes must vary for the fit to tell one layer's importance from another's.
+/// - **What neighbouring masks share.** The network is cut into `levels` segments of blocks. Masks form a tree: the
+///   filters disabled in a segment stay the same for `branching` times as many masks as in the segment after it, so
+///   that a worker computes the early segments once for all of them.
+public struct SamplingDesign: Sendable, Hashable, Codable {
+    /// Its name, which ``init(named:)`` understands.
+    public let name: String
+    /// Whether every filter is disabled equally often in each round.
+    public let isBalanced: Bool
+    /// How far the disabled share of a layer goes from its drop rate, as a fraction of that rate, 0…1.
+    public let sizeSpread: Double
+    /// The segments of the network.
+    public let levels: Int
+    /// How many masks of a segment share one mask of the segment before it.
+    public let branching: Int
+
+    /// The most masks that share their first segment.
+    static let sharedMasksMax = 4096
+
+    /// Makes a design, or returns nil where a number is out of its range.
+    public init?(name: String, isBalanced: Bool, sizeSpread: Double, levels: Int = 1, branching: Int = 1) {
+        guard (0...1).contains(sizeSpread), (1...64).contains(levels), (1...64).contains(branching) else { return nil }
+        var shared = 1
+        for _ in 1..<max(levels, 2) {
+            if levels > 1 { shared *= branching }
+            guard shared <= Self.sharedMasksMax else { return nil }
+        }
+        self.name = name
+        self.isBalanced = isBalanced
+        self.sizeSpread = sizeSpread
+        self.levels = levels
+        self.branching = branching
+    }
+
+    /// Every filter of every mask is drawn by itself.
+    public static let independent = SamplingDesign(
+        unchecked: "independent", isBalanced: false, sizeSpread: 0, levels: 1, branching: 1)
+    /// Balanced rounds, masks that share nothing.
+    public static let balanced = SamplingDesign(
+        unchecked: "balanced", isBalanced: true, sizeSpread: 1, levels: 1, branching: 1)
+    /// The default: balanced rounds in a tree of three segments with four branches each.
+    public static let tree = SamplingDesign(
+        unchecked: "tree", isBalanced: true, sizeSpread: 1, levels: 3, branching: 4)
+
+    private init(unchecked name: String, isBalanced: Bool, sizeSpread: Double, levels: Int, branching: Int) {
+        self.name = name
+        self.isBalanced = isBalanced
+        self.sizeSpread = sizeSpread
+        self.levels = levels
+        self.branching = branching
+    }
+
+    /// The design of a name: `independent`, `balanced`, `tree`, or `tree-LxB` for L segments with B branches each.
+    /// Throws a `.usage` ``Failure`` where there is none.
+    public init(named name: String) throws {
+        let known = [Self.independent, .balanced, .tree]
+        if let design = known.first(where: { $0.name == name }) {
+            self = design
+            return
+        }
+        let numbers = name.hasPrefix("tree-") ? name.dropFirst(5).split(separator: "x").compactMap { Int($0) } : []
+        if numbers.count == 2, "tree-\(numbers[0])x\(numbers[1])" == name,
+            let design = SamplingDesign(
+                name: name, isBalanced: true, sizeSpread: 1, levels: numbers[0], branching: numbers[1])
+        {
+            self = design
+            return
+        }
+        let names = known.map(\.name)
+        throw Failure(
+            .usage,
+            "no sampling design '\(name)'\(suggestion(for: name, among: names)): use \(names.joined(separator: ", ")),"
+                + " or tree-LxB with L segments and B branches, for example tree-3x4")
+    }
+
+    /// How many neighbouring masks share what they disable in a segment, `0..<levels`.
+    func repeats(ofSegment segment: Int) -> Int {
+        var repeats = 1
+        for _ in segment..<levels - 1 { repeats *= branching }
+        return repeats
+    }
+}
+
+extension SamplingDesign: ArgumentValue {
+    public init?(argument: String) {
+        guard let design = try? SamplingDesign(named: argument) else { return nil }
+        self = design
+    }
+    public var argumentText: String { name }
+    public static var expectation: String {
+        "independent, balanced, tree, or tree-LxB with L segments and B branches"
+    }
+}

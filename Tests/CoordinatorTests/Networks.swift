@@ -1,0 +1,34 @@
+import Shared
+
+/// Networks that the tests speak of.
+enum Networks {
+    /// A CIFAR-10 ResNet of `6 n + 2` layers with the published channel counts.
+    static func resnet(_ n: Int) -> Architecture {
+        var blocks: [ResidualArchitecture.Block] = []
+        var input = 16
+        for (stage, output) in [16, 32, 64].enumerated() {
+            for block in 0..<n {
+                blocks.append(
+                    ResidualArchitecture.Block(
+                        name: "layer\(stage + 1).\(block)", stride: stage > 0 && block == 0 ? 2 : 1, input: input,
+                        hidden: output, output: output,
+                        shortcut: ResidualArchitecture.Block.paddedShortcut(input: input, output: output)))
+                input = output
+            }
+        }
+        return .residual(ResidualArchitecture(stem: 16, blocks: blocks, classes: 10))
+    }
+
+    /// ResNet-20's filters.
+    static let resnet20 = FilterSpace(resnet(3))
+    /// ResNet-56's filters.
+    static let resnet56 = FilterSpace(resnet(9))
+
+    /// A chain of linear layers with names as `nn.Sequential` gives them.
+    static func connected(_ widths: [Int]) -> FilterSpace {
+        let layers = zip(widths, widths.dropFirst()).enumerated().map { index, width in
+            FullyConnectedArchitecture.Linear(name: "layers.\(2 * index)", input: width.0, output: width.1)
+        }
+        return FilterSpace(.fullyConnected(FullyConnectedArchitecture(layers: layers)))
+    }
+}
