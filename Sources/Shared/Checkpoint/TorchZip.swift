@@ -1,0 +1,59 @@
+/// PyTorch's format since 1.6: a zip archive with one folder, in it the checkpoint as `data.pkl` and every storage as
+/// `data/<key>`, uncompressed.
+enum TorchZip {
+    /// The longest `data.pkl`.
+    static let pickleBytesMax = 64 << 20
+
+    /// Whether bytes begin like a zip archive.
+    static func matches(_ bytes: [UInt8]) -> Bool { bytes.starts(with: [0x50, 0x4B, 0x03, 0x04]) }
+
+    /// Reads the tensors.
+    static func read(_ bytes: [UInt8]) throws -> StateDict {
+        try bytes.withUnsafeBytes { buffer in
+            let archive = try ZipArchive(over: buffer)
+            var entries: [String: ZipArchive.Entry] = [:]
+            for entry in try archive.entries() { entries[entry.name] = entry }
+            guard let description = entries.values.first(where: { $0.name.hasSuffix("/data.pkl") }) else {
+                throw Failure(
+                    .badInput, "a zip archive without data.pkl, so no PyTorch checkpoint (nor is TorchScript read)")
+            }
+            let folder = description.name.dropLast("data.pkl".count)
+            try checkByteOrder(entries[folder + "byteorder"], archive)
+            guard description.size <= Self.pickleBytesMax else {
+                throw Failure(
+                    .badInput, "\(description.name) has \(description.size) bytes; at most \(pickleBytesMax) are read")
+            }
+            var reader = ByteReader(try archive.bytes(of: description), part: description.name)
+            let checkpoint = TorchPickle(try PickleReader.read(&reader))
+
+            _ = try checkpoint.storages()
+
+            // Entries that overlap in the archive could else be read again and again.
+            var bytesLeft = bytes.count
+            var cache: [String: ArraySlice<UInt8>] = [:]
+            return try checkpoint.stateDict { storage in
+                if let known = cache[storage.key] { return known }
+                guard let entry = entries["\(folder)data/\(storage.key)"] else {
+                    throw Failure(.badInput, "its storage data/\(storage.key) is missing from the archive")
+                }
+                guard entry.size >= storage.bytes else {
+                    throw Failure(
+                        .badInput,
+                        "its storage data/\(storage.key) has \(entry.size) bytes; \(storage.bytes) are needed")
+                }
+                bytesLeft -= entry.size
+                guard bytesLeft >= 0 else { throw Failure(.badInput, "the archive's entries overlap") }
+                let content = try archive.bytes(of: entry).prefix(storage.bytes)
+                cache[storage.key] = content
+                return content
+            }
+        }
+    }
+
+    private static func checkByteOrder(_ entry: ZipArchive.Entry?, _ archive: borrowing ZipArchive) throws {
+        guard let entry else { return }  // before PyTorch 2.1
+        guard entry.size == "little".utf8.count, try archive.bytes(of: entry) == Array("little".utf8) else {
+            throw Failure(.badInput, "the checkpoint was not written on a little-endian machine")
+        }
+    }
+}
