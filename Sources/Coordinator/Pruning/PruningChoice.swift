@@ -1,0 +1,179 @@
+import Shared
+
+/// The choice of how many units to remove from every dimension so that a budget holds and the predicted loss is least.
+///
+/// Which units a dimension loses first is fixed (the least important ones), so a choice is one count for each
+/// dimension. The search is greedy, then improved: greedy steps remove the few units of one dimension that buy the most
+/// budget for the least loss, at what they really save given all that is removed already; then units are given back
+/// wherever the budget allows, and exchanged between dimensions while the loss falls. Negative importances therefore
+/// never make it remove more than the budget asks for, except in an exchange.
+public struct PruningChoice {
+    /// The most counts ahead that one step or exchange looks.
+    private static let reach = 24
+    /// Exchanges after which the search stops in any case.
+    private static let exchangesMax = 10_000
+    /// Smaller gains are rounding.
+    private static let gainMin = 1e-12
+
+    let space: RemovalSpace
+    let budget: PruningBudget
+    /// For every dimension the counts of removed units that are allowed, ascending from 0.
+    let allowed: [[Int]]
+    /// For every dimension the predicted contribution to the loss, for 0, 1, … removed units.
+    let losses: [[Double]]
+
+    /// The state of the search: for every dimension an index in ``allowed``, and what it costs.
+    private struct State {
+        var steps: [Int]
+        var removed: [Int]
+        var cost: RemainingCost
+        var removedFilters: Int
+    }
+
+    /// States the problem. `losses[d][r]` is what dimension `d` adds to the loss when its `r` least important units
+    /// are removed.
+    public init(_ space: RemovalSpace, losses: [[Double]], budget: PruningBudget, rules: WidthRules) {
+        precondition(losses.count == space.dimensions.count, "one curve for each dimension")
+        for (curve, dimension) in zip(losses, space.dimensions) {
+            precondition(curve.count == dimension.units.count + 1, "one value for each count of removed units")
+        }
+        self.space = space
+        self.budget = budget
+        self.losses = losses
+        allowed = space.dimensions.map { rules.removable(of: $0.units.count) }
+    }
+
+    /// How many units of every dimension to remove. Throws `.usage` where no choice keeps the budget.
+    public func removed() throws -> [Int] {
+        var state = start
+        let excess = budget.excess(state.cost, removedFilters: state.removedFilters)
+        try checkFeasible()
+        while let step = bestStep(from: state, start: excess) { apply(step, to: &state) }
+        var exchanges = 0
+        while exchanges < Self.exchangesMax, let moves = bestExchange(from: state) {
+            for move in moves { apply(move, to: &state) }
+            exchanges += 1
+        }
+        return state.removed
+    }
+
+    /// The predicted loss of a choice, as a sum over dimensions.
+    public func loss(removed: [Int]) -> Double {
+        zip(losses, removed).reduce(0) { $0 + $1.0[$1.1] }
+    }
+
+    private var start: State {
+        let removed = [Int](repeating: 0, count: allowed.count)
+        return State(steps: removed, removed: removed, cost: space.cost(removed: removed), removedFilters: 0)
+    }
+
+    private func checkFeasible() throws {
+        let most = allowed.map { $0.last ?? 0 }
+        let filters = zip(most, space.dimensions).reduce(0) { $0 + $1.0 * $1.1.filtersPerUnit }
+        let cost = space.cost(removed: most)
+        let excess = budget.excess(cost, removedFilters: filters)
+        let all = space.cost(removed: most.map { _ in 0 })
+        func share(_ least: Int, of all: Int) -> String {
+            let thousandths = Int((Double(all - least) / Double(max(all, 1)) * 1000).rounded(.down))
+            return "\(thousandths / 10).\(thousandths % 10) %"
+        }
+        let advice = "; ask for less, lower the minimum per layer, or use --scope all on a run whose masks cover all"
+        if excess.multiplyAccumulates > 0 {
+            let most = share(cost.multiplyAccumulates, of: all.multiplyAccumulates)
+            throw Failure(.usage, "at most \(most) of the FLOPs can be removed\(advice)")
+        }
+        if excess.parameters > 0 {
+            let most = share(cost.parameters, of: all.parameters)
+            throw Failure(.usage, "at most \(most) of the parameters can be removed\(advice)")
+        }
+        if excess.filters > 0 { throw Failure(.usage, "at most \(filters) filters can be removed\(advice)") }
+    }
+
+    /// A change of one dimension to another of its allowed counts.
+    private struct Move {
+        var dimension: Int
+        var step: Int
+    }
+
+    private func lossChange(_ move: Move, from state: State) -> Double {
+        let curve = losses[move.dimension]
+        return curve[allowed[move.dimension][move.step]] - curve[state.removed[move.dimension]]
+    }
+
+    /// O(layers that the dimension shrinks).
+    private func apply(_ move: Move, to state: inout State) {
+        let dimension = move.dimension
+        let layers = space.cost.layersOfDimension[dimension]
+        for layer in layers { state.cost = state.cost - space.cost.layers[layer].cost(removed: state.removed) }
+        let more = allowed[dimension][move.step] - state.removed[dimension]
+        state.removed[dimension] += more
+        state.steps[dimension] = move.step
+        state.removedFilters += more * space.dimensions[dimension].filtersPerUnit
+        for layer in layers { state.cost += space.cost.layers[layer].cost(removed: state.removed) }
+    }
+
+    private func excess(_ state: State) -> PruningBudget.Excess {
+        budget.excess(state.cost, removedFilters: state.removedFilters)
+    }
+
+    /// The removal with the least loss for what it takes off the excess, or nil where the budget is kept.
+    private func bestStep(from state: State, start: PruningBudget.Excess) -> Move? {
+        let before = excess(state)
+        guard !before.isNone else { return nil }
+        var best: (move: Move, price: Double)?
+        var trial = state
+        for dimension in allowed.indices {
+            let current = state.steps[dimension]
+            for step in (current + 1)..<max(current + 1, min(allowed[dimension].count, current + 1 + Self.reach)) {
+                let move = Move(dimension: dimension, step: step)
+                apply(move, to: &trial)
+                let progress = before.share(of: start) - excess(trial).share(of: start)
+                if progress > 0 {
+                    let price = lossChange(move, from: state) / progress
+                    if price < best?.price ?? .infinity { best = (move, price) }
+                }
+                apply(Move(dimension: dimension, step: current), to: &trial)
+            }
+        }
+        return best?.move
+    }
+
+    /// The moves, one or two, that lower the loss most while the budget is kept, or nil.
+    private func bestExchange(from state: State) -> [Move]? {
+        var best: (moves: [Move], gain: Double)?
+        func consider(_ moves: [Move], gain: Double) {
+            if gain > max(best?.gain ?? 0, Self.gainMin) { best = (moves, gain) }
+        }
+        var trial = state
+        for giver in allowed.indices {
+            let current = state.steps[giver]
+            for step in (max(0, current - Self.reach)..<current).reversed() {
+                let back = Move(dimension: giver, step: step)
+                let gain = -lossChange(back, from: state)
+                guard gain > Self.gainMin else { continue }
+                apply(back, to: &trial)
+                if excess(trial).isNone {
+                    consider([back], gain: gain)
+                } else {
+                    for taker in allowed.indices where taker != giver {
+                        guard let take = leastRemoval(in: taker, keeping: trial) else { continue }
+                        consider([back, take], gain: gain - lossChange(take, from: state))
+                    }
+                }
+                apply(Move(dimension: giver, step: current), to: &trial)
+            }
+        }
+        return best?.moves
+    }
+
+    /// The smallest further removal in a dimension that brings a state back under the budget.
+    private func leastRemoval(in dimension: Int, keeping state: State) -> Move? {
+        var trial = state
+        let current = state.steps[dimension]
+        for step in (current + 1)..<max(current + 1, min(allowed[dimension].count, current + 1 + Self.reach)) {
+            apply(Move(dimension: dimension, step: step), to: &trial)
+            if excess(trial).isNone { return Move(dimension: dimension, step: step) }
+        }
+        return nil
+    }
+}
