@@ -1,0 +1,65 @@
+import Foundation
+import Shared
+import TestSupport
+import Testing
+
+@testable import Coordinator
+
+struct ExportTests {
+    /// A network with hidden filters, whole coupled groups and shortcuts cut.
+    private static func pruned(using generator: inout SeededGenerator) -> Network {
+        let architecture = Architecture.residual(widths: [4, 6, 8], blocksPerStage: 2)
+        let network = Network.random(architecture, using: &generator)
+        let groups = CoupledGroups(architecture).groups
+        let space = FilterSpace(architecture)
+        var mask = Mask.random(count: space.count, rate: 0.2, using: &generator)
+        for filter in groups[1] + groups[5] { mask[filter] = true }
+        mask[0] = true
+        return network.removing(mask)
+    }
+
+    private static func images(_ count: Int, size: Int, using generator: inout SeededGenerator) -> [[Double]] {
+        (0..<count).map { _ in (0..<size).map { _ in Double(Float.random(in: -2...2, using: &generator)) } }
+    }
+
+    private static func temporaryFolder() throws -> URL {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "winnow-export-\(UUID())")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        return folder
+    }
+
+    private func expectTheOutputs(of network: Network, images: [[Double]], _ data: Data) throws {
+        let outputs = try JSONDecoder().decode([[Double]].self, from: data)
+        let expected = ReferenceForward(network).outputs(images)
+        #expect(outputs.count == images.count)
+        for (a, b) in zip(outputs.joined(), expected.joined()) { #expect(abs(a - b) <= 1e-4 * (1 + abs(b))) }
+    }
+
+    private static let withOnnxruntime = Python.canImport("numpy", "onnxruntime")
+
+    @Test(.enabled(if: withOnnxruntime, "onnxruntime is not installed"))
+    func onnxruntimeComputesWhatTheNetworkDoes() throws {
+        var generator = SeededGenerator(seed: 1)
+        let connected = Network.random(.fullyConnected(widths: [192, 12, 9, 5]), using: &generator)
+        let program = """
+            import json, sys, numpy, onnxruntime
+            onnxruntime.set_default_logger_severity(3)
+            session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
+            images = numpy.array(json.load(open(sys.argv[2])), dtype=numpy.float32)
+            shape = [d if isinstance(d, int) else len(images) for d in session.get_inputs()[0].shape]
+            print(json.dumps(session.run(["logits"], {"images": images.reshape(shape)})[0].tolist()))
+            """
+        for network in [Self.pruned(using: &generator), connected] {
+            let folder = try Self.temporaryFolder()
+            defer { try? FileManager.default.removeItem(at: folder) }
+            let model = folder.appending(path: "network.onnx")
+            let inputs = folder.appending(path: "images.json")
+            let images = Self.images(3, size: 192, using: &generator)
+            try Data(OnnxExport(network).bytes).write(to: model)
+            try JSONEncoder().encode(images).write(to: inputs)
+            let (status, output) = try Python.run(program, [model.path, inputs.path])
+            try #require(status == 0)
+            try expectTheOutputs(of: network, images: images, output)
+        }
+    }
+}

@@ -1,0 +1,45 @@
+import Shared
+import TestSupport
+import Testing
+
+@testable import Coordinator
+
+struct NormScoresTests {
+    /// Two hidden neurons with weights (3, 4) and (0, 1), of which the second layer's are all the same.
+    private static let network = Network(
+        architecture: .fullyConnected(widths: [2, 2, 2, 2]),
+        parameters: [
+            "fc1.weight": Tensor(shape: [2, 2], values: [3, -4, 0, 1]),
+            "fc2.weight": Tensor(shape: [2, 2], values: [5, 5, 5, 5]),
+            "fc3.weight": Tensor(shape: [2, 2], values: [1, 2, 3, 4]),
+            "fc1.bias": Tensor(shape: [2], values: [0, 0]),
+            "fc2.bias": Tensor(shape: [2], values: [0, 0]),
+            "fc3.bias": Tensor(shape: [2], values: [0, 0]),
+        ])
+
+    @Test func l1IsTheSumOfAbsoluteWeightsOverTheLayersMean() {
+        #expect(WeightNorm.l1.scores(Self.network) == [7.0 / 4, 1.0 / 4, 1, 1])
+    }
+
+    @Test func l2IsTheLengthOverTheLayersMean() {
+        #expect(WeightNorm.l2.scores(Self.network) == [5.0 / 3, 1.0 / 3, 1, 1])
+    }
+
+    @Test func geometricMedianIsTheDistanceToTheOthers() {
+        // Two filters are equally far from each other, and filters that are all the same are no distance apart.
+        #expect(WeightNorm.geometricMedian.scores(Self.network) == [1, 1, 0, 0])
+    }
+
+    @Test func scalingALayerChangesNoScore() {
+        var generator = SeededGenerator(seed: 1)
+        let network = Network.random(.residual(widths: [4, 6], blocksPerStage: 1), using: &generator)
+        var scaled = network.parameters
+        let weight = network["layer1.0.conv1.weight"]
+        scaled["layer1.0.conv1.weight"] = Tensor(shape: weight.shape, values: weight.values.map { 4 * $0 })
+        let other = Network(architecture: network.architecture, parameters: scaled)
+        for norm in WeightNorm.allCases {
+            let pairs = zip(norm.scores(network), norm.scores(other))
+            #expect(pairs.allSatisfy { abs($0 - $1) < 1e-9 })
+        }
+    }
+}

@@ -1,0 +1,23 @@
+import Foundation
+
+/// Python as an independent judge of what we write, where a machine has it.
+public enum Python {
+    /// Whether `python3` is there and can import these modules.
+    public static func canImport(_ modules: String...) -> Bool {
+        (try? run("import \(modules.joined(separator: ", "))"))?.status == 0
+    }
+
+    /// Runs a program; its arguments are `sys.argv[1…]`. Returns its exit status and standard output.
+    public static func run(_ program: String, _ arguments: [String] = []) throws -> (status: Int32, output: Data) {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        process.arguments = ["python3", "-c", program] + arguments
+        let pipe = Pipe()
+        process.standardOutput = pipe
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        let output = pipe.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        return (process.terminationStatus, output)
+    }
+}
