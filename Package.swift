@@ -22,6 +22,7 @@ let package = Package(
         debian("CLAPACK", package: "liblapacke-dev"),
         debian("CSodium", package: "libsodium-dev"),
         debian("CZip", package: "libzip-dev"),
+        debian("CMicroHTTPD", package: "libmicrohttpd-dev"),
         // What Swift's Glibc module leaves out: eventfd, signalfd, open-file-description locks.
         .systemLibrary(name: "CLinux"),
 
@@ -36,7 +37,9 @@ let package = Package(
 
         .target(
             name: "Shared", dependencies: ["CLinux", "CSodium", "CVersion", "CZeroMQ", "CZip"], swiftSettings: swift),
-        .target(name: "Coordinator", dependencies: ["Shared", "CLinux", "CSQLite", "CLAPACK"], swiftSettings: swift),
+        .target(
+            name: "Coordinator", dependencies: ["Shared", "CLinux", "CSQLite", "CLAPACK", "CMicroHTTPD"],
+            swiftSettings: swift),
         .target(name: "Worker", dependencies: ["Shared", "CKernels"], swiftSettings: swift),
 
         .executableTarget(

@@ -1,0 +1,105 @@
+import Foundation
+import Shared
+
+extension RunSnapshot {
+    /// The snapshot in Prometheus' text format, version 0.0.4.
+    var prometheusText: String {
+        var text = PrometheusText()
+        text.gauge(
+            "winnow_build_info", "The version of the coordinator; always 1.", 1,
+            labels: [("version", Version.number), ("commit", Version.commit ?? "")])
+        text.gauge(
+            "winnow_run_info", "The run that is served; always 1.", 1,
+            labels: [("model", model), ("run_file", runFile), ("phase", phase.rawValue)])
+        text.gauge("winnow_run_start_timestamp_seconds", "When this process took up the run.", started)
+        text.gauge("winnow_masks", "Masks of the run.", Double(masks))
+        text.gauge("winnow_masks_recorded", "Masks whose evaluation is in the run file.", Double(masksRecorded))
+        text.gauge("winnow_masks_leased", "Masks that workers have now.", Double(masksLeased))
+        text.gauge("winnow_masks_set_aside", "Masks given up because they failed workers.", Double(masksSetAside))
+        text.counter(
+            "winnow_evaluations_total", "Evaluations that this process recorded.", Double(evaluationsReceived))
+        text.counter(
+            "winnow_evaluations_repeated_total", "Evaluations that came again and were dropped.",
+            Double(evaluationsRepeated))
+        text.counter(
+            "winnow_images_total", "Images evaluated, each once for each recorded mask.",
+            Double(evaluationsReceived) * Double(imagesPerMask))
+        text.counter("winnow_leases_granted_total", "Leases given to workers.", Double(leasesGranted))
+        text.counter(
+            "winnow_leases_requeued_total", "Leases that came back undone: worker lost or deadline passed.",
+            Double(leasesRequeued))
+        text.gauge("winnow_stalled", "1 while nothing progresses, 0 otherwise.", stall == nil ? 0 : 1)
+        if let secondsLeft { text.gauge("winnow_time_left_seconds", "Estimated time to the end.", secondsLeft) }
+        if let settled = settling.last {
+            text.gauge(
+                "winnow_ranking_split_half_correlation", "Rank correlation of the rankings from two halves.",
+                settled.splitHalfCorrelation)
+            if let held = settled.heldOutRSquared {
+                text.gauge("winnow_fit_held_out_r_squared", "The fit's R² on masks that it has not seen.", held)
+            }
+        }
+        text.gauge("winnow_workers", "Workers connected now.", Double(workers.count { $0.isConnected }))
+        text.family(
+            "winnow_worker_evaluations_total", "counter", "Evaluations recorded from a worker.",
+            workers.map { (labels(of: $0), Double($0.evaluations)) })
+        text.family(
+            "winnow_worker_leases", "gauge", "Leases that a worker has now.",
+            workers.map { (labels(of: $0), Double($0.leases)) })
+        text.family(
+            "winnow_worker_last_heard_timestamp_seconds", "gauge", "When something last came from a worker.",
+            workers.map { (labels(of: $0), $0.lastHeard) })
+        var used = timespec()
+        if clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used) == 0 {
+            text.counter(
+                "process_cpu_seconds_total", "CPU time of the coordinator.",
+                Double(used.tv_sec) + Double(used.tv_nsec) / 1e9)
+        }
+        return text.lines.joined(separator: "\n") + "\n"
+    }
+
+    private func labels(of worker: Worker) -> [(String, String)] {
+        [("worker", worker.name), ("host", worker.host), ("instruction_set", worker.instructionSet)]
+    }
+}
+
+/// Lines of Prometheus' text format.
+private struct PrometheusText {
+    private(set) var lines: [String] = []
+
+    mutating func gauge(_ name: String, _ help: String, _ value: Double, labels: [(String, String)] = []) {
+        family(name, "gauge", help, [(labels, value)])
+    }
+
+    mutating func counter(_ name: String, _ help: String, _ value: Double) {
+        family(name, "counter", help, [([], value)])
+    }
+
+    mutating func family(_ name: String, _ type: String, _ help: String, _ samples: [([(String, String)], Double)]) {
+        if samples.isEmpty { return }
+        lines.append("# HELP \(name) \(help)")
+        lines.append("# TYPE \(name) \(type)")
+        for (labels, value) in samples {
+            let list = labels.map { "\($0.0)=\"\(escaped($0.1))\"" }.joined(separator: ",")
+            lines.append("\(name)\(list.isEmpty ? "" : "{\(list)}") \(format(value))")
+        }
+    }
+
+    private func escaped(_ value: String) -> String {
+        var result = ""
+        for character in value {
+            switch character {
+            case "\\": result += "\\\\"
+            case "\"": result += "\\\""
+            case "\n": result += "\\n"
+            default: result.append(character)
+            }
+        }
+        return result
+    }
+
+    private func format(_ value: Double) -> String {
+        if value.isNaN { return "NaN" }
+        if value.isInfinite { return value < 0 ? "-Inf" : "+Inf" }
+        return value == value.rounded() && abs(value) < 1e15 ? String(Int64(value)) : String(value)
+    }
+}

@@ -1,0 +1,83 @@
+/// What readers see of a run at one moment: an immutable value that the coordinator's loop makes about once a second.
+///
+/// Times are seconds since 1970; rates are per second.
+struct RunSnapshot: Sendable, Encodable {
+    enum Phase: String, Sendable, Encodable {
+        case starting, running, fitting, finished, interrupted
+    }
+
+    /// A point of a curve over time.
+    struct Throughput: Sendable, Encodable, Equatable {
+        let time: Double
+        let imagesPerSecond: Double
+    }
+
+    /// A worker as the coordinator knows it.
+    struct Worker: Sendable, Encodable {
+        let name: String
+        let host: String
+        /// The kernels' instruction set.
+        let instructionSet: String
+        let threads: Int
+        let imagesPerSecond: Double
+        /// Leases that it has now.
+        let leases: Int
+        /// Evaluations recorded from it.
+        let evaluations: Int
+        /// When something last came from it.
+        let lastHeard: Double
+        let isConnected: Bool
+    }
+
+    /// A filter's place in the ranking so far.
+    struct Filter: Sendable, Encodable {
+        let layer: String
+        let filter: Int
+        let importance: Double
+        let standardError: Double
+    }
+
+    /// How far the ranking has settled after a number of masks.
+    struct Settling: Sendable, Encodable, Equatable {
+        let masks: Int
+        /// Spearman correlation of the rankings from two halves of the masks.
+        let splitHalfCorrelation: Double
+        /// R² on masks that the fit has not seen.
+        let heldOutRSquared: Double?
+    }
+
+    /// The network's file and the images, in words.
+    var model = ""
+    var data = ""
+    var runFile = ""
+    var seed: UInt64 = 0
+    var phase = Phase.starting
+    var started = 0.0
+    /// When the snapshot was made.
+    var time = 0.0
+    /// Masks of the run, and how many of them are recorded, out on a lease, and set aside because they failed workers.
+    var masks = 0
+    var masksRecorded = 0
+    var masksLeased = 0
+    var masksSetAside = 0
+    /// Images that each mask is evaluated on.
+    var imagesPerMask = 0
+    /// Evaluations that this process recorded, and answers that were not the first for their mask.
+    var evaluationsReceived = 0
+    var evaluationsRepeated = 0
+    /// Leases that were given out, and those that came back undone: their worker was lost, or their deadline passed.
+    var leasesGranted = 0
+    var leasesRequeued = 0
+    var masksPerSecond = 0.0
+    var imagesPerSecond = 0.0
+    var secondsLeft: Double?
+    /// In plain words why nothing progresses, and what to do; nil while something does.
+    var stall: String?
+    var throughput: [Throughput] = []
+    var workers: [Worker] = []
+    var settling: [Settling] = []
+    /// The ranking so far, least important first.
+    var ranking: [Filter] = []
+    /// The log's last lines, oldest first.
+    var log: [String] = []
+}
