@@ -1,0 +1,84 @@
+import Foundation
+import Shared
+
+/// What a run evaluates and how it came about: all that decides its result, and enough to tell a colleague.
+public struct RunDescription: Sendable, Equatable, Codable {
+    /// The network that is ranked. Its checkpoint is in the run file.
+    public struct NetworkSource: Sendable, Equatable, Codable {
+        /// Where the checkpoint was read from.
+        public var path: String
+        /// The digest of its bytes.
+        public var digest: Digest
+        /// Its architecture in words, such as `ResNet-20`.
+        public var architecture: String
+        /// Its filters: bits of a mask.
+        public var filters: Int
+    }
+
+    /// The images that are evaluated. They are not in the run file.
+    public struct DataSource: Sendable, Equatable, Codable {
+        /// The folder that they were read from.
+        public var path: String
+        /// The digest of the evaluated records.
+        public var images: Digest
+        /// The digest of the records that batch norms are recalibrated with, where they are.
+        public var calibrationImages: Digest?
+    }
+
+    /// The run.
+    public var run: String
+    /// When the run file was made.
+    public var created: Date
+    /// The program that made it.
+    public var program: String
+    /// The command that made it.
+    public var commandLine: [String]
+    /// The network.
+    public var network: NetworkSource
+    /// The images.
+    public var data: DataSource
+    /// How masks are evaluated.
+    public var settings: EvaluationSettings
+    /// Which masks are evaluated.
+    public var ensemble: Ensemble
+    /// The digest of a sample of the masks, which shows whether a later program draws the same; see
+    /// ``maskSample(of:)``.
+    public var masksDigest: Digest
+    /// The share of the masks that is evaluated twice, by different workers, to find wrong answers.
+    public var verifiedShare: Double
+
+    /// The run's identity on the wire, or nil where the text is not one.
+    public var runID: RunID? {
+        guard run.utf8.count == 32, let high = UInt64(run.prefix(16), radix: 16),
+            let low = UInt64(run.suffix(16), radix: 16)
+        else { return nil }
+        return RunID(high: high, low: low)
+    }
+
+    /// Masks that ``maskSample(of:)`` looks at, at most.
+    private static let sampledMasks = 1024
+
+    /// The digest of up to 1024 masks, spread over the ensemble: drawing them all would take long for a large one.
+    public static func maskSample(of ensemble: Ensemble) -> Digest {
+        var hash = SHA256()
+        for number in 0..<min(sampledMasks, ensemble.count) {
+            let index = number * ensemble.count / min(sampledMasks, ensemble.count)
+            ensemble.mask(index).words.map(\.littleEndian).withUnsafeBytes { hash.update($0) }
+        }
+        return hash.finished()
+    }
+
+    /// Checks a description that was read from a file against its network. Throws a `.badInput` ``Failure``.
+    func check(against space: FilterSpace) throws {
+        try ensemble.check(against: space)
+        guard runID != nil, network.filters == space.count, (0...1).contains(verifiedShare),
+            (1...Evaluation.imagesMax).contains(settings.images)
+        else { throw Failure(.badInput, "the run's description contradicts itself") }
+        guard Self.maskSample(of: ensemble) == masksDigest else {
+            throw Failure(
+                .badInput,
+                "this program (\(Version.number)) draws other masks than \(program), which made the run; use that release"
+            )
+        }
+    }
+}

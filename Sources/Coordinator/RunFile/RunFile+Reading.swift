@@ -1,0 +1,165 @@
+import Foundation
+import Shared
+
+extension RunFile {
+    /// A worker of the run.
+    public struct Worker: Sendable, Equatable {
+        /// Its number in this file.
+        public var number: Int
+        /// Its host's name.
+        public var host: String
+        /// Its compute threads.
+        public var threads: Int
+        /// Its kernels' instruction set.
+        public var instructionSet: String
+        /// The release of its program.
+        public var version: String
+        /// When it joined first.
+        public var joined: Date
+        /// Why it was dismissed, where it was.
+        public var dismissed: String?
+        /// Evaluations of it that are kept.
+        public var evaluations: Int
+        /// Time that it computed for them.
+        public var computeSeconds: Double
+    }
+
+    /// One lease, for the history of the run.
+    public struct LeaseRecord: Sendable, Equatable {
+        /// The lease.
+        public var lease: LeaseID
+        /// The number of the worker that had it.
+        public var worker: Int
+        /// The indices of its masks.
+        public var masks: MaskRanges
+        /// When it was granted.
+        public var granted: Date
+        /// When it ended; nil where it is out still, or its coordinator was killed.
+        public var ended: Date?
+        /// How it ended.
+        public var outcome: String?
+    }
+
+    /// One life of the coordinator.
+    public struct Life: Sendable, Equatable {
+        /// When it began.
+        public var started: Date
+        /// The release of its program.
+        public var program: String
+        /// When it ended; nil where it goes on or was killed.
+        public var ended: Date?
+        /// How it ended.
+        public var ending: String?
+    }
+
+    /// The number of masks that have an evaluation.
+    public func evaluationCount() throws -> Int {
+        try Self.translated { Int(try database.number("SELECT count(*) FROM evaluation", "read") ?? 0) }
+    }
+
+    /// Calls `body` with every evaluation, in the order of the masks. Throws a ``Failure`` where a row does not fit
+    /// the run.
+    public func forEachEvaluation(_ body: (RecordedEvaluation) throws -> Void) throws {
+        try Self.translated {
+            let statement = try database.prepare(
+                "SELECT mask, loss_sum, correct, images, worker, recorded_ms, compute_us FROM evaluation ORDER BY mask",
+                "read")
+            while try statement.step() {
+                let mask = statement.integer(0)
+                let lossSum = statement.integer(1)
+                let correct = statement.integer(2)
+                let images = statement.integer(3)
+                guard (0..<Int64(description.ensemble.count)).contains(mask), lossSum >= 0,
+                    images == Int64(description.settings.images), (0...images).contains(correct)
+                else {
+                    throw Failure(
+                        .badInput, "the run file \(path) is damaged: the evaluation of mask \(mask) is not one")
+                }
+                try body(
+                    RecordedEvaluation(
+                        mask: Int(mask),
+                        evaluation: Evaluation(lossSum: lossSum, correct: Int(correct), images: Int(images)),
+                        worker: Int(statement.integer(4)), recorded: Date(milliseconds: statement.integer(5)),
+                        computeMicroseconds: UInt64(max(0, statement.integer(6)))))
+            }
+        }
+    }
+
+    /// The masks that were set aside, and why.
+    public func masksSetAside() throws -> [(mask: Int, reason: String)] {
+        try Self.translated {
+            let statement = try database.prepare("SELECT mask, reason FROM set_aside ORDER BY mask", "read")
+            var result: [(mask: Int, reason: String)] = []
+            while try statement.step() { result.append((Int(statement.integer(0)), statement.text(1))) }
+            return result
+        }
+    }
+
+    /// The workers, in the order in which they joined.
+    public func workers() throws -> [Worker] {
+        try Self.translated {
+            let statement = try database.prepare(
+                """
+                SELECT id, host, threads, instruction_set, version, joined_ms, dismissed, count(mask),
+                coalesce(sum(compute_us), 0) FROM worker LEFT JOIN evaluation ON worker.id = evaluation.worker
+                GROUP BY id ORDER BY id
+                """, "read")
+            var result: [Worker] = []
+            while try statement.step() {
+                result.append(
+                    Worker(
+                        number: Int(statement.integer(0)), host: statement.text(1), threads: Int(statement.integer(2)),
+                        instructionSet: statement.text(3), version: statement.text(4),
+                        joined: Date(milliseconds: statement.integer(5)),
+                        dismissed: statement.isNull(6) ? nil : statement.text(6),
+                        evaluations: Int(statement.integer(7)), computeSeconds: Double(statement.integer(8)) / 1e6))
+            }
+            return result
+        }
+    }
+
+    /// The leases, in the order in which they were granted; of a mask only, where one is named.
+    public func leases(ofMask mask: Int? = nil) throws -> [LeaseRecord] {
+        try Self.translated {
+            let statement = try database.prepare(
+                """
+                SELECT life, number, worker, masks, granted_ms, ended_ms, outcome FROM lease
+                ORDER BY granted_ms, life, number
+                """, "read")
+            var result: [LeaseRecord] = []
+            while try statement.step() {
+                guard let masks = MaskRanges(statement.text(3)) else {
+                    throw Failure(.badInput, "the run file \(path) is damaged: a lease has no masks")
+                }
+                if let mask, !masks.ranges.contains(where: { $0.contains(mask) }) { continue }
+                result.append(
+                    LeaseRecord(
+                        lease: LeaseID(
+                            life: UInt32(truncatingIfNeeded: statement.integer(0)),
+                            number: UInt32(truncatingIfNeeded: statement.integer(1))),
+                        worker: Int(statement.integer(2)), masks: masks,
+                        granted: Date(milliseconds: statement.integer(4)),
+                        ended: statement.isNull(5) ? nil : Date(milliseconds: statement.integer(5)),
+                        outcome: statement.isNull(6) ? nil : statement.text(6)))
+            }
+            return result
+        }
+    }
+
+    /// The lives of the coordinator, the first one first.
+    public func lives() throws -> [Life] {
+        try Self.translated {
+            let statement = try database.prepare(
+                "SELECT started_ms, program, ended_ms, ending FROM life ORDER BY number", "read")
+            var result: [Life] = []
+            while try statement.step() {
+                result.append(
+                    Life(
+                        started: Date(milliseconds: statement.integer(0)), program: statement.text(1),
+                        ended: statement.isNull(2) ? nil : Date(milliseconds: statement.integer(2)),
+                        ending: statement.isNull(3) ? nil : statement.text(3)))
+            }
+            return result
+        }
+    }
+}

@@ -1,0 +1,344 @@
+import CLinux
+import Foundation
+import Shared
+
+/// Everything about one run in one SQLite file: what is evaluated, the network, and every evaluation.
+///
+/// One coordinator at a time has it, for the whole run; anybody may read it meanwhile. What was committed survives a
+/// `kill -9` at any instant (write-ahead log); a power cut may lose the last commits, never the file, and `resume`
+/// evaluates again what was lost.
+public final class RunFile {
+    /// The largest checkpoint that is kept: SQLite's limit for one value.
+    public static let checkpointBytesMax = 900 << 20
+    /// Leases whose history is kept; the log of a longer run's later leases is not.
+    static let leasesMax = 200_000
+    /// `application_id`: "WNNW".
+    static let applicationID: Int64 = 0x574E_4E57
+    /// `user_version`; raised with every change of ``schema``.
+    static let schemaVersion: Int64 = 1
+    /// The byte whose lock says that a coordinator has the file; SQLite's own locks lie at 2^30.
+    private static let lockedByte: off_t = 1 << 40
+    /// Files up to this size are checked from end to end when they are opened to be written.
+    private static let checkedBytesMax: Int64 = 2 << 30
+
+    static let schema = """
+        CREATE TABLE meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+        CREATE TABLE evaluation(
+            mask INTEGER PRIMARY KEY, loss_sum INTEGER NOT NULL, correct INTEGER NOT NULL, images INTEGER NOT NULL,
+            worker INTEGER NOT NULL, recorded_ms INTEGER NOT NULL, compute_us INTEGER NOT NULL);
+        CREATE TABLE set_aside(mask INTEGER PRIMARY KEY, reason TEXT NOT NULL);
+        CREATE TABLE worker(
+            id INTEGER PRIMARY KEY, identity TEXT NOT NULL UNIQUE, host TEXT NOT NULL, threads INTEGER NOT NULL,
+            instruction_set TEXT NOT NULL, version TEXT NOT NULL, joined_ms INTEGER NOT NULL, dismissed TEXT);
+        CREATE TABLE lease(
+            life INTEGER NOT NULL, number INTEGER NOT NULL, worker INTEGER NOT NULL, masks TEXT NOT NULL,
+            granted_ms INTEGER NOT NULL, ended_ms INTEGER, outcome TEXT,
+            PRIMARY KEY(life, number)) WITHOUT ROWID;
+        CREATE TABLE life(
+            number INTEGER PRIMARY KEY, started_ms INTEGER NOT NULL, program TEXT NOT NULL, ended_ms INTEGER,
+            ending TEXT);
+        """
+
+    /// Where it is.
+    public let path: String
+    /// What is evaluated.
+    public let description: RunDescription
+    let database: Database
+    private let insertEvaluation: Statement
+    private let insertLease: Statement
+    private let endLease: Statement
+    private var leaseCount = 0
+    private var lock: Int32 = -1
+
+    private init(path: String, description: RunDescription, database: consuming Database, lock: Int32) throws {
+        self.path = path
+        self.description = description
+        self.lock = lock
+        insertEvaluation = try database.prepare(
+            "INSERT OR IGNORE INTO evaluation VALUES(?, ?, ?, ?, ?, ?, ?)", "record evaluations in")
+        insertLease = try database.prepare(
+            "INSERT OR IGNORE INTO lease VALUES(?, ?, ?, ?, ?, NULL, NULL)", "record leases in")
+        endLease = try database.prepare(
+            "UPDATE lease SET ended_ms = ?, outcome = ? WHERE life = ? AND number = ? AND outcome IS NULL",
+            "record leases in")
+        leaseCount = Int(try database.number("SELECT count(*) FROM lease", "read") ?? 0)
+        self.database = database
+    }
+
+    deinit { if lock >= 0 { close(lock) } }
+
+    // MARK: Opening
+
+    /// Makes the file of a new run. Throws a ``Failure`` where the path has a file already, or cannot be written.
+    public static func create(at path: String, _ description: RunDescription, checkpoint: [UInt8]) throws -> RunFile {
+        guard checkpoint.count <= checkpointBytesMax else {
+            throw Failure(.badInput, "the checkpoint is larger than \(checkpointBytesMax >> 20) MB")
+        }
+        let lock = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
+        guard lock >= 0 else {
+            guard errno == EEXIST else {
+                throw Failure(.badInput, "cannot make the run file \(path): \(String(cString: strerror(errno)))")
+            }
+            throw Failure(
+                .badInput,
+                "\(path) exists already; go on with it ('winnow-coordinator resume --run \(path)') or name another file"
+            )
+        }
+        do {
+            try take(lock, path: path)
+            let json = try JSONEncoder().encode(description)
+            return try translated {
+                let database = try Database(path: path, access: .write)
+                try database.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL", "set up")
+                try database.execute(
+                    "BEGIN; PRAGMA application_id = \(applicationID); PRAGMA user_version = \(schemaVersion); \(schema)",
+                    "set up")
+                let insert = try database.prepare("INSERT INTO meta VALUES(?, ?)", "write the description to")
+                try insert.run(.text("description"), .text(String(decoding: json, as: UTF8.self)))
+                try insert.run(.text("checkpoint"), .blob(checkpoint))
+                try database.execute("COMMIT", "write the description to")
+                return try RunFile(path: path, description: description, database: database, lock: lock)
+            }
+        } catch {
+            // A file without a description is of no use to anybody.
+            for suffix in ["", "-wal", "-shm"] { unlink(path + suffix) }
+            close(lock)
+            throw error
+        }
+    }
+
+    /// Opens the file of a run to go on with it. Throws a ``Failure`` where it is not one, is damaged, was made by a
+    /// newer program, cannot be written, or another coordinator has it.
+    public static func resume(at path: String) throws -> RunFile {
+        let lock = open(path, O_RDWR | O_CLOEXEC)
+        guard lock >= 0 else {
+            let reason = String(cString: strerror(errno))
+            throw Failure(.badInput, "cannot open the run file \(path) for writing: \(reason)")
+        }
+        do {
+            try take(lock, path: path)
+            return try translated {
+                let database = try Database(path: path, access: .write)
+                try check(database)
+                try database.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL", "set up")
+                // Nothing is written by the pragmas where the mode stays; this is.
+                try database.execute("BEGIN IMMEDIATE; PRAGMA user_version = \(schemaVersion); COMMIT", "write to")
+                let size = try database.number(
+                    "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size", "read")
+                if size ?? 0 <= checkedBytesMax, let fault = try database.text("PRAGMA quick_check(1)", "check"),
+                    fault != "ok"
+                {
+                    throw Failure(.badInput, "the run file \(path) is damaged (\(fault)); restore it from a copy")
+                }
+                return try RunFile(path: path, description: readDescription(database), database: database, lock: lock)
+            }
+        } catch {
+            close(lock)
+            throw error
+        }
+    }
+
+    /// Opens the file of a run to read it, also while a coordinator has it. Throws a ``Failure`` where it is not one.
+    public static func read(at path: String) throws -> RunFile {
+        guard access(path, R_OK) == 0 else {
+            throw Failure(.badInput, "cannot read the run file \(path): \(String(cString: strerror(errno)))")
+        }
+        return try translated {
+            let database = try Database(path: path, access: .read)
+            try check(database)
+            return try RunFile(path: path, description: readDescription(database), database: database, lock: -1)
+        }
+    }
+
+    /// Takes the lock that says that a coordinator has the file.
+    private static func take(_ descriptor: Int32, path: String) throws {
+        guard winnow_lock_byte(descriptor, lockedByte) == 0 else {
+            throw Failure(.unavailable, "another coordinator has the run file \(path); one at a time can have it")
+        }
+    }
+
+    /// Checks that a file is a run file of a version that we know.
+    private static func check(_ database: borrowing Database) throws {
+        let path = database.path
+        guard try database.number("PRAGMA application_id", "read") == applicationID else {
+            throw Failure(.badInput, "\(path) is not a run file")
+        }
+        let version = try database.number("PRAGMA user_version", "read") ?? 0
+        guard version <= schemaVersion else {
+            throw Failure(
+                .badInput,
+                "\(path) was made by a newer release (its format is \(version), this program knows \(schemaVersion))")
+        }
+    }
+
+    private static func readDescription(_ database: borrowing Database) throws -> RunDescription {
+        guard let json = try database.text("SELECT value FROM meta WHERE key = 'description'", "read") else {
+            throw Failure(.badInput, "the run file \(database.path) has no description; it is damaged")
+        }
+        do {
+            return try JSONDecoder().decode(RunDescription.self, from: Data(json.utf8))
+        } catch {
+            throw Failure(.badInput, "the description in the run file \(database.path) cannot be read; it is damaged")
+        }
+    }
+
+    /// Runs what may fail in SQLite and turns its errors into those that a user should see.
+    static func translated<Result>(_ body: () throws -> Result) throws -> Result {
+        do { return try body() } catch let error as DatabaseError { throw error.failure }
+    }
+
+    /// The checkpoint's bytes. Throws a ``Failure``.
+    public func checkpoint() throws -> [UInt8] {
+        try Self.translated {
+            let statement = try database.prepare("SELECT value FROM meta WHERE key = 'checkpoint'", "read")
+            guard try statement.step() else {
+                throw Failure(.badInput, "the run file \(path) has no checkpoint; it is damaged")
+            }
+            return statement.blob(0)
+        }
+    }
+
+    // MARK: Writing
+
+    /// Begins a life of the coordinator: 1 for the first, one more for each after it. Throws a ``Failure``.
+    func beginLife(at time: Date) throws -> UInt32 {
+        try Self.translated {
+            let statement = try database.prepare(
+                "INSERT INTO life(started_ms, program) VALUES(?, ?) RETURNING number", "write to")
+            try statement.bind([.number(time.milliseconds), .text(Version.number)])
+            guard try statement.step() else { throw Failure(.internalFault, "a life has no number") }
+            let number = statement.integer(0)
+            guard let life = UInt32(exactly: number) else {
+                throw Failure(.badInput, "the run file \(path) is damaged: it has lived \(number) times")
+            }
+            while try statement.step() {}
+            return life
+        }
+    }
+
+    /// Ends a life of the coordinator and commits. Throws a ``Failure``.
+    func endLife(_ life: UInt32, at time: Date, _ ending: String) throws {
+        try Self.translated {
+            try begin()
+            try database.prepare("UPDATE life SET ended_ms = ?, ending = ? WHERE number = ?", "write to")
+                .run(.number(time.milliseconds), .text(ending), .number(life))
+        }
+        try commit()
+    }
+
+    /// The number of a worker in the tables; the same worker keeps its number. Committed with the next commit.
+    func register(_ hello: WorkerMessage.Hello, at time: Date) throws -> Int {
+        try Self.translated {
+            try begin()
+            let statement = try database.prepare(
+                """
+                INSERT INTO worker(identity, host, threads, instruction_set, version, joined_ms) VALUES(?, ?, ?, ?, ?, ?)
+                ON CONFLICT(identity) DO UPDATE SET host = excluded.host, threads = excluded.threads,
+                instruction_set = excluded.instruction_set, version = excluded.version RETURNING id
+                """, "record workers in")
+            try statement.bind([
+                .text(hello.worker.description), .text(hello.host), .number(hello.threads),
+                .text(hello.instructionSet), .text(hello.programVersion), .number(time.milliseconds),
+            ])
+            guard try statement.step() else { throw Failure(.internalFault, "a worker has no number") }
+            let number = Int(statement.integer(0))
+            while try statement.step() {}
+            return number
+        }
+    }
+
+    /// Notes that a worker was dismissed, and why. Committed with the next commit.
+    func dismiss(worker: Int, _ reason: String) throws {
+        try Self.translated {
+            try begin()
+            try database.prepare("UPDATE worker SET dismissed = ? WHERE id = ?", "record workers in")
+                .run(.text(reason), .number(worker))
+        }
+    }
+
+    /// Records a mask's evaluation, unless it has one already. It counts once ``commit()`` returns. Returns whether it
+    /// was the first.
+    @discardableResult
+    func record(_ evaluation: RecordedEvaluation) throws -> Bool {
+        try Self.translated {
+            try begin()
+            try insertEvaluation.run(
+                .number(evaluation.mask), .integer(evaluation.evaluation.lossSum),
+                .number(evaluation.evaluation.correct), .number(evaluation.evaluation.images),
+                .number(evaluation.worker), .number(evaluation.recorded.milliseconds),
+                .integer(Int64(clamping: evaluation.computeMicroseconds)))
+            return database.changes == 1
+        }
+    }
+
+    /// Forgets evaluations that cannot be trusted. Committed with the next commit.
+    func discard(masks: [Int]) throws {
+        try Self.translated {
+            try begin()
+            let statement = try database.prepare("DELETE FROM evaluation WHERE mask = ?", "correct")
+            for mask in masks { try statement.run(.number(mask)) }
+        }
+    }
+
+    /// Notes that a mask is not evaluated, and why. Committed with the next commit.
+    func setAside(mask: Int, _ reason: String) throws {
+        try Self.translated {
+            try begin()
+            try database.prepare("INSERT OR REPLACE INTO set_aside VALUES(?, ?)", "write to")
+                .run(.number(mask), .text(reason))
+        }
+    }
+
+    /// Notes a lease, for the history. Committed with the next commit.
+    func recordLease(_ lease: LeaseID, worker: Int, masks: MaskRanges, at time: Date) throws {
+        guard leaseCount < Self.leasesMax else { return }
+        leaseCount += 1
+        try Self.translated {
+            try begin()
+            try insertLease.run(
+                .number(lease.life), .number(lease.number), .number(worker), .text(masks.description),
+                .number(time.milliseconds))
+        }
+    }
+
+    /// Notes how a lease ended. Committed with the next commit.
+    func endLease(_ lease: LeaseID, _ outcome: String, at time: Date) throws {
+        try Self.translated {
+            try begin()
+            try endLease.run(.number(time.milliseconds), .text(outcome), .number(lease.life), .number(lease.number))
+        }
+    }
+
+    private func begin() throws { if !database.isInTransaction { try database.execute("BEGIN", "write to") } }
+
+    /// Commits everything since the last commit; when it returns, a `kill -9` loses none of it. Throws a ``Failure``.
+    func commit() throws {
+        try Self.translated { if database.isInTransaction { try database.execute("COMMIT", "write to") } }
+    }
+
+    /// Puts everything into the one file, so that it can be copied and read anywhere. Readers may prevent that, which
+    /// does no harm.
+    func finish() { try? database.execute("PRAGMA journal_mode = DELETE", "close") }
+}
+
+/// One row of the table of evaluations.
+public struct RecordedEvaluation: Sendable, Equatable {
+    /// The mask's index in the ensemble.
+    public var mask: Int
+    /// What was measured.
+    public var evaluation: Evaluation
+    /// The number of the worker that measured it.
+    public var worker: Int
+    /// When it was recorded.
+    public var recorded: Date
+    /// The share of its lease's compute time.
+    public var computeMicroseconds: UInt64
+}
+
+extension Date {
+    /// Milliseconds since 1970.
+    var milliseconds: Int64 { Int64((timeIntervalSince1970 * 1000).rounded()) }
+
+    /// So many milliseconds since 1970.
+    init(milliseconds: Int64) { self.init(timeIntervalSince1970: Double(milliseconds) / 1000) }
+}

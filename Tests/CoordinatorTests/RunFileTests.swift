@@ -1,0 +1,204 @@
+import Foundation
+import Shared
+import Testing
+
+@testable import Coordinator
+
+/// Run files in a folder of their own.
+final class RunFileTests {
+    private let folder: String
+    private var path: String { "\(folder)/run.winnow" }
+
+    init() throws {
+        folder = FileManager.default.temporaryDirectory.appending(path: "winnow-runfile-\(UUID())").path
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    }
+
+    deinit { try? FileManager.default.removeItem(atPath: folder) }
+
+    private static let space = FilterSpace(
+        .fullyConnected(
+            FullyConnectedArchitecture(layers: [
+                .init(name: "0", input: 3072, output: 20), .init(name: "2", input: 20, output: 10),
+            ])))
+
+    private static func description(masks: Int = 100) throws -> RunDescription {
+        let ensemble = try Ensemble(.tree, of: space, scope: SamplingScope(dropRate: 0.25), masks: masks, seed: 3)
+        return RunDescription(
+            run: RunID.random().description, created: Date(milliseconds: 1_700_000_000_000), program: "0.1.0",
+            commandLine: ["winnow-coordinator", "run"],
+            network: .init(
+                path: "net", digest: Digest(sha256Of: [1]), architecture: "fully connected", filters: space.count),
+            data: .init(path: "data", images: Digest(sha256Of: [2]), calibrationImages: nil),
+            settings: EvaluationSettings(split: .train, images: 10, batchNorm: .frozen), ensemble: ensemble,
+            masksDigest: RunDescription.maskSample(of: ensemble), verifiedShare: 0)
+    }
+
+    private static func evaluation(_ mask: Int, lossSum: Int64 = 5, worker: Int = 1) -> RecordedEvaluation {
+        RecordedEvaluation(
+            mask: mask, evaluation: Evaluation(lossSum: lossSum, correct: 3, images: 10), worker: worker,
+            recorded: Date(milliseconds: 1_700_000_000_123), computeMicroseconds: 77)
+    }
+
+    private func all(_ file: RunFile) throws -> [RecordedEvaluation] {
+        var result: [RecordedEvaluation] = []
+        try file.forEachEvaluation { result.append($0) }
+        return result
+    }
+
+    /// The failure that opening the file to go on with it gives.
+    private func failure(_ body: () throws -> Void) -> Failure? {
+        do {
+            try body()
+            return nil
+        } catch { return error as? Failure }
+    }
+
+    @Test func whatIsCommittedIsReadBack() throws {
+        let description = try Self.description()
+        let file = try RunFile.create(at: path, description, checkpoint: [9, 8, 7])
+        for mask in [5, 2, 9] { try file.record(Self.evaluation(mask)) }
+        try file.commit()
+        let reader = try RunFile.read(at: path)
+        #expect(reader.description == description)
+        #expect(try reader.checkpoint() == [9, 8, 7])
+        #expect(try all(reader) == [2, 5, 9].map { Self.evaluation($0) })
+        try file.record(Self.evaluation(1))
+        #expect(try reader.evaluationCount() == 3, "what is not committed is not seen")
+    }
+
+    @Test func theFirstEvaluationOfAMaskIsKept() throws {
+        let file = try RunFile.create(at: path, Self.description(), checkpoint: [])
+        #expect(try file.record(Self.evaluation(4, lossSum: 10)))
+        #expect(try !file.record(Self.evaluation(4, lossSum: 11)))
+        try file.commit()
+        #expect(try all(file).map(\.evaluation.lossSum) == [10])
+        try file.discard(masks: [4])
+        #expect(try file.record(Self.evaluation(4, lossSum: 12)))
+        #expect(try all(file).map(\.evaluation.lossSum) == [12])
+    }
+
+    @Test func whatWasNotCommittedIsGoneAfterTheOwnerIs() throws {
+        do {
+            let file = try RunFile.create(at: path, Self.description(), checkpoint: [])
+            try file.record(Self.evaluation(1))
+            try file.commit()
+            try file.record(Self.evaluation(2))
+        }
+        #expect(try all(RunFile.resume(at: path)).map(\.mask) == [1])
+    }
+
+    @Test func livesAreNumberedAndRemembered() throws {
+        let file = try RunFile.create(at: path, Self.description(), checkpoint: [])
+        #expect(try file.beginLife(at: Date(milliseconds: 1000)) == 1)
+        try file.endLife(1, at: Date(milliseconds: 2000), "interrupted")
+        #expect(try file.beginLife(at: Date(milliseconds: 3000)) == 2)
+        let lives = try file.lives()
+        #expect(lives.map(\.ending) == ["interrupted", nil])
+        #expect(lives.map(\.started.milliseconds) == [1000, 3000])
+    }
+
+    @Test func aWorkerKeepsItsNumberAndLeasesTheirHistory() throws {
+        let file = try RunFile.create(at: path, Self.description(), checkpoint: [])
+        let hello = WorkerMessage.Hello(
+            worker: .random(), incarnation: 1, host: "a", threads: 2, instructionSet: "AVX2", programVersion: "0.1.0")
+        var again = hello
+        again.host = "b"
+        let number = try file.register(hello, at: Date(milliseconds: 1))
+        #expect(try file.register(again, at: Date(milliseconds: 2)) == number)
+        try file.record(Self.evaluation(3, worker: number))
+        let lease = LeaseID(life: 1, number: 1)
+        try file.recordLease(lease, worker: number, masks: MaskRanges([3, 4, 5, 9]), at: Date(milliseconds: 5))
+        try file.recordLease(
+            LeaseID(life: 1, number: 2), worker: number, masks: MaskRanges([6]), at: Date(milliseconds: 6))
+        try file.endLease(lease, "answered", at: Date(milliseconds: 8))
+        try file.dismiss(worker: number, "wrong answers")
+        try file.setAside(mask: 7, "killed three workers")
+        try file.commit()
+        let workers = try file.workers()
+        #expect(workers.map(\.host) == ["b"])
+        #expect(workers.map(\.evaluations) == [1])
+        #expect(workers.map(\.dismissed) == ["wrong answers"])
+        #expect(try file.leases().map(\.masks.description) == ["3-5,9", "6"])
+        #expect(try file.leases(ofMask: 9).map(\.outcome) == ["answered"])
+        #expect(try file.leases(ofMask: 8).isEmpty)
+        #expect(try file.masksSetAside().map(\.mask) == [7])
+    }
+
+    @Test func maskRangesReadOnlyWhatTheyWrite() {
+        #expect(MaskRanges("1-3,7").map(\.count) == 4)
+        for text in ["", "-", "3-1", "1-2-3", "a", "1,,2"] { #expect(MaskRanges(text) == nil) }
+    }
+
+    @Test func aSecondCoordinatorIsRefused() throws {
+        let file = try RunFile.create(at: path, Self.description(), checkpoint: [])
+        #expect(failure { _ = try RunFile.resume(at: path) }?.kind == .unavailable)
+        #expect(try file.evaluationCount() == 0)
+    }
+
+    @Test func anExistingFileIsNeverOverwritten() throws {
+        _ = FileManager.default.createFile(atPath: path, contents: Data("mine".utf8))
+        #expect(failure { _ = try RunFile.create(at: path, Self.description(), checkpoint: []) }?.kind == .badInput)
+        #expect(FileManager.default.contents(atPath: path) == Data("mine".utf8))
+    }
+
+    @Test func aFileThatIsNotOneIsNamed() throws {
+        _ = FileManager.default.createFile(atPath: path, contents: Data(repeating: 65, count: 5000))
+        let failure = failure { _ = try RunFile.resume(at: path) }
+        #expect(failure?.kind == .badInput)
+        #expect(failure?.description.contains("not a run file") == true)
+        #expect(self.failure { _ = try RunFile.read(at: "\(folder)/none") }?.kind == .badInput)
+    }
+
+    @Test(arguments: [1, 100, 4096, 9000])
+    func aFileCutShortIsNamed(bytes: Int) throws {
+        do {
+            let file = try RunFile.create(at: path, Self.description(), checkpoint: Array(repeating: 1, count: 20_000))
+            file.finish()
+        }
+        truncate(path, bytes)
+        let failure = failure { _ = try RunFile.resume(at: path) }
+        #expect(failure?.kind == .badInput)
+    }
+
+    @Test func aNewerFormatIsRefused() throws {
+        do {
+            let file = try RunFile.create(at: path, Self.description(), checkpoint: [])
+            try file.database.execute("PRAGMA user_version = 99", "change")
+        }
+        #expect(failure { _ = try RunFile.resume(at: path) }?.description.contains("newer release") == true)
+    }
+
+    @Test func aRowThatDoesNotFitTheRunIsNamed() throws {
+        let file = try RunFile.create(at: path, Self.description(), checkpoint: [])
+        try file.record(Self.evaluation(100))
+        try file.commit()
+        #expect(failure { _ = try self.all(file) }?.kind == .badInput)
+    }
+
+    @Test func aFullDiskLeavesTheFileWhole() throws {
+        let file = try RunFile.create(at: path, Self.description(masks: 100_000), checkpoint: [])
+        try file.record(Self.evaluation(1))
+        try file.commit()
+        // SQLite's own limit gives the error that a full disk gives.
+        let pages = try file.database.number("PRAGMA page_count", "read") ?? 0
+        try file.database.execute("PRAGMA max_page_count = \(pages + 2)", "limit")
+        let failure = failure {
+            for mask in 2..<100_000 { try file.record(Self.evaluation(mask)) }
+            try file.commit()
+        }
+        #expect(failure?.kind == .unavailable)
+        #expect(failure?.description.contains("no space") == true)
+        try? file.database.execute("ROLLBACK", "")
+        #expect(try all(RunFile.read(at: path)).map(\.mask) == [1])
+    }
+
+    @Test func aFinishedFileIsOneFile() throws {
+        let file = try RunFile.create(at: path, Self.description(), checkpoint: [])
+        try file.record(Self.evaluation(1))
+        try file.commit()
+        file.finish()
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["run.winnow"])
+        #expect(try all(RunFile.read(at: path)).count == 1)
+    }
+}
