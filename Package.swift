@@ -15,6 +15,7 @@ let package = Package(
     products: [
         .executable(name: "winnow-coordinator", targets: ["winnow-coordinator"]),
         .executable(name: "winnow-worker", targets: ["winnow-worker"]),
+        .executable(name: "winnow-demo", targets: ["winnow-demo"]),
     ],
     targets: [
         debian("CZeroMQ", package: "libzmq3-dev"),
@@ -42,16 +43,23 @@ let package = Package(
             swiftSettings: swift),
         .target(name: "Worker", dependencies: ["Shared", "CKernels"], swiftSettings: swift),
 
+        // The images of the quickstart, made on the spot.
+        .target(name: "Demonstration", dependencies: ["Shared"], swiftSettings: swift),
+
         .executableTarget(
             name: "winnow-coordinator", dependencies: ["Coordinator"], path: "Sources/Programs/winnow-coordinator",
             swiftSettings: swift),
         .executableTarget(
             name: "winnow-worker", dependencies: ["Worker"], path: "Sources/Programs/winnow-worker",
             swiftSettings: swift),
+        .executableTarget(
+            name: "winnow-demo", dependencies: ["Demonstration"], path: "Sources/Programs/winnow-demo",
+            swiftSettings: swift),
 
         // Random networks and the plain, slow definition of what they compute, for every test target.
         .target(name: "TestSupport", dependencies: ["Shared"], path: "Tests/TestSupport", swiftSettings: swift),
-        .testTarget(name: "SharedTests", dependencies: ["Shared", "TestSupport"], swiftSettings: swift),
+        .testTarget(name: "SharedTests", dependencies: ["Demonstration", "Shared", "TestSupport"],
+            swiftSettings: swift),
         .testTarget(name: "CoordinatorTests", dependencies: ["Coordinator", "TestSupport"], swiftSettings: swift),
         .testTarget(name: "WorkerTests", dependencies: ["Worker", "TestSupport"], swiftSettings: swift),
         .testTarget(name: "DeployTests", dependencies: ["winnow-coordinator", "winnow-worker"], swiftSettings: swift),

@@ -1,0 +1,3 @@
+import Demonstration
+
+demonstrationProgram.main()
