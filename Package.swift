@@ -58,7 +58,8 @@ let package = Package(
 
         // Random networks and the plain, slow definition of what they compute, for every test target.
         .target(name: "TestSupport", dependencies: ["Shared"], path: "Tests/TestSupport", swiftSettings: swift),
-        .testTarget(name: "SharedTests", dependencies: ["Demonstration", "Shared", "TestSupport"],
+        .testTarget(
+            name: "SharedTests", dependencies: ["Demonstration", "Shared", "TestSupport"],
             swiftSettings: swift),
         .testTarget(name: "CoordinatorTests", dependencies: ["Coordinator", "TestSupport"], swiftSettings: swift),
         .testTarget(name: "WorkerTests", dependencies: ["Worker", "TestSupport"], swiftSettings: swift),
