@@ -10,7 +10,8 @@ public enum WorkerMessage: Sendable, Equatable {
     case losses(Losses)
     /// A lease, or one mask of it, that could not be computed.
     case failed(LeaseFailure)
-    /// All is well; the leases it has not answered yet, the one being computed first.
+    /// All is well; the leases it has, the one being computed first, and last those whose answers it keeps until they
+    /// are acknowledged.
     case heartbeat([LeaseID])
     /// It is about to leave: it still answers the leases named here, gives all others back and takes no more. With
     /// none named, it is gone.

@@ -1,0 +1,298 @@
+import Shared
+
+/// Decides who evaluates which mask when; knows neither clock nor socket nor file.
+///
+/// Events come in with a time, as past-tense methods, and each returns what the caller has to do. A mask's life:
+///
+/// ```
+///             grant                answer
+///  pending ──────────▶ leased ─────────────────▶ recorded
+///     ▲                 │  │  one of two opinions     ▲
+///     │ lost, late,     │  └──────▶ awaiting ─────────┤ the second agrees
+///     └─────────────────┤              │ it disagrees │
+///                       │              ▼              │ two of more agree
+///   three deaths or     │           disputed ─────────┘
+///   failures            └──▶ aside
+/// ```
+///
+/// and a worker's: hello → greeted (fetches network and images) → ready → leaving or lost; a lost worker may come back
+/// with another hello, a dismissed one may not.
+///
+/// All events take O(log masks) time and a bounded number of steps, apart from rare ones (a worker dismissed for wrong
+/// evaluations, a run's last seconds).
+public struct Scheduler: Sendable {
+    /// What is evaluated.
+    public let welcome: CoordinatorMessage.Welcome
+    /// The numbers by which it decides.
+    public let policy: SchedulingPolicy
+
+    /// Where a mask is.
+    enum Phase: UInt8 {
+        /// Nobody has it.
+        case pending
+        /// One or two leases hold it.
+        case leased
+        /// One worker evaluated it and another one shall.
+        case awaiting
+        /// Workers disagree about it and another one shall decide.
+        case disputed
+        /// Its evaluation is in the run file.
+        case recorded
+        /// Its evaluation is in the run file, and two workers agreed on it.
+        case confirmed
+        /// It could not be evaluated.
+        case aside
+    }
+
+    /// Why a mask makes trouble.
+    struct Trouble: Sendable {
+        var deaths = 0
+        var failures = 0
+        var reason = ""
+    }
+
+    /// A worker's evaluation of a mask that is verified.
+    struct Opinion: Sendable, Equatable {
+        var worker: Int
+        var evaluation: Evaluation
+    }
+
+    // Masks.
+    var phases: [Phase]
+    /// The numbers of the leases that hold each mask, 0 for none; the first is filled first.
+    var holders: [(first: UInt32, second: UInt32)]
+    /// The worker whose evaluation of each mask is recorded, as its index plus one; 0 where not known.
+    var recordedBy: [UInt32]
+    var pending: PendingSet
+    /// How many masks are in each phase, by its raw value.
+    var counts = [Int](repeating: 0, count: 7)
+    var troubles: [Int: Trouble] = [:]
+    var opinions: [Int: [Opinion]] = [:]
+    /// Masks that await a second worker, by the first; an entry is void where the mask is no longer awaiting.
+    var awaiting: [Int: Queue<Int>] = [:]
+    var disputed: Set<Int> = []
+
+    // Workers and leases.
+    var workers: [Worker] = []
+    var indices: [WorkerID: Int] = [:]
+    var peers: [Peer: Int] = [:]
+    var readyCount = 0
+    var leases: [UInt32: Lease] = [:]
+    var nextLease: UInt32 = 1
+    /// Ready workers that hold fewer leases than they may; an entry is void where that changed.
+    var hungry = Queue<Int>()
+    /// Hungry workers for whom nothing was left.
+    var parked = Queue<Int>()
+    var workAppeared = false
+    /// When to look after each connected worker again; all wait the same time, so the first is always next.
+    var checks = Queue<(due: Moment, worker: Int, session: Int)>()
+
+    // The rest.
+    var now: Moment
+    let startedAt: Moment
+    var lastWorkerGoneAt: Moment?
+    var lastRecordedAt: Moment?
+    var stragglersCheckedAt: Moment
+    var outcome: Outcome?
+    var story: Story
+    var actions: [Action] = []
+    var figures = Figures()
+
+    /// Counts that only grow.
+    public struct Figures: Sendable, Equatable {
+        /// Leases granted, without copies.
+        public var leases = 0
+        /// Leases that were also given to an idle worker.
+        public var copies = 0
+        /// Leases whose masks went back.
+        public var released = 0
+        /// Evaluations that were not needed.
+        public var duplicates = 0
+        /// Workers that were gone.
+        public var losses = 0
+        /// Workers dismissed.
+        public var dismissals = 0
+        /// Messages that could not be read.
+        public var unreadable = 0
+        /// Evaluations that another worker contradicted and a third one outvoted.
+        public var disagreements = 0
+    }
+
+    /// A scheduler of the masks `0..<welcome.masks`, none of them evaluated yet.
+    public init(welcome: CoordinatorMessage.Welcome, policy: SchedulingPolicy = SchedulingPolicy(), at now: Moment) {
+        self.welcome = welcome
+        self.policy = policy
+        self.now = now
+        startedAt = now
+        stragglersCheckedAt = now
+        story = Story(limit: policy.storyEntriesMax)
+        phases = [Phase](repeating: .pending, count: welcome.masks)
+        holders = [(first: UInt32, second: UInt32)](repeating: (0, 0), count: welcome.masks)
+        recordedBy = [UInt32](repeating: 0, count: welcome.masks)
+        pending = PendingSet(limit: welcome.masks)
+        for mask in 0..<welcome.masks { pending.insert(mask) }
+        counts[Int(Phase.pending.rawValue)] = welcome.masks
+    }
+
+    /// Takes over an evaluation from the run file; before any event. `worker` is who evaluated it, where that is known.
+    public mutating func restore(mask: Int, by worker: WorkerID?) {
+        precondition(checks.isEmpty && nextLease == 1, "evaluations are restored before any event")
+        guard phases[mask] == .pending else { return }
+        if let worker, let index = index(of: worker) { recordedBy[mask] = UInt32(index + 1) }
+        move(mask, to: .recorded)
+    }
+
+    // MARK: - Events
+
+    /// A message came from a peer.
+    public mutating func received(_ message: WorkerMessage, from peer: Peer, at moment: Moment) -> [Action] {
+        advance(to: moment)
+        if case .hello(let hello) = message {
+            greet(hello, from: peer)
+        } else if let worker = peers[peer] {
+            workers[worker].lastHeard = now
+            workers[worker].messages += 1
+            if workers[worker].messages > policy.messagesPerSecondMax {
+                dismiss(worker, "it sent more than \(policy.messagesPerSecondMax) messages in a second")
+            } else {
+                handle(message, from: worker, peer)
+            }
+        } else {
+            actions.append(.introduce(peer))
+        }
+        return conclude()
+    }
+
+    /// Bytes came from a peer that are no message.
+    public mutating func receivedUnreadable(_ error: WireError, from peer: Peer, at moment: Moment) -> [Action] {
+        advance(to: moment)
+        figures.unreadable += 1
+        if case .otherVersion = error {
+            actions.append(.dismiss(peer, reason: error.description))
+            actions.append(.note("refused a worker: \(error)"))
+        } else if let worker = peers[peer] {
+            workers[worker].unreadable += 1
+            if workers[worker].unreadable >= policy.unreadableMax {
+                dismiss(worker, "it sent \(policy.unreadableMax) unreadable messages, the last: \(error)")
+            }
+        }
+        return conclude()
+    }
+
+    /// A peer cannot be reached any more.
+    public mutating func disconnected(_ peer: Peer, at moment: Moment) -> [Action] {
+        advance(to: moment)
+        if let worker = peers[peer] { lose(worker, "its connection closed") }
+        return conclude()
+    }
+
+    /// The time is ``nextDeadline`` or later.
+    public mutating func timePassed(at moment: Moment) -> [Action] {
+        advance(to: moment)
+        while let check = checks.first, check.due <= now {
+            _ = checks.popFirst()
+            guard workers[check.worker].session == check.session, workers[check.worker].peer != nil else { continue }
+            look(after: check.worker)
+            if workers[check.worker].peer != nil { checkLater(check.worker) }
+        }
+        return conclude()
+    }
+
+    /// The caller has enough evaluations: the run is over for the workers.
+    public mutating func stopped(at moment: Moment) -> [Action] {
+        advance(to: moment)
+        if outcome == nil { end(.stopped) }
+        return conclude()
+    }
+
+    /// When ``timePassed(at:)`` is due; ``Moment/never`` while nobody is connected.
+    public var nextDeadline: Moment { checks.first?.due ?? .never }
+
+    /// How the run ended, once it has.
+    public var ended: Outcome? { outcome }
+
+    // MARK: - Around every event
+
+    private mutating func advance(to moment: Moment) { now = max(now, moment) }
+
+    private mutating func conclude() -> [Action] {
+        if outcome == nil {
+            dispatch()
+            endIfDone()
+        }
+        let result = actions
+        if !result.isEmpty { actions = [] }
+        return result
+    }
+
+    private mutating func handle(_ message: WorkerMessage, from worker: Int, _ peer: Peer) {
+        if outcome != nil, !message.isGoodbye {
+            actions.append(.finish(peer))
+            return
+        }
+        switch message {
+        case .hello: break
+        case .want(let range): serve(range, to: worker, peer)
+        case .ready(let run): becomeReady(worker, run)
+        case .losses(let losses): take(losses, from: worker, peer)
+        case .failed(let failure): take(failure, from: worker, peer)
+        case .heartbeat(let held): reconcile(worker, held, peer)
+        case .goodbye(let keeping): leave(worker, keeping: keeping)
+        }
+    }
+
+    private mutating func endIfDone() {
+        guard count(.recorded) + count(.confirmed) + count(.aside) == phases.count else { return }
+        end(count(.aside) == 0 ? .complete : .incomplete(setAside: count(.aside)))
+    }
+
+    private mutating func end(_ how: Outcome) {
+        outcome = how
+        for number in leases.keys.sorted() { close(number) }
+        for worker in workers { if let peer = worker.peer { actions.append(.finish(peer)) } }
+        actions.append(.end(how))
+    }
+
+    // MARK: - Masks
+
+    /// How many masks are in a phase.
+    func count(_ phase: Phase) -> Int { counts[Int(phase.rawValue)] }
+
+    /// Moves a mask to another phase; keeps ``pending`` and ``counts``.
+    mutating func move(_ mask: Int, to phase: Phase) {
+        let old = phases[mask]
+        guard old != phase else { return }
+        counts[Int(old.rawValue)] -= 1
+        counts[Int(phase.rawValue)] += 1
+        phases[mask] = phase
+        if old == .pending { pending.remove(mask) }
+        if old == .disputed { disputed.remove(mask) }
+        switch phase {
+        case .pending:
+            pending.insert(mask)
+            workAppeared = true
+        case .disputed:
+            disputed.insert(mask)
+            workAppeared = true
+        case .awaiting: workAppeared = true
+        case .leased, .recorded, .confirmed, .aside: break
+        }
+    }
+
+    /// Sets a mask aside.
+    mutating func setAside(_ mask: Int, _ reason: String) {
+        dropHolders(of: mask)
+        opinions[mask] = nil
+        move(mask, to: .aside)
+        troubles[mask, default: Trouble()].reason = reason
+        story.append(.setAside(mask: mask, reason: reason), at: now)
+        actions.append(.setAside(mask: mask, reason: reason))
+    }
+}
+
+extension WorkerMessage {
+    fileprivate var isGoodbye: Bool {
+        if case .goodbye = self { return true }
+        return false
+    }
+}

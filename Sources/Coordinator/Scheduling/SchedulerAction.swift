@@ -1,0 +1,45 @@
+import Shared
+
+extension Scheduler {
+    /// What the caller has to do, in this order.
+    public enum Action: Sendable, Equatable {
+        /// Send the run's welcome.
+        case welcome(Peer)
+        /// Ask a peer that is not known who it is.
+        case introduce(Peer)
+        /// Send masks to evaluate.
+        case grant(Peer, LeaseID, MaskRuns)
+        /// Write an evaluation to the run file. It must be safe there before any action that follows is taken.
+        case record(MaskEvaluation, by: WorkerID)
+        /// Delete evaluations from the run file: they come from a worker that cannot be trusted.
+        case retract(MaskRuns)
+        /// Tell a worker that the answer to a lease need not be kept.
+        case acknowledge(Peer, LeaseID)
+        /// Tell a worker that a lease is not needed any more.
+        case cancel(Peer, LeaseID)
+        /// Send a part of a blob.
+        case sendChunk(Peer, WorkerMessage.BlobRange)
+        /// Send a heartbeat.
+        case heartbeat(Peer)
+        /// Tell a worker why it is not wanted.
+        case dismiss(Peer, reason: String)
+        /// Tell a worker that the run is over.
+        case finish(Peer)
+        /// A mask will not be evaluated in this life of the coordinator.
+        case setAside(mask: Int, reason: String)
+        /// Tell people.
+        case note(String)
+        /// Nothing is left to evaluate.
+        case end(Outcome)
+    }
+
+    /// How a run ended.
+    public enum Outcome: Sendable, Equatable {
+        /// Every mask is recorded.
+        case complete
+        /// Some masks were set aside; `resume` tries them again.
+        case incomplete(setAside: Int)
+        /// The caller had enough before all masks were recorded.
+        case stopped
+    }
+}
