@@ -24,6 +24,7 @@ let package = Package(
         debian("CSodium", package: "libsodium-dev"),
         debian("CZip", package: "libzip-dev"),
         debian("CMicroHTTPD", package: "libmicrohttpd-dev"),
+        debian("COneDNN", package: "libdnnl-dev"),
         // What Swift's Glibc module leaves out: eventfd, signalfd, open-file-description locks.
         .systemLibrary(name: "CLinux"),
 
@@ -41,7 +42,7 @@ let package = Package(
         .target(
             name: "Coordinator", dependencies: ["Shared", "CLinux", "CSQLite", "CLAPACK", "CMicroHTTPD"],
             swiftSettings: swift),
-        .target(name: "Worker", dependencies: ["Shared", "CKernels"], swiftSettings: swift),
+        .target(name: "Worker", dependencies: ["Shared", "CKernels", "COneDNN"], swiftSettings: swift),
 
         // The images of the quickstart, made on the spot.
         .target(name: "Demonstration", dependencies: ["Shared"], swiftSettings: swift),

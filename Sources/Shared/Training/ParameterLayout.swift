@@ -1,0 +1,93 @@
+/// How the parameters of a network lie in two flat arrays: what training changes by gradients, and the running
+/// statistics of the batch normalisations. Coordinator and workers exchange parameters and gradients in this order,
+/// which is the order of evaluation.
+public struct ParameterLayout: Sendable, Equatable {
+    /// What a parameter does; weight decay may treat them differently.
+    public enum Kind: Sendable, Equatable {
+        /// The weights of a convolution or a linear layer.
+        case weight
+        /// The bias of a linear layer.
+        case bias
+        /// The scale or the shift of a batch normalisation.
+        case normalisation
+        /// A running mean.
+        case mean
+        /// A running variance.
+        case variance
+    }
+
+    /// One tensor.
+    public struct Entry: Sendable, Equatable {
+        /// The checkpoint's name.
+        public let name: String
+        /// Its shape.
+        public let shape: [Int]
+        /// What it does.
+        public let kind: Kind
+        /// Where its values lie in its array, row-major.
+        public let range: Range<Int>
+    }
+
+    /// The tensors that gradients change.
+    public let trained: [Entry]
+    /// The running means and variances, in pairs.
+    public let statistics: [Entry]
+
+    /// The number of floats in ``trained``.
+    public var trainedCount: Int { trained.last?.range.upperBound ?? 0 }
+    /// The number of floats in ``statistics``.
+    public var statisticsCount: Int { statistics.last?.range.upperBound ?? 0 }
+
+    /// The layout of an architecture's parameters.
+    public init(_ architecture: Architecture) {
+        var trained: [Entry] = []
+        var statistics: [Entry] = []
+        func append(_ name: String, _ shape: [Int], _ kind: Kind, to entries: inout [Entry]) {
+            let start = entries.last?.range.upperBound ?? 0
+            let range = start..<start + shape.reduce(1, *)
+            entries.append(Entry(name: name, shape: shape, kind: kind, range: range))
+        }
+        func appendConvolution(_ prefix: String, _ index: String, input: Int, output: Int) {
+            append("\(prefix)conv\(index).weight", [output, input, 3, 3], .weight, to: &trained)
+            append("\(prefix)bn\(index).weight", [output], .normalisation, to: &trained)
+            append("\(prefix)bn\(index).bias", [output], .normalisation, to: &trained)
+            append("\(prefix)bn\(index).running_mean", [output], .mean, to: &statistics)
+            append("\(prefix)bn\(index).running_var", [output], .variance, to: &statistics)
+        }
+        func appendLinear(_ name: String, input: Int, output: Int) {
+            append("\(name).weight", [output, input], .weight, to: &trained)
+            append("\(name).bias", [output], .bias, to: &trained)
+        }
+        switch architecture {
+        case .residual(let residual):
+            appendConvolution("", "1", input: residual.imageChannels, output: residual.stem)
+            for block in residual.blocks {
+                appendConvolution("\(block.name).", "1", input: block.input, output: block.hidden)
+                appendConvolution("\(block.name).", "2", input: block.hidden, output: block.output)
+            }
+            appendLinear("linear", input: residual.blocks.last?.output ?? residual.stem, output: residual.classes)
+        case .fullyConnected(let connected):
+            for layer in connected.layers { appendLinear(layer.name, input: layer.input, output: layer.output) }
+        }
+        self.trained = trained
+        self.statistics = statistics
+    }
+
+    /// A network's parameters and statistics as the two arrays.
+    public func flatten(_ network: Network) -> (trained: [Float], statistics: [Float]) {
+        (trained.flatMap { network[$0.name].values }, statistics.flatMap { network[$0.name].values })
+    }
+
+    /// The network of two arrays of ``trainedCount`` and ``statisticsCount`` values.
+    public func network(_ architecture: Architecture, trained: [Float], statistics: [Float]) -> Network {
+        precondition(trained.count == trainedCount && statistics.count == statisticsCount, "whole arrays")
+        var parameters: [String: Tensor] = [:]
+        for entry in self.trained {
+            parameters[entry.name] = Tensor(shape: entry.shape, values: Array(trained[entry.range]))
+        }
+        for entry in self.statistics {
+            parameters[entry.name] = Tensor(shape: entry.shape, values: Array(statistics[entry.range]))
+        }
+        return Network(architecture: architecture, parameters: parameters)
+    }
+}

@@ -1,0 +1,139 @@
+import Shared
+
+/// Computes shards' gradients and evaluates images, on one thread.
+///
+/// A gradient is a function of the parameters and the shard alone, the same bits on every machine of the same
+/// instruction set.
+final class ShardTrainer {
+    private let architecture: Architecture
+    private let images: ImageLoader
+    private let loss: TrainingLoss
+    private let teacher: Network?
+    private let shardSize: Int
+    private var training: (any TrainingPlan)?
+    private var teaching: (any TrainingPlan)?
+    private var inference: (any TrainingPlan)?
+
+    /// A trainer for shards of `shardSize` images. `teacher` is needed where the loss has distillation.
+    init(
+        _ architecture: Architecture, images: ImageLoader, loss: TrainingLoss, teacher: Network?, shardSize: Int
+    ) {
+        precondition(
+            shardSize > 0 && (loss.distillation == nil || teacher != nil), "a shard, and a teacher to learn from")
+        self.architecture = architecture
+        self.images = images
+        self.loss = loss
+        self.teacher = loss.distillation == nil ? nil : teacher
+        self.shardSize = shardSize
+    }
+
+    /// The gradient of a shard of as many images as the trainer is made for.
+    func gradient(of shard: TrainingShard, trained: [Float], statistics: [Float]) throws -> ShardGradient {
+        precondition(shard.images.count == shardSize, "the shard has the trainer's size")
+        let plan = try training ?? makePlan(architecture, images: shardSize, purpose: .training)
+        training = plan
+        try plan.load(trained: trained, statistics: statistics)
+        write(shard, to: plan)
+        try plan.forward(.batch)
+        let (lossSum, correct) = try loseAndDifferentiate(plan, shard)
+        try plan.backward(gates: nil)
+        return ShardGradient(
+            gradient: plan.gradient.values, statistics: plan.batchStatistics(), lossSum: lossSum, correct: correct,
+            images: shardSize)
+    }
+
+    /// The cross-entropy of images as they are, with running statistics.
+    func evaluate(_ range: Range<Int>, trained: [Float], statistics: [Float]) throws -> Evaluation {
+        let plan = try inference ?? makePlan(architecture, images: shardSize, purpose: .inference)
+        inference = plan
+        try plan.load(trained: trained, statistics: statistics)
+        var evaluation = Evaluation()
+        let crossEntropy = TrainingLoss()
+        for start in stride(from: range.lowerBound, to: range.upperBound, by: shardSize) {
+            let batch = Array(start..<min(start + shardSize, range.upperBound))
+            write(TrainingShard(images: batch, augmentationSeed: nil, epoch: 0), to: plan)
+            try plan.forward(.running)
+            let classes = plan.logits.count / plan.images
+            for (position, image) in batch.enumerated() {
+                let (nats, correct) = crossEntropy.evaluate(
+                    logits: UnsafeBufferPointer(start: plan.logits.pointer + position * classes, count: classes),
+                    label: images.label(image), teacher: nil, gradient: plan.logitsGradient.pointer)
+                let counted = nats.isFinite ? min(nats, Evaluation.imageLossMax) : Evaluation.imageLossMax
+                evaluation.lossSum += Int64((counted * Evaluation.unitsPerNat).rounded())
+                evaluation.correct += correct ? 1 : 0
+                evaluation.images += 1
+            }
+        }
+        return evaluation
+    }
+
+    /// For every layer of the network's ``FilterSpace`` and every filter the sum over images of the squared gradient
+    /// of an image's loss with respect to a gate on the filter's output, batch norms frozen: Molchanov et al. (2019),
+    /// "Importance estimation for neural network pruning", equation 8 with gates after the batch normalisation.
+    func squaredGateGradients(of range: Range<Int>, trained: [Float], statistics: [Float]) throws -> [[Double]] {
+        precondition(range.count == shardSize, "the range has the trainer's size")
+        let plan = try training ?? makePlan(architecture, images: shardSize, purpose: .training)
+        training = plan
+        try plan.load(trained: trained, statistics: statistics)
+        let shard = TrainingShard(images: Array(range), augmentationSeed: nil, epoch: 0)
+        write(shard, to: plan)
+        try plan.forward(.running)
+        _ = try loseAndDifferentiate(plan, shard)
+        var sums = FilterSpace(architecture).layers.map { [Double](repeating: 0, count: $0.filters.count) }
+        try plan.backward { layer, gates in
+            let filters = sums[layer].count
+            for (position, gate) in gates.enumerated() {
+                sums[layer][position % filters] += Double(gate) * Double(gate)
+            }
+        }
+        return sums
+    }
+
+    private func write(_ shard: TrainingShard, to plan: any TrainingPlan) {
+        let values = plan.input.count / plan.images
+        for (position, image) in shard.images.enumerated() {
+            let distortion =
+                shard.augmentationSeed.map { ImageLoader.Distortion(seed: $0, epoch: shard.epoch, image: image) }
+                ?? ImageLoader.Distortion()
+            images.write(
+                image, distortion, channelsLast: plan.channelsLast, to: plan.input.pointer + position * values)
+        }
+    }
+
+    private func loseAndDifferentiate(
+        _ plan: any TrainingPlan, _ shard: TrainingShard
+    ) throws -> (lossSum: Double, correct: Int) {
+        let classes = plan.logits.count / plan.images
+        let wanted = try teach(shard)
+        var lossSum = 0.0
+        var correct = 0
+        for (position, image) in shard.images.enumerated() {
+            let start = position * classes
+            let (nats, hit) = loss.evaluate(
+                logits: UnsafeBufferPointer(start: plan.logits.pointer + start, count: classes),
+                label: images.label(image),
+                teacher: wanted.map { UnsafeBufferPointer(start: $0.pointer + start, count: classes) },
+                gradient: plan.logitsGradient.pointer + start)
+            lossSum += nats
+            correct += hit ? 1 : 0
+        }
+        return (lossSum, correct)
+    }
+
+    /// The teacher's outputs for a shard, distorted alike.
+    private func teach(_ shard: TrainingShard) throws -> AlignedBuffer? {
+        guard let teacher else { return nil }
+        let plan: any TrainingPlan
+        if let teaching {
+            plan = teaching
+        } else {
+            plan = try makePlan(teacher.architecture, images: shardSize, purpose: .inference)
+            let (trained, statistics) = ParameterLayout(teacher.architecture).flatten(teacher)
+            try plan.load(trained: trained, statistics: statistics)
+            teaching = plan
+        }
+        write(shard, to: plan)
+        try plan.forward(.running)
+        return plan.logits
+    }
+}

@@ -1,0 +1,204 @@
+import Shared
+import Testing
+
+@testable import Worker
+
+@Suite struct TrainingGradientTests {
+    private static let imageCount = 3
+
+    private func trainer(
+        _ architecture: Architecture, _ images: ImageSet, _ loss: TrainingLoss, teacher: Network? = nil
+    ) -> ShardTrainer {
+        ShardTrainer(
+            architecture, images: ImageLoader(images, .standard), loss: loss, teacher: teacher,
+            shardSize: Self.imageCount)
+    }
+
+    private var shard: TrainingShard {
+        TrainingShard(images: Array(0..<Self.imageCount), augmentationSeed: nil, epoch: 0)
+    }
+
+    /// Compares the engine's gradient with finite differences of a loss written down separately in double precision.
+    private func checkGradient(_ architecture: Architecture, probesPerTensor: Int) throws {
+        let network = TrainingFixtures.network(architecture, seed: 1)
+        let images = TrainingFixtures.images(Self.imageCount, seed: 2)
+        let loss = TrainingLoss(labelSmoothing: 0.1)
+        let layout = ParameterLayout(architecture)
+        let (trained, statistics) = layout.flatten(network)
+        let result = try trainer(architecture, images, loss).gradient(
+            of: shard, trained: trained, statistics: statistics)
+
+        let reference = ReferenceTraining(architecture: architecture, loss: loss)
+        let pixels = (0..<Self.imageCount).map { TrainingFixtures.pixels(images, $0) }
+        let labels = (0..<Self.imageCount).map { Int(images.label($0)) }
+        var parameters = network.parameters.mapValues { $0.values.map(Double.init) }
+        func lossSum() -> Double { reference.lossSum(pixels, labels: labels, parameters: parameters) }
+        #expect(abs(result.lossSum - lossSum()) < 1e-4 * lossSum())
+
+        let step = 1e-5
+        var random = SplitMix64(seed: 3)
+        for entry in layout.trained {
+            let gradient = result.gradient[entry.range]
+            let size = gradient.map { Double(abs($0)) }.max() ?? 0
+            for _ in 0..<probesPerTensor {
+                let index = Int.random(in: 0..<entry.range.count, using: &random)
+                let value = try #require(parameters[entry.name]?[index])
+                parameters[entry.name]?[index] = value + step
+                let above = lossSum()
+                parameters[entry.name]?[index] = value - step
+                let below = lossSum()
+                parameters[entry.name]?[index] = value
+                let expected = (above - below) / (2 * step)
+                let found = Double(gradient[gradient.startIndex + index])
+                #expect(
+                    abs(found - expected) < 1e-3 * size + 1e-5,
+                    "\(entry.name)[\(index)]: \(found), by finite differences \(expected)")
+            }
+        }
+    }
+
+    @Test func gradientsOfAResidualNetworkAgreeWithFiniteDifferences() throws {
+        try checkGradient(TrainingFixtures.residual, probesPerTensor: 2)
+    }
+
+    @Test func gradientsOfAFullyConnectedNetworkAgreeWithFiniteDifferences() throws {
+        try checkGradient(TrainingFixtures.connected, probesPerTensor: 4)
+    }
+
+    @Test func gradientsWithATeacherAgreeWithFiniteDifferencesOfTheLoss() throws {
+        let loss = TrainingLoss(labelSmoothing: 0.05, distillation: .init(temperature: 3, weight: 0.7))
+        var random = SplitMix64(seed: 5)
+        let student = (0..<10).map { _ in Float.random(in: -3...3, using: &random) }
+        let teacher = (0..<10).map { _ in Float.random(in: -3...3, using: &random) }
+        func evaluate(_ logits: [Float]) -> (Double, [Float]) {
+            var gradient = [Float](repeating: 0, count: 10)
+            let value = logits.withUnsafeBufferPointer { logits in
+                teacher.withUnsafeBufferPointer { teacher in
+                    gradient.withUnsafeMutableBufferPointer { gradient in
+                        gradient.baseAddress.map {
+                            loss.evaluate(logits: logits, label: 4, teacher: teacher, gradient: $0).loss
+                        } ?? .nan
+                    }
+                }
+            }
+            return (value, gradient)
+        }
+        let (_, gradient) = evaluate(student)
+        for output in 0..<10 {
+            var moved = student
+            moved[output] += 1e-2
+            let above = evaluate(moved).0
+            moved[output] -= 2e-2
+            let expected = (above - evaluate(moved).0) / 2e-2
+            #expect(abs(Double(gradient[output]) - expected) < 1e-3)
+        }
+    }
+
+    @Test func aTeacherWithTheSameOutputsAddsNothingToTheGradient() throws {
+        let architecture = TrainingFixtures.connected
+        let network = TrainingFixtures.network(architecture, seed: 1)
+        let images = TrainingFixtures.images(Self.imageCount, seed: 2)
+        let (trained, statistics) = ParameterLayout(architecture).flatten(network)
+        let plain = try trainer(architecture, images, TrainingLoss()).gradient(
+            of: shard, trained: trained, statistics: statistics)
+        let taught = try trainer(
+            architecture, images, TrainingLoss(distillation: .init(temperature: 2, weight: 0.5)), teacher: network
+        ).gradient(of: shard, trained: trained, statistics: statistics)
+        for (a, b) in zip(plain.gradient, taught.gradient) { #expect(abs(a / 2 - b) < 1e-5) }
+    }
+
+    @Test func aShardGivesTheSameBitsInEveryTrainerAndAfterOtherShards() throws {
+        let architecture = TrainingFixtures.residual
+        let network = TrainingFixtures.network(architecture, seed: 1)
+        let images = TrainingFixtures.images(12, seed: 2)
+        let (trained, statistics) = ParameterLayout(architecture).flatten(network)
+        let first = trainer(architecture, images, TrainingLoss())
+        let second = trainer(architecture, images, TrainingLoss())
+        let shard = TrainingShard(images: [7, 0, 5], augmentationSeed: 9, epoch: 2)
+        let other = TrainingShard(images: [1, 2, 3], augmentationSeed: 9, epoch: 3)
+        let expected = try first.gradient(of: shard, trained: trained, statistics: statistics)
+        _ = try second.gradient(of: other, trained: trained, statistics: statistics)
+        _ = try second.evaluate(0..<12, trained: trained, statistics: statistics)
+        let found = try second.gradient(of: shard, trained: trained, statistics: statistics)
+        #expect(found == expected)
+        #expect(found.gradient != (try first.gradient(of: other, trained: trained, statistics: statistics)).gradient)
+    }
+
+    @Test func batchStatisticsAreTheMeanAndTheUnbiasedVariance() throws {
+        let architecture = TrainingFixtures.residual
+        let network = TrainingFixtures.network(architecture, seed: 1)
+        let images = TrainingFixtures.images(Self.imageCount, seed: 2)
+        let (trained, statistics) = ParameterLayout(architecture).flatten(network)
+        let found = try trainer(architecture, images, TrainingLoss()).gradient(
+            of: shard, trained: trained, statistics: statistics
+        ).statistics
+
+        // The first convolution, by its definition.
+        let weights = network["conv1.weight"].values.map(Double.init)
+        let size = ImageSet.size
+        for filter in 0..<5 {
+            var values: [Double] = []
+            for image in 0..<Self.imageCount {
+                let pixels = TrainingFixtures.pixels(images, image)
+                for row in 0..<size {
+                    for column in 0..<size {
+                        var sum = 0.0
+                        for channel in 0..<3 {
+                            for tap in 0..<9 {
+                                let (y, x) = (row + tap / 3 - 1, column + tap % 3 - 1)
+                                guard (0..<size).contains(y), (0..<size).contains(x) else { continue }
+                                sum += weights[(filter * 3 + channel) * 9 + tap] * pixels[channel][y * size + x]
+                            }
+                        }
+                        values.append(sum)
+                    }
+                }
+            }
+            let mean = values.reduce(0, +) / Double(values.count)
+            let variance = values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(values.count - 1)
+            #expect(abs(Double(found[filter]) - mean) < 1e-4)
+            #expect(abs(Double(found[5 + filter]) - variance) < 1e-4 * variance)
+        }
+    }
+
+    @Test func squaredGateGradientsAreThoseOfFiniteDifferences() throws {
+        let architecture = TrainingFixtures.residual
+        let network = TrainingFixtures.network(architecture, seed: 1)
+        let images = TrainingFixtures.images(1, seed: 2)
+        let layout = ParameterLayout(architecture)
+        let (trained, statistics) = layout.flatten(network)
+        let trainer = ShardTrainer(
+            architecture, images: ImageLoader(images, .standard), loss: TrainingLoss(), teacher: nil, shardSize: 1)
+        let found = try trainer.squaredGateGradients(of: 0..<1, trained: trained, statistics: statistics)
+        // A gate on a filter multiplies the scale and the shift of its normalisation, a ReLU notwithstanding.
+        let space = FilterSpace(architecture)
+        for (index, layer) in space.layers.enumerated() {
+            let prefix = layer.name.replacing("conv", with: "bn")
+            let scale = try #require(layout.trained.first { $0.name == "\(prefix).weight" }).range.lowerBound
+            let shift = try #require(layout.trained.first { $0.name == "\(prefix).bias" }).range.lowerBound
+            let largest = found[index].max() ?? 0
+            for filter in 0..<layer.filters.count {
+                func loss(_ gate: Float) throws -> Double {
+                    var changed = trained
+                    changed[scale + filter] *= gate
+                    changed[shift + filter] *= gate
+                    return try trainer.evaluate(0..<1, trained: changed, statistics: statistics).loss
+                }
+                let slope = try (loss(1.002) - loss(0.998)) / 0.004
+                #expect(
+                    abs(slope.magnitude - found[index][filter].squareRoot()) < 0.02 * largest.squareRoot() + 2e-4,
+                    "\(layer.name)[\(filter)]")
+            }
+        }
+    }
+
+    @Test func aLayerWithoutFiltersIsRefused() {
+        var architecture = ResidualArchitecture(stem: 2, blocks: [], classes: 10)
+        architecture.blocks = [
+            .init(name: "layer1.0", stride: 1, input: 2, hidden: 0, output: 2, shortcut: [0, 1])
+        ]
+        #expect(throws: Failure.self) {
+            try ResidualPlan(architecture, images: 1, purpose: .training)
+        }
+    }
+}
