@@ -62,4 +62,48 @@ struct ExportTests {
             try expectTheOutputs(of: network, images: images, output)
         }
     }
+
+    private static let withTorch = Python.canImport("torch")
+
+    @Test(.enabled(if: withTorch, "PyTorch is not installed"))
+    func pytorchComputesWhatTheNetworkDoes() throws {
+        var generator = SeededGenerator(seed: 2)
+        let connected = Network.random(.fullyConnected(widths: [3072, 12, 9, 10]), using: &generator)
+        let program = """
+            import json, sys, torch
+            sys.path.insert(0, sys.argv[1])
+            from network import load
+            images = torch.tensor(json.load(open(sys.argv[2])))
+            images = images.reshape(len(images), 3, *[int((images.shape[1] // 3) ** 0.5)] * 2)
+            with torch.no_grad():
+                print(json.dumps(load()(images).tolist()))
+            """
+        for (network, size) in [(Self.pruned(using: &generator), 192), (connected, 3072)] {
+            let folder = try Self.temporaryFolder()
+            defer { try? FileManager.default.removeItem(at: folder) }
+            let inputs = folder.appending(path: "images.json")
+            let images = Self.images(3, size: size, using: &generator)
+            try JSONEncoder().encode(images).write(to: inputs)
+            try Data(Checkpoint.safetensors(of: network)).write(to: folder.appending(path: "network.safetensors"))
+            let module = PyTorchExport(network).module(weights: "network.safetensors")
+            try Data(module.utf8).write(to: folder.appending(path: "network.py"))
+            let (status, output) = try Python.run(program, [folder.path, inputs.path])
+            try #require(status == 0)
+            try expectTheOutputs(of: network, images: images, output)
+        }
+    }
+
+    @Test func aPrunedNetworkIsReadBackAsItWas() throws {
+        var generator = SeededGenerator(seed: 3)
+        let architecture = Architecture.residual(widths: [4, 6, 8], blocksPerStage: 2, imageSize: 32)
+        let network = Network.random(architecture, using: &generator)
+        let space = FilterSpace(architecture)
+        let groups = CoupledGroups(architecture).groups
+        for removed in [groups[1] + groups[5], groups[7], [space.layers[1].filters.lowerBound]] {
+            let pruned = network.removing(Mask(count: space.count, disabled: removed))
+            let bytes = Checkpoint.safetensors(of: pruned)
+            #expect(try Checkpoint.network(bytes: bytes, name: "pruned.safetensors") == pruned)
+            #expect(bytes.count < Checkpoint.safetensors(of: network).count)
+        }
+    }
 }

@@ -2,9 +2,10 @@ import Foundation
 
 /// Python as an independent judge of what we write, where a machine has it.
 public enum Python {
-    /// Whether `python3` is there and can import these modules.
+    /// Whether `python3` and these modules are installed; they are not loaded, which would take seconds.
     public static func canImport(_ modules: String...) -> Bool {
-        (try? run("import \(modules.joined(separator: ", "))"))?.status == 0
+        let program = "import importlib.util, sys; sys.exit(None in map(importlib.util.find_spec, sys.argv[1:]))"
+        return (try? run(program, modules))?.status == 0
     }
 
     /// Runs a program; its arguments are `sys.argv[1…]`. Returns its exit status and standard output.
