@@ -1,0 +1,72 @@
+import Foundation
+
+/// Writes a file that appears under its name only when it is whole: until then its content stands beside it, and is
+/// removed when something goes wrong. What is there already and no regular file (`/dev/stdout`) is written to at once.
+public final class OutputFile {
+    /// Bytes that are gathered before they are written.
+    private static let bufferBytes = 1 << 16
+
+    private let path: String
+    private let partPath: String
+    /// Whether the file is to take its name when it is whole.
+    private let isReplacing: Bool
+    private var descriptor: Int32
+    private var buffer: [UInt8] = []
+    private var isFinished = false
+
+    /// Starts a file. The name of another process's unfinished one differs. Throws an `.unavailable` ``Failure`` where it cannot be made.
+    public init(_ path: String) throws {
+        self.path = path
+        var status = stat()
+        isReplacing = stat(path, &status) != 0 || status.st_mode & S_IFMT == S_IFREG
+        partPath = isReplacing ? "\(path).\(getpid()).part" : path
+        descriptor = open(partPath, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else { throw Self.failure("make", path) }
+        buffer.reserveCapacity(Self.bufferBytes)
+    }
+
+    /// Adds a text.
+    public func write(_ text: String) throws { try write(Array(text.utf8)) }
+
+    /// Adds bytes.
+    public func write(_ bytes: [UInt8]) throws {
+        precondition(!isFinished, "the file is finished")
+        buffer += bytes
+        if buffer.count >= Self.bufferBytes { try flush() }
+    }
+
+    /// Writes what is left to the disk and gives the file its name. Throws where there is no space.
+    public func finish() throws {
+        try flush()
+        guard !isReplacing || fsync(descriptor) == 0 else { throw Self.failure("write", path) }
+        let closed = close(descriptor)
+        descriptor = -1
+        guard closed == 0 else { throw Self.failure("write", path) }
+        guard !isReplacing || rename(partPath, path) == 0 else { throw Self.failure("make", path) }
+        isFinished = true
+    }
+
+    deinit {
+        if descriptor >= 0 { close(descriptor) }
+        if isReplacing && !isFinished { unlink(partPath) }
+    }
+
+    private func flush() throws {
+        var written = 0
+        while written < buffer.count {
+            let result = buffer.withUnsafeBytes { bytes in
+                Foundation.write(descriptor, bytes.baseAddress.map { $0 + written }, bytes.count - written)
+            }
+            if result < 0 {
+                if errno == EINTR { continue }
+                throw Self.failure("write", path)
+            }
+            written += result
+        }
+        buffer.removeAll(keepingCapacity: true)
+    }
+
+    private static func failure(_ action: String, _ path: String) -> Failure {
+        Failure(.unavailable, "cannot \(action) \(path): \(String(cString: strerror(errno)))")
+    }
+}
