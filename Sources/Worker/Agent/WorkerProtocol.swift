@@ -1,0 +1,353 @@
+import Shared
+
+/// What a worker says and does when; knows neither clock nor socket nor file nor network.
+///
+/// Events come in with a time, as past-tense methods, and each returns what the caller has to do. Two things change
+/// independently, since computing goes on while the coordinator is away. The link:
+///
+/// ```
+///            backoff over             welcome
+///  offline ───────────────▶ greeting ─────────▶ online
+///     ▲                      │   ▲                │
+///     │ no welcome           │   └────────────────┤ the coordinator does not know this worker any more
+///     └──────────────────────┘◀───────────────────┘ it is silent
+/// ```
+///
+/// and the work:
+///
+/// ```
+///  none ─ welcome ─▶ fetching ─ all blobs checked ─▶ preparing ─ prepared ─▶ prepared
+/// ```
+///
+/// A run of another identity begins the work anew. Answers are kept and sent again until they are acknowledged.
+public struct WorkerProtocol: Sendable {
+    /// What the caller has to do, in this order.
+    public enum Action: Sendable, Equatable {
+        /// Open a new connection.
+        case connect
+        /// Close the connection.
+        case disconnect
+        /// Send a message.
+        case send(WorkerMessage)
+        /// Look whether a blob is here, whole or in part, and say so with ``blobLocated(_:bytes:isWhole:at:)``.
+        case locate(CoordinatorMessage.Blob)
+        /// Write a part of a blob; parts come in the order of their offsets, so that what is written is a prefix.
+        case store(CoordinatorMessage.Chunk)
+        /// Compare a whole blob with its digest and say so with ``blobChecked(_:isRight:at:)``.
+        case check(CoordinatorMessage.Blob)
+        /// Load the network and the images and say so with ``prepared(_:at:)`` or ``preparationFailed(_:at:)``.
+        case prepare(CoordinatorMessage.Welcome)
+        /// Evaluate masks and say so with ``computed(_:evaluations:failures:microseconds:at:)`` or
+        /// ``computationFailed(_:reason:at:)``. There is one at a time.
+        case compute(CoordinatorMessage.Lease)
+        /// Stop computing a lease; nothing more need be said about it.
+        case abandon(LeaseID)
+        /// Tell people.
+        case note(String)
+        /// End the program; nothing happens any more.
+        case stop(Ending)
+    }
+
+    /// How a worker's life ends.
+    public enum Ending: Sendable, Equatable {
+        /// The run is over.
+        case finished
+        /// It was asked to stop and said goodbye.
+        case left
+        /// The coordinator does not want it, or cannot talk with it.
+        case refused(reason: String)
+        /// It cannot do its work.
+        case failed(reason: String)
+    }
+
+    /// The connection to the coordinator.
+    enum Link: Sendable, Equatable {
+        case offline(until: Moment)
+        case greeting(until: Moment, helloAt: Moment)
+        case online
+    }
+
+    /// How far the network and the images are here.
+    enum Work: Sendable, Equatable {
+        case none
+        case fetching(Fetch)
+        case preparing
+        case prepared
+    }
+
+    /// An answer that is not acknowledged yet.
+    struct Answer: Sendable, Equatable {
+        var losses: WorkerMessage.Losses
+        var sentAt: Moment
+    }
+
+    /// The wait after the first failed try to reach the coordinator; it doubles with each further one …
+    static let backoffMillisecondsMin: Int64 = 1000
+    /// … up to this.
+    static let backoffMillisecondsMax: Int64 = 32_000
+    /// How long a welcome may take.
+    static let greetingMilliseconds: Int64 = 4000
+    /// An answer or a wish for a part of a blob is repeated after this.
+    static let repeatMilliseconds: Int64 = 5000
+    /// Answers kept; the oldest go first, since their masks are long leased to others.
+    static let answersMax = 32
+    /// Leases that wait.
+    static let waitingMax = 16
+
+    /// Who this worker is. The caller may change the speed once it is measured.
+    public var hello: WorkerMessage.Hello
+    /// How long it goes on after it was asked to stop.
+    let graceMilliseconds: Int64
+
+    var link: Link
+    var work = Work.none
+    var run: CoordinatorMessage.Welcome?
+    var computing: CoordinatorMessage.Lease?
+    var waiting: [CoordinatorMessage.Lease] = []
+    var answers: [Answer] = []
+    var tries = 0
+    var lastHeard: Moment
+    var nextHeartbeat: Moment
+    /// When it stops at last, once it was asked to.
+    var leavesAt: Moment?
+    var ending: Ending?
+    var now: Moment
+    var actions: [Action] = []
+
+    /// A worker that connects at the first ``timePassed(at:)``.
+    public init(hello: WorkerMessage.Hello, graceMilliseconds: Int64 = 15_000, at now: Moment) {
+        self.hello = hello
+        self.graceMilliseconds = graceMilliseconds
+        self.now = now
+        link = .offline(until: now)
+        lastHeard = now
+        nextHeartbeat = now
+    }
+
+    // MARK: - Events of the connection
+
+    /// A message came.
+    public mutating func received(_ message: CoordinatorMessage, at moment: Moment) -> [Action] {
+        guard advance(to: moment) else { return [] }
+        if case .offline = link { return [] }
+        lastHeard = now
+        switch message {
+        case .welcome(let welcome): enter(welcome)
+        case .introduce: introduce()
+        case .chunk(let chunk): take(chunk)
+        case .lease(let lease): take(lease)
+        case .acknowledged(let lease):
+            answers.removeAll { $0.losses.lease == lease }
+            leaveIfDone()
+        case .cancel(let lease): cancel(lease)
+        case .heartbeat(let life): if case .online = link, life != run?.life { greet() }
+        case .dismissed(let reason): stop(.refused(reason: reason))
+        case .finished:
+            send(.goodbye(keeping: []))
+            stop(.finished)
+        }
+        return conclude()
+    }
+
+    /// Bytes came that are no message.
+    public mutating func receivedUnreadable(_ error: WireError, at moment: Moment) -> [Action] {
+        guard advance(to: moment) else { return [] }
+        if case .otherVersion = error {
+            stop(.refused(reason: error.description))
+        } else {
+            actions.append(.note("dropped \(error)"))
+        }
+        return conclude()
+    }
+
+    /// The time is ``nextDeadline`` or later.
+    public mutating func timePassed(at moment: Moment) -> [Action] {
+        guard advance(to: moment) else { return [] }
+        switch link {
+        case .offline(let until): if until <= now { connect() }
+        case .greeting(let until, let helloAt):
+            if until <= now {
+                hangUp("no welcome from the coordinator")
+            } else if helloAt + heartbeatMilliseconds <= now {
+                sendHello(until: until)
+            }
+        case .online:
+            if now - lastHeard > heartbeatMilliseconds * Int64(run?.liveness ?? 3) {
+                hangUp("the coordinator is silent")
+            } else if nextHeartbeat <= now {
+                beat()
+            }
+        }
+        if let leavesAt, leavesAt <= now { leave() }
+        return conclude()
+    }
+
+    /// The person or the system at this host wants the worker to end. The first time it gives back what it has not
+    /// begun and finishes what it computes, the second time it goes at once.
+    public mutating func stopRequested(at moment: Moment) -> [Action] {
+        guard advance(to: moment) else { return [] }
+        if leavesAt != nil {
+            leave()
+        } else {
+            leavesAt = now + graceMilliseconds
+            waiting = []
+            if computing != nil || !answers.isEmpty { send(.goodbye(keeping: held)) }
+            leaveIfDone()
+        }
+        return conclude()
+    }
+
+    /// When ``timePassed(at:)`` is due.
+    public var nextDeadline: Moment {
+        guard ending == nil else { return .never }
+        let linkDeadline =
+            switch link {
+            case .offline(let until): until
+            case .greeting(let until, let helloAt): min(until, helloAt + heartbeatMilliseconds)
+            case .online: nextHeartbeat
+            }
+        return min(linkDeadline, leavesAt ?? .never)
+    }
+
+    /// How it ended, once it has.
+    public var ended: Ending? { ending }
+
+    // MARK: - Around every event
+
+    /// False where all is over.
+    mutating func advance(to moment: Moment) -> Bool {
+        now = max(now, moment)
+        return ending == nil
+    }
+
+    mutating func conclude() -> [Action] {
+        let result = actions
+        if !result.isEmpty { actions = [] }
+        return result
+    }
+
+    mutating func stop(_ how: Ending) {
+        guard ending == nil else { return }
+        if let computing { actions.append(.abandon(computing.lease)) }
+        ending = how
+        actions.append(.stop(how))
+    }
+
+    // MARK: - The link
+
+    var heartbeatMilliseconds: Int64 { Int64(run?.heartbeatMilliseconds ?? 1000) }
+
+    var isOnline: Bool { link == .online }
+
+    /// Leases here: computing, waiting, answered but not acknowledged.
+    var held: [LeaseID] { (computing.map { [$0.lease] } ?? []) + waiting.map(\.lease) + answers.map(\.losses.lease) }
+
+    /// Sends where there is somebody to hear it.
+    mutating func send(_ message: WorkerMessage) { if isOnline { actions.append(.send(message)) } }
+
+    private mutating func connect() {
+        actions.append(.connect)
+        lastHeard = now
+        greet()
+    }
+
+    private mutating func greet() { sendHello(until: now + Self.greetingMilliseconds) }
+
+    private mutating func sendHello(until: Moment) {
+        link = .greeting(until: until, helloAt: now)
+        actions.append(.send(.hello(hello)))
+    }
+
+    /// The coordinator asks who is here. Several messages may have made it ask; one answer is enough.
+    private mutating func introduce() {
+        if case .greeting(_, let helloAt) = link, now - helloAt < heartbeatMilliseconds / 2 { return }
+        greet()
+    }
+
+    private mutating func hangUp(_ reason: String) {
+        let longest = min(Self.backoffMillisecondsMin << Int64(min(tries, 5)), Self.backoffMillisecondsMax)
+        // Workers that lost the coordinator together do not come back together: 3/4 to 5/4 of it, by identity and try.
+        let spread = (hello.worker.low &+ UInt64(tries)) &* 0x9E37_79B9_7F4A_7C15 >> 48
+        let backoff = longest * 3 / 4 + longest * Int64(spread) / (2 << 16)
+        tries += 1
+        link = .offline(until: now + backoff)
+        if case .fetching(var fetch) = work {
+            fetch.asked = [:]
+            work = .fetching(fetch)
+        }
+        actions.append(.disconnect)
+        actions.append(.note("\(reason); next try in \(backoff) ms"))
+    }
+
+    private mutating func beat() {
+        nextHeartbeat = now + heartbeatMilliseconds
+        send(.heartbeat(held))
+        for index in answers.indices where now - answers[index].sentAt >= Self.repeatMilliseconds {
+            answers[index].sentAt = now
+            send(.losses(answers[index].losses))
+        }
+        switch work {
+        case .fetching: askForParts()
+        // The first `ready` may have been lost.
+        case .prepared: if held.isEmpty { sendReady() }
+        case .none, .preparing: break
+        }
+    }
+
+    func isSame(_ a: CoordinatorMessage.Welcome, _ b: CoordinatorMessage.Welcome) -> Bool {
+        var a = a
+        a.life = b.life
+        return a == b
+    }
+
+    /// The coordinator told what is evaluated: begin, or go on where the same run was left.
+    private mutating func enter(_ welcome: CoordinatorMessage.Welcome) {
+        let known = run
+        run = welcome
+        link = .online
+        tries = 0
+        nextHeartbeat = now + heartbeatMilliseconds
+        if let known, isSame(known, welcome) {
+            // What an earlier life of the coordinator granted is nobody's now; what is nearly done is welcome still.
+            if known.life != welcome.life { waiting = [] }
+            for index in answers.indices {
+                answers[index].sentAt = now
+                send(.losses(answers[index].losses))
+            }
+        } else {
+            if let computing { actions.append(.abandon(computing.lease)) }
+            computing = nil
+            waiting = []
+            answers = []
+            work = .none
+        }
+        if leavesAt != nil {
+            send(.goodbye(keeping: held))
+            leaveIfDone()
+            return
+        }
+        switch work {
+        case .none: beginFetching(welcome)
+        case .fetching: askForParts()
+        case .preparing: break
+        case .prepared: sendReady()
+        }
+    }
+
+    mutating func sendReady() {
+        guard let run, leavesAt == nil else { return }
+        send(.ready(run.run))
+    }
+
+    // MARK: - Leaving
+
+    mutating func leaveIfDone() {
+        guard leavesAt != nil, computing == nil, answers.isEmpty else { return }
+        leave()
+    }
+
+    private mutating func leave() {
+        send(.goodbye(keeping: []))
+        stop(.left)
+    }
+}
