@@ -1,0 +1,228 @@
+import Shared
+
+/// The additive model fitted to a run's evaluations, with how sure it is.
+public struct AdditiveFit: Sendable {
+    /// The importance of one filter: the expected rise of the response when it is disabled.
+    public struct Estimate: Sendable, Equatable, Codable {
+        /// The filter's number in the ``FilterSpace``.
+        public let filter: Int
+        /// The rise of the response.
+        public let importance: Double
+        /// Its standard deviation, given the evaluations.
+        public let standardError: Double
+        /// In how many evaluated masks the filter was disabled.
+        public let timesDisabled: Int
+
+        /// The ends of the 95 % interval.
+        public var interval: ClosedRange<Double> {
+            importance - AdditiveFit.intervalDeviations * standardError...importance + AdditiveFit.intervalDeviations
+                * standardError
+        }
+    }
+
+    /// What the model says of one layer.
+    public struct LayerEffect: Sendable, Equatable, Codable {
+        /// The checkpoint's name.
+        public let name: String
+        /// Its filters.
+        public let filters: Int
+        /// The number of disabled filters that the effects are measured about.
+        public let expected: Int
+        /// The mean importance of its filters.
+        public let meanImportance: Double
+        /// The deviation of its filters' importances from their mean, as the prior has it.
+        public let spread: Double
+        /// `κ` in `κ (d² - e²)`, `d` being the disabled filters less ``expected`` and `e` ``expected``: how the layer's
+        /// effect bends.
+        public let curvature: Double
+
+        /// The rise of the response when `disabled` filters of mean importance are disabled and nothing else is.
+        public func rise(disabled: Double) -> Double {
+            let excess = disabled - Double(expected)
+            return meanImportance * disabled + curvature * (excess * excess - Double(expected * expected))
+        }
+    }
+
+    /// A held-out mask's response as the other masks predict it, and as it was measured.
+    public struct HeldOut: Sendable, Equatable, Codable {
+        /// The mask's index.
+        public let mask: Int
+        /// The predicted response.
+        public let predicted: Double
+        /// The measured one.
+        public let measured: Double
+    }
+
+    /// How reliable the ranking was when some of the masks were in.
+    public struct Settling: Sendable, Equatable, Codable {
+        /// The masks that were in.
+        public let masks: Int
+        /// Spearman's correlation between the rankings of two halves of them.
+        public let splitHalf: Double?
+        /// Spearman's correlation between their ranking and the ranking of all masks.
+        public let againstAll: Double?
+    }
+
+    /// Deviations that a 95 % interval extends to either side.
+    static let intervalDeviations = 1.959964
+    /// Fewer masks than this say nothing.
+    static let masksMin = 8
+
+    /// What was explained.
+    public let response: Response
+    /// The evaluated masks.
+    public let masks: Int
+    /// The filters that the masks tell something of, ascending.
+    public let estimates: [Estimate]
+    /// The filters that take part but were disabled in none, or in all, of the evaluated masks.
+    public let unmeasured: [Int]
+    /// The layers that take part.
+    public let layers: [LayerEffect]
+    /// The mean response of the evaluated masks.
+    public let meanResponse: Double
+    /// The response's standard deviation over masks.
+    public let responseDeviation: Double
+    /// The residuals' standard deviation for each level of masks that share segments, single masks first.
+    public let residualDeviations: [Double]
+    /// The ridge strength `λ₀ / τ²` of each layer's filters.
+    public let ridgeStrengths: [Double]
+    /// The share of the response's variance that the model explains; nil where the response does not vary.
+    public let rSquared: Double?
+    /// The same over held-out masks; nil where there are too few.
+    public let heldOutRSquared: Double?
+    /// Spearman's correlation between the rankings of two halves of the masks, averaged over random halvings.
+    public let splitHalf: Double?
+    /// The halvings that were averaged.
+    public let halvings: Int
+    /// What ``splitHalf`` says of the ranking by all masks: `2 r / (1 + r)` (Spearman and Brown).
+    public var reliability: Double? { splitHalf.map { 2 * $0 / (1 + $0) } }
+    /// Predictions of held-out masks: at most ``heldOutMax`` of them, evenly chosen.
+    public let heldOut: [HeldOut]
+    /// How the ranking settled as masks came in.
+    public let settling: [Settling]
+
+    /// Predictions that are kept for a plot.
+    static let heldOutMax = 2000
+
+    private let terms: ModelTerms
+    private let coefficients: [Double]
+
+    /// Fits the model. `evaluations` has a place for each mask of the ensemble, nil where it was not evaluated. The
+    /// same evaluations give the same fit, in whatever order they came. Throws a `.badInput` ``Failure`` where there
+    /// are fewer than ``masksMin``.
+    ///
+    /// O(masks × columns² + columns³), in memory O(columns²), where columns are the filters and some for each layer and
+    /// pair of layers.
+    public init(_ ensemble: Ensemble, evaluations: [Evaluation?], response: Response = .logLoss) throws {
+        let observations = Observations(ensemble, evaluations: evaluations, response: response)
+        guard observations.indices.count >= Self.masksMin else {
+            throw Failure(
+                .badInput,
+                "\(observations.indices.count) evaluated masks are too few to rank filters by; at least \(Self.masksMin) "
+                    + "are needed")
+        }
+        let terms = ModelTerms(ensemble)
+        let variance = observations.variance
+        var times = [Int](repeating: 0, count: ensemble.filterCount)
+        var equations = NormalEquations(terms, levels: NormalEquations.levels(of: ensemble))
+        let mean = observations.mean
+        observations.forEach { position, mask, value in
+            for filter in mask.disabled { times[filter] += 1 }
+            equations.add(index: observations.indices[position], mask: mask, response: value - mean)
+        }
+        equations.finish()
+        self.response = response
+        self.terms = terms
+        masks = observations.indices.count
+        meanResponse = mean
+        responseDeviation = variance.squareRoot()
+        let measured = ensemble.participating.filter { times[$0] > 0 && times[$0] < observations.indices.count }
+        unmeasured = ensemble.participating.filter { times[$0] == 0 || times[$0] == observations.indices.count }
+
+        // A response that is constant but for rounding is explained by nothing.
+        guard variance > 1e-18 * (1 + mean * mean) else {
+            coefficients = Array(repeating: 0, count: terms.count)
+            estimates = measured.map {
+                Estimate(filter: $0, importance: 0, standardError: 0, timesDisabled: times[$0])
+            }
+            layers = Self.layerEffects(terms, coefficients: coefficients, prior: [])
+            residualDeviations = equations.levels.map { _ in 0 }
+            ridgeStrengths = []
+            (rSquared, heldOutRSquared, splitHalf, halvings) = (nil, nil, nil, 0)
+            (heldOut, settling) = ([], [])
+            return
+        }
+
+        let components = VarianceComponents.estimate(equations, terms: terms, variance: variance)
+        let blocks = equations.matrices.map { $0.scaledLeadingBlock(by: terms.scales) }
+        guard
+            let solution = Solution(
+                blocks: blocks, matrices: equations.matrices, terms: terms, components: components)
+        else { throw Failure(.internalFault, "the fit's equations are singular") }
+        coefficients = solution.coefficients
+        let covariance = solution.inverse
+        estimates = measured.map { filter in
+            let column = terms.columnOfFilter[filter]
+            let (layer, share) = terms.layerColumn(of: filter)
+            let spread =
+                covariance[column, column] + 2 * share * covariance[layer, column]
+                + share * share * covariance[layer, layer]
+            return Estimate(
+                filter: filter, importance: terms.importance(of: filter, in: solution.coefficients),
+                standardError: max(spread, 0).squareRoot(), timesDisabled: times[filter])
+        }
+        layers = Self.layerEffects(terms, coefficients: coefficients, prior: components.prior)
+        // A level's λ holds the variances of all finer levels, each times the masks of a group.
+        residualDeviations = components.noise.indices.map { level in
+            guard level > 0 else { return components.noise[0].squareRoot() }
+            let excess = components.noise[level] - components.noise[level - 1]
+            return (max(excess, 0) / Double(equations.levels[level])).squareRoot()
+        }
+        ridgeStrengths = terms.layers.indices.map { components.noise[0] / components.prior[$0] }
+        let residuals = equations.matrices[0].quadraticForm(solution.residualVector(terms))
+        rSquared = 1 - residuals / (variance * Double(masks))
+
+        let check = CrossCheck(
+            observations, terms: terms, components: components, measured: measured, coefficients: coefficients)
+        heldOutRSquared = check.heldOutRSquared
+        splitHalf = check.splitHalf
+        halvings = check.halvings
+        heldOut = check.heldOut
+        settling = check.settling
+    }
+
+    /// The response that the model predicts for a mask.
+    public func predict(_ mask: Mask) -> Double { meanResponse + terms.predict(mask, with: coefficients) }
+
+    /// The loss, in nats, that the model predicts for a mask.
+    public func predictedLoss(_ mask: Mask) -> Double { response.loss(predict(mask)) }
+
+    private static func layerEffects(
+        _ terms: ModelTerms, coefficients: [Double], prior: [Double]
+    ) -> [LayerEffect] {
+        terms.layers.indices.map { index in
+            let layer = terms.layers[index]
+            let importances = layer.filters.map { terms.importance(of: $0, in: coefficients) }
+            let curvature = terms.curvatureColumns.lowerBound + index
+            return LayerEffect(
+                name: layer.name, filters: layer.count, expected: terms.expected[index],
+                meanImportance: importances.reduce(0, +) / Double(layer.count),
+                spread: prior.isEmpty ? 0 : prior[index].squareRoot(),
+                curvature: coefficients[curvature] * terms.scales[curvature])
+        }
+    }
+}
+
+extension ModelTerms {
+    /// The column of the layer of a filter that takes part, and what that column is multiplied by.
+    func layerColumn(of filter: Int) -> (column: Int, share: Double) {
+        let column = layerColumns.lowerBound + layerOfFilter[filter]
+        return (column, scales[column])
+    }
+
+    /// A filter's importance: its layer's mean effect and its own difference from it.
+    func importance(of filter: Int, in coefficients: [Double]) -> Double {
+        let layer = layerColumn(of: filter)
+        return coefficients[columnOfFilter[filter]] + layer.share * coefficients[layer.column]
+    }
+}

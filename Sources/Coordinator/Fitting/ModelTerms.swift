@@ -1,0 +1,132 @@
+import Shared
+
+/// The columns of the additive model: what a mask's row holds, and which columns share a prior.
+///
+/// With `x_f = 1` where filter `f` is disabled and `d_l` the number of disabled filters of layer `l` less the number
+/// expected, rounded, the model of the response is
+///
+///     y = intercept + Σ_f δ_f x_f + Σ_l μ_l d_l + Σ_l κ_l d_l² + Σ_{l<m} ι_lm d_l d_m
+///
+/// so that a filter's importance is `μ_l + δ_f`: its layer's mean effect and its own difference from it. The last two
+/// sums take up what does not add: effects within a layer grow with the number disabled, and layers work on each other.
+struct ModelTerms: Sendable {
+    /// Columns whose coefficients share one prior variance.
+    struct Family: Sendable, Equatable {
+        enum Kind: Sendable, Equatable {
+            /// The filters of a layer, by its position in the ensemble.
+            case filters(layer: Int)
+            case layers
+            case curvatures
+            case interactions
+        }
+        let kind: Kind
+        let columns: Range<Int>
+
+        var isOfFilters: Bool {
+            if case .filters = kind { return true }
+            return false
+        }
+    }
+
+    /// Layers beyond this number get no interactions, whose columns grow with its square.
+    private static let interactingLayersMax = 32
+
+    /// The ensemble's layers.
+    let layers: [Ensemble.Layer]
+    /// Column 0 is the intercept; the families follow in order.
+    let families: [Family]
+    /// The number of disabled filters of each layer that `d_l` counts from.
+    let expected: [Int]
+    /// What each coefficient's column is multiplied by, so that a family's coefficients are of one size: a layer's
+    /// count is taken as a share of the layer.
+    let scales: [Double]
+
+    /// The column of every filter of the network; 0 where it takes no part.
+    let columnOfFilter: [Int]
+    /// The position in ``layers`` of every filter of the network; 0 where it takes no part.
+    let layerOfFilter: [Int]
+
+    /// Columns, the intercept among them.
+    var count: Int { scales.count }
+
+    /// The layers' columns.
+    let layerColumns: Range<Int>
+    /// The curvatures' columns.
+    let curvatureColumns: Range<Int>
+    /// The interactions' columns.
+    let interactionColumns: Range<Int>
+
+    /// The columns of an ensemble's model.
+    init(_ ensemble: Ensemble) {
+        layers = ensemble.layers
+        expected = layers.map { Int((Double($0.count) * $0.dropRate).rounded()) }
+        var families: [Family] = []
+        var scales = [1.0]
+        var columnOfFilter = [Int](repeating: 0, count: ensemble.filterCount)
+        var layerOfFilter = columnOfFilter
+        for (index, layer) in layers.enumerated() {
+            families.append(
+                Family(kind: .filters(layer: index), columns: scales.count..<scales.count + layer.count))
+            for filter in layer.filters {
+                columnOfFilter[filter] = scales.count
+                layerOfFilter[filter] = index
+                scales.append(1)
+            }
+        }
+        let shares = layers.map { 1 / Double($0.count) }
+        layerColumns = scales.count..<scales.count + layers.count
+        scales += shares
+        curvatureColumns = scales.count..<scales.count + layers.count
+        scales += shares.map { $0 * $0 }
+        let first = scales.count
+        if layers.count <= Self.interactingLayersMax {
+            for a in layers.indices {
+                for b in a + 1..<max(layers.count, a + 1) { scales.append(shares[a] * shares[b]) }
+            }
+        }
+        interactionColumns = first..<scales.count
+        families.append(Family(kind: .layers, columns: layerColumns))
+        families.append(Family(kind: .curvatures, columns: curvatureColumns))
+        if !interactionColumns.isEmpty { families.append(Family(kind: .interactions, columns: interactionColumns)) }
+        self.families = families
+        self.scales = scales
+        self.columnOfFilter = columnOfFilter
+        self.layerOfFilter = layerOfFilter
+    }
+
+    /// Writes a mask's row, unscaled whole numbers, into `row[0..<count]`. O(columns).
+    func fill(_ row: UnsafeMutablePointer<Double>, with mask: Mask) {
+        row.update(repeating: 0, count: count)
+        row[0] = 1
+        let layerCounts = row + layerColumns.lowerBound
+        for index in layers.indices { layerCounts[index] = Double(-expected[index]) }
+        for filter in mask.disabled {
+            let column = columnOfFilter[filter]
+            guard column > 0 else { continue }
+            row[column] = 1
+            layerCounts[layerOfFilter[filter]] += 1
+        }
+        let curvatures = row + curvatureColumns.lowerBound
+        for index in layers.indices { curvatures[index] = layerCounts[index] * layerCounts[index] }
+        guard !interactionColumns.isEmpty else { return }
+        var column = interactionColumns.lowerBound
+        for a in layers.indices {
+            for b in a + 1..<max(layers.count, a + 1) {
+                row[column] = layerCounts[a] * layerCounts[b]
+                column += 1
+            }
+        }
+    }
+
+    /// The response that coefficients (of scaled columns) predict for a mask.
+    func predict(_ mask: Mask, with coefficients: [Double]) -> Double {
+        withUnsafeTemporaryAllocation(of: Double.self, capacity: count) { row in
+            guard let start = row.baseAddress else { return 0 }
+            start.initialize(repeating: 0, count: count)
+            fill(start, with: mask)
+            var sum = 0.0
+            for index in 0..<count { sum += row[index] * scales[index] * coefficients[index] }
+            return sum
+        }
+    }
+}
