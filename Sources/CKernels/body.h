@@ -1,0 +1,70 @@
+// The kernels, compiled once for every instruction set by a file that defines
+//   KERNELS       the name of the table of kernels
+//   KERNELS_NAME  what it is called
+//   LANES         images in a block, which is the floats in a vector
+//   ROWS_MAX      filters of a microkernel
+//   COLUMNS       vectors of a microkernel's row
+// so that ROWS_MAX * COLUMNS accumulators and a row of operands fit the registers.
+// No include guard: it is included once by every such file.
+
+#include <string.h>
+
+#include "blocking.h"
+
+// Vectors are passed to inlined functions only, so how a call would pass them does not matter.
+#pragma clang diagnostic ignored "-Wpsabi"
+
+#define INLINE static inline __attribute__((always_inline))
+
+typedef float vec __attribute__((ext_vector_type(LANES)));
+typedef double wide __attribute__((ext_vector_type(LANES)));
+typedef float loose __attribute__((ext_vector_type(LANES), aligned(4)));
+
+INLINE vec load(const float *p) { return *(const loose *)p; }
+INLINE void store(float *p, vec v) { *(loose *)p = v; }
+INLINE vec fma_(vec a, vec b, vec c) { return __builtin_elementwise_fma(a, b, c); }
+INLINE vec all(float x) { return (vec)x; }
+
+// max(0, x), where a value that is not a number stays one.
+INLINE vec rectified(vec x) { return all(0) > x ? all(0) : x; }
+
+#include "winograd.h"
+#include "multiply.h"
+#include "epilogue.h"
+#include "layers.h"
+#include "losses.h"
+
+static void prepare(const uint8_t *bytes, int32_t count, float scale, float shift, float *target, size_t stride) {
+    typedef uint8_t octets __attribute__((ext_vector_type(LANES), aligned(1)));
+    for (int32_t i = 0; i < count; i++) {
+        vec x = __builtin_convertvector(*(const octets *)(bytes + (size_t)i * LANES), vec);
+        store(target + (size_t)i * stride, fma_(x, all(scale), all(shift)));
+    }
+}
+
+static int64_t multiply_adds(int64_t iterations) {
+    enum { CHAINS = 12 };
+    volatile float factor = 0.5f, term = 1;
+    vec a = all(factor), b = all(term), sums[CHAINS];
+    for (int i = 0; i < CHAINS; i++) sums[i] = all((float)i);
+    for (int64_t n = 0; n < iterations; n++) {
+#pragma unroll
+        for (int i = 0; i < CHAINS; i++) sums[i] = fma_(sums[i], a, b);
+    }
+    for (int i = 1; i < CHAINS; i++) sums[0] += sums[i];
+    volatile float sink = sums[0][0];
+    (void)sink;
+    return CHAINS * LANES;
+}
+
+const winnow_kernels KERNELS = {
+    .name = KERNELS_NAME,
+    .lanes = LANES,
+    .layer = layer,
+    .normalise = normalise,
+    .statistics = statistics,
+    .prepare = prepare,
+    .pool = pool,
+    .losses = losses,
+    .multiply_adds = multiply_adds,
+};

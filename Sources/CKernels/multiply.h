@@ -1,0 +1,70 @@
+// The microkernel: products of a few filters' weights and a few vectors, summed over a list of terms.
+
+// sums[r][c] = sum over k of weights[r][weight_offsets[k]] * data[data_offsets[k] + c * step], k ascending, to
+// result[r * row_stride + c * LANES].
+INLINE void multiply_sized(const int rows, const int columns, int32_t terms, const int32_t *weight_offsets,
+                           const int32_t *data_offsets, const float *const *weights, const float *data, size_t step,
+                           float *result, size_t row_stride) {
+    vec sums[ROWS_MAX][COLUMNS];
+    const float *w[ROWS_MAX];
+#pragma unroll
+    for (int r = 0; r < rows; r++) {
+        w[r] = weights[r];
+#pragma unroll
+        for (int c = 0; c < columns; c++) sums[r][c] = all(0);
+    }
+    for (int32_t k = 0; k < terms; k++) {
+        const float *x = data + data_offsets[k];
+        const size_t offset = (size_t)weight_offsets[k];
+        vec v[COLUMNS];
+#pragma unroll
+        for (int c = 0; c < columns; c++) v[c] = load(x + (size_t)c * step);
+#pragma unroll
+        for (int r = 0; r < rows; r++) {
+            vec factor = all(w[r][offset]);
+#pragma unroll
+            for (int c = 0; c < columns; c++) sums[r][c] = fma_(factor, v[c], sums[r][c]);
+        }
+    }
+#pragma unroll
+    for (int r = 0; r < rows; r++) {
+#pragma unroll
+        for (int c = 0; c < columns; c++) store(result + (size_t)r * row_stride + (size_t)c * LANES, sums[r][c]);
+    }
+}
+
+#define ARGUMENTS terms, weight_offsets, data_offsets, weights, data, step, result, row_stride
+#define WITH_ROWS(columns)                                            \
+    switch (rows) {                                                   \
+        case 1: multiply_sized(1, columns, ARGUMENTS); break;         \
+        case 2: multiply_sized(2, columns, ARGUMENTS); break;         \
+        case 3: multiply_sized(3, columns, ARGUMENTS); break;         \
+        case 4: multiply_sized(4, columns, ARGUMENTS); break;         \
+        case 5: multiply_sized(5, columns, ARGUMENTS); break;         \
+        default: multiply_sized(ROWS_MAX, columns, ARGUMENTS); break; \
+    }
+
+// The same for any number of columns up to COLUMNS_MAX, `step` floats apart, and 1...ROWS_MAX rows.
+INLINE void multiply(int rows, int columns, int32_t terms, const int32_t *weight_offsets, const int32_t *data_offsets,
+                     const float *const *weights, const float *data, const size_t step, float *result,
+                     size_t row_stride) {
+    for (; columns >= COLUMNS; columns -= COLUMNS) {
+        WITH_ROWS(COLUMNS)
+        data += COLUMNS * step;
+        result += COLUMNS * LANES;
+    }
+    for (; columns > 0; columns--) {
+        WITH_ROWS(1)
+        data += step;
+        result += LANES;
+    }
+}
+
+#undef ARGUMENTS
+#undef WITH_ROWS
+
+// How many of the `left` filters the next microkernel takes: as even as possible, at most ROWS_MAX.
+INLINE int32_t rows_of(int32_t left) {
+    int32_t groups = (left + ROWS_MAX - 1) / ROWS_MAX;
+    return (left + groups - 1) / groups;
+}

@@ -1,0 +1,8 @@
+// Without vector instructions; every fused multiply-add is a call of fmaf. For machines without the others, and to
+// check them.
+#define KERNELS winnow_kernels_plain
+#define KERNELS_NAME "plain"
+#define LANES 8
+#define ROWS_MAX 6
+#define COLUMNS 2
+#include "body.h"

@@ -1,0 +1,253 @@
+import CKernels
+import Foundation
+import Shared
+import Synchronization
+
+/// Evaluates a network under many masks.
+///
+/// A mask's evaluation is the same bits whatever other masks are in the batch, on however many threads, in whatever
+/// blocks of images and with whatever instruction set it is computed.
+public final class Engine {
+    /// The memory that an engine uses by default, besides the images that it is given: with the rest of a worker it
+    /// stays under 500 MB.
+    public static let memoryBytesDefault = 400 << 20
+
+    /// The children of a node that are computed together, at most: what they share is transformed once.
+    private static let branchesMax = 8
+
+    /// Threads that compute.
+    public let threads: Int
+    /// The instruction set in use.
+    public let instructionSet: InstructionSet
+    /// The limit of the memory for parameters, images and activations.
+    public let memoryBytesMax: Int
+
+    private let network: CompiledNetwork
+    private let filterCount: Int
+    private let kernels: winnow_kernels
+    /// Images prepared for earlier calls, the latest used first, with what they were made of.
+    private var prepared: [(source: ImageSet, images: PreparedImages)] = []
+    private static let preparedMax = 2
+
+    /// Prepares an engine. Throws a `.badInput` ``Failure`` where the network does not take CIFAR-10's images.
+    public convenience init(network: Network, threads: Int, memoryBytesMax: Int = Engine.memoryBytesDefault) throws {
+        let instructionSet = try InstructionSet.preferred()
+        try self.init(
+            network: network, threads: threads, memoryBytesMax: memoryBytesMax, instructionSet: instructionSet)
+    }
+
+    /// Prepares an engine that uses a given instruction set, which must be available.
+    init(network: Network, threads: Int, memoryBytesMax: Int, instructionSet: InstructionSet) throws {
+        precondition(threads >= 1, "an engine needs a thread")
+        self.threads = threads
+        self.memoryBytesMax = memoryBytesMax
+        self.instructionSet = instructionSet
+        kernels = instructionSet.kernels
+        filterCount = FilterSpace(network.architecture).count
+        self.network = try CompiledNetwork(network)
+    }
+
+    /// The evaluations of masks, in their order.
+    ///
+    /// - Parameters:
+    ///   - images: the images of `settings.split`, of which the first `settings.images` are evaluated.
+    ///   - calibration: training images, of which the first are used; needed where batch norms are recalibrated.
+    ///   - isCancelled: asked now and then, on the calling thread.
+    /// - Throws: `CancellationError` where it was cancelled; a ``Failure`` where there are too few images, or too
+    ///   little memory for a single mask.
+    public func evaluate(
+        _ masks: [Mask], images: ImageSet, calibration: ImageSet? = nil, settings: EvaluationSettings,
+        isCancelled: () -> Bool = { false }
+    ) throws -> [Evaluation] {
+        precondition(masks.allSatisfy { $0.count == filterCount }, "the masks must be of the network's filters")
+        if masks.isEmpty { return [] }
+        try check(images, has: settings.images, what: "images to evaluate")
+        guard settings.images <= Evaluation.imagesMax else {
+            throw Failure(.badInput, "at most \(Evaluation.imagesMax) images can be evaluated")
+        }
+        let evaluated = prepare(images, count: settings.images)
+        var calibrating: PreparedImages?
+        if case .recalibrated(let count) = settings.batchNorm, case .residual = network.architecture {
+            guard let calibration else {
+                throw Failure(.badInput, "recalibrated batch norms need training images")
+            }
+            guard count > 0 else { throw Failure(.badInput, "there must be at least one calibration image") }
+            try check(calibration, has: count, what: "calibration images")
+            calibrating = prepare(calibration, count: count)
+        }
+        let inputs = Inputs(images: evaluated, calibration: calibrating, normalisation: settings.normalisation)
+        return try evaluate(masks, inputs, isCancelled)
+    }
+
+    /// What masks are evaluated on.
+    private struct Inputs {
+        let images: PreparedImages
+        let calibration: PreparedImages?
+        let normalisation: Normalisation
+    }
+
+    private func check(_ images: ImageSet, has count: Int, what: String) throws {
+        guard count <= images.count else {
+            throw Failure(.badInput, "there are \(images.count) \(what), not \(count)")
+        }
+    }
+
+    private func prepare(_ images: ImageSet, count: Int) -> PreparedImages {
+        if let index = prepared.firstIndex(where: { $0.images.count == count && $0.source == images }) {
+            let found = prepared.remove(at: index)
+            prepared.insert(found, at: 0)
+            return found.images
+        }
+        let new = PreparedImages(images, count: count, lanes: kernels.lanesCount)
+        prepared.insert((images, new), at: 0)
+        prepared = Array(prepared.prefix(Self.preparedMax))
+        return new
+    }
+
+    /// Evaluates all masks in one tree where memory allows it, otherwise in halves.
+    private func evaluate(
+        _ masks: [Mask], _ inputs: Inputs, _ isCancelled: () -> Bool
+    ) throws -> [Evaluation] {
+        let tree = PrefixTree(masks, of: network.architecture)
+        let storage = Storage()
+        let preparedBytes = inputs.images.bytes + (inputs.calibration?.bytes ?? 0)
+        let available = memoryBytesMax - network.bytes - preparedBytes
+        let calibrationCopies = inputs.calibration?.blocks ?? 0
+        let hasOwnNorms = inputs.calibration != nil
+        guard
+            let evaluation = schedule(
+                tree, copies: threads, isCalibration: false, hasOwnNorms: hasOwnNorms, available, storage),
+            let calibration = schedule(
+                tree, copies: calibrationCopies, isCalibration: true, hasOwnNorms: hasOwnNorms, available, storage)
+        else {
+            guard masks.count > 1 else {
+                throw Failure(
+                    .unavailable,
+                    "\(memoryBytesMax >> 20) MB are too little memory for one mask on \(threads) threads; "
+                        + "raise --memory-limit, or use fewer threads or images")
+            }
+            let middle = masks.count / 2
+            return try evaluate(Array(masks[..<middle]), inputs, isCancelled)
+                + evaluate(Array(masks[middle...]), inputs, isCancelled)
+        }
+        if let images = inputs.calibration {
+            try calibrate(calibration, images, inputs.normalisation, isCancelled)
+        }
+        return try run(evaluation, inputs, count: masks.count, isCancelled)
+    }
+
+    /// A schedule whose arenas fit the memory, with as many branches together as that allows; or nil.
+    private func schedule(
+        _ tree: PrefixTree, copies: Int, isCalibration: Bool, hasOwnNorms: Bool, _ available: Int, _ storage: Storage
+    ) -> Schedule? {
+        var branches = Self.branchesMax
+        while branches >= 1 {
+            let options = Schedule.Options(
+                lanes: kernels.lanesCount, branchesMax: branches, isCalibration: isCalibration,
+                hasOwnNorms: hasOwnNorms)
+            let schedule = Schedule(network, tree, options, storage: storage)
+            let floats = copies * schedule.arenaFloats + threads * schedule.scratchFloats
+            if floats * MemoryLayout<Float>.stride + storage.bytes <= available { return schedule }
+            branches /= 2
+        }
+        return nil
+    }
+
+    private func calibrate(
+        _ schedule: Schedule, _ images: PreparedImages, _ normalisation: Normalisation, _ isCancelled: () -> Bool
+    ) throws {
+        let calibration = Calibration(
+            schedule: schedule, kernels: kernels, images: images,
+            arenas: try (0..<images.blocks).map { _ in try Arena(floats: schedule.arenaFloats) },
+            normalise: { block, arena in self.load(images, block, normalisation, schedule, arena) })
+        let scratch = try (0..<threads).map { _ in try Arena(floats: schedule.scratchFloats) }
+        guard calibration.run(scratch: scratch, isCancelled: isCancelled) else { throw CancellationError() }
+    }
+
+    /// Puts the block's images into an arena as a schedule wants them.
+    private func load(
+        _ images: PreparedImages, _ block: Int, _ normalisation: Normalisation, _ schedule: Schedule, _ arena: Arena
+    ) {
+        let lanes = kernels.lanesCount
+        let pixels = ImageSet.size * ImageSet.size
+        for group in 0..<schedule.groups {
+            let index = block * schedule.groups + group
+            guard index < images.blocks else { break }
+            for channel in 0..<ImageSet.channels {
+                let deviation = Double(normalisation.deviation[channel])
+                let target: Int
+                let stride: Int
+                if schedule.groups == 1 {
+                    target = schedule.input.offset + channel * schedule.input.plane
+                    stride = lanes
+                } else {
+                    target = schedule.input.offset + channel * pixels * schedule.input.plane + group * lanes
+                    stride = schedule.input.plane
+                }
+                kernels.prepare(
+                    images.pixels(index) + channel * pixels * lanes, Int32(pixels), Float(1 / (255 * deviation)),
+                    Float(-Double(normalisation.mean[channel]) / deviation), arena.base + target, stride)
+            }
+        }
+    }
+
+    private func run(
+        _ schedule: Schedule, _ inputs: Inputs, count: Int, _ isCancelled: () -> Bool
+    ) throws -> [Evaluation] {
+        let images = inputs.images
+        let blocks = (images.blocks + schedule.groups - 1) / schedule.groups
+        let arenas = try (0..<threads).map { _ in try Arena(floats: schedule.arenaFloats) }
+        let scratch = try (0..<threads).map { _ in try Arena(floats: schedule.scratchFloats) }
+        let next = Atomic<Int>(0)
+        let cancelled = Atomic<Bool>(false)
+        let results = Mutex([Evaluation](repeating: Evaluation(images: images.count), count: count))
+        onThreads(threads) { thread in
+            var mine = [Evaluation](repeating: Evaluation(), count: count)
+            while true {
+                if thread == 0, isCancelled() { cancelled.store(true, ordering: .relaxed) }
+                if cancelled.load(ordering: .relaxed) { return }
+                let block = next.add(1, ordering: .relaxed).oldValue
+                guard block < blocks else { break }
+                load(images, block, inputs.normalisation, schedule, arenas[thread])
+                for item in schedule.items {
+                    switch item {
+                    case .step(let step):
+                        kernels.layer(step.description, arenas[thread].base, scratch[thread].base)
+                    case .leaf(let leaf):
+                        let evaluation = evaluate(leaf, images, block, schedule, arenas[thread], scratch[thread])
+                        for mask in leaf.masks { mine[mask] = mine[mask] + evaluation }
+                    }
+                }
+            }
+            results.withLock { all in
+                for (index, evaluation) in mine.enumerated() { all[index] = all[index] + evaluation }
+            }
+        }
+        if cancelled.load(ordering: .relaxed) { throw CancellationError() }
+        return results.withLock { $0 }
+    }
+
+    /// The losses at the end of a path; they count no images.
+    private func evaluate(
+        _ leaf: Schedule.Leaf, _ images: PreparedImages, _ block: Int, _ schedule: Schedule, _ arena: Arena,
+        _ scratch: Arena
+    ) -> Evaluation {
+        if let pool = leaf.pool {
+            kernels.pool(
+                arena.base + pool.source, pool.plane, Int32(pool.size), pool.slots, Int32(pool.count),
+                arena.base + pool.target)
+        }
+        kernels.layer(leaf.linear, arena.base, scratch.base)
+        var sum: Int64 = 0
+        var correct: Int64 = 0
+        for group in 0..<schedule.groups {
+            let index = block * schedule.groups + group
+            let present = images.present(index)
+            guard present > 0 else { break }
+            kernels.losses(
+                arena.base + leaf.outputs + group * kernels.lanesCount, leaf.plane, Int32(ImageSet.classes),
+                images.labels(index), Int32(present), Evaluation.imageLossMax, &sum, &correct)
+        }
+        return Evaluation(lossSum: sum, correct: Int(correct))
+    }
+}
