@@ -40,7 +40,9 @@ public enum CPUAllowance {
 
     private static func quotaOfVersion2(_ path: String, _ read: (String) -> String?) -> [Double] {
         let words = read("/sys/fs/cgroup\(path)/cpu.max")?.split(whereSeparator: \.isWhitespace) ?? []
-        guard words.count == 2, let quota = Double(words[0]), let period = Double(words[1]), period > 0 else { return [] }
+        guard words.count == 2, let quota = Double(words[0]), let period = Double(words[1]), period > 0 else {
+            return []
+        }
         return [quota / period]
     }
 

@@ -54,7 +54,8 @@ extension Schedule {
             for (index, child) in chunk.enumerated() {
                 let filters = tree.filters(first + 1, at: child)
                 let active = Set(filters)
-                let source = Residual(source: buffer, size: layers.first.size, stride: block.stride, map: block.shortcut)
+                let source = Residual(
+                    source: buffer, size: layers.first.size, stride: block.stride, map: block.shortcut)
                 let present = (0..<block.output).filter { active.contains($0) || source.slot($0) >= 0 }
                 let mayReplace = owns && isLast && index == chunk.count - 1 && !options.isCalibration
                 let output =
