@@ -117,7 +117,7 @@ private func fetch(_ text: String, host: String? = nil, method: String = "GET") 
     board.post(sample(filters: 40))
     let body = Dashboard.answer(path: "/ranking.json", from: board).body
     let object = try #require(try JSONSerialization.jsonObject(with: Data(body.utf8)) as? [String: Any])
-    let rows = try #require(object["filters"] as? [[String: Any]])
+    let rows = try #require(object["ranking"] as? [[String: Any]])
     #expect(rows.map { $0["rank"] as? Int } == Array(1...40))
     #expect(rows.map { $0["filter"] as? Int } == Array(0..<40))
     #expect(object["complete"] as? Bool == false)

@@ -83,12 +83,14 @@ private struct LiveRanking: Encodable {
         let filter: Int
         let importance: Double
         let standard_error: Double
+        let ci_low: Double
+        let ci_high: Double
     }
 
     let complete: Bool
     let masks: Int
     let split_half_correlation: Double?
-    let filters: [Row]
+    let ranking: [Row]
 
     init(_ snapshot: RunSnapshot) {
         complete = snapshot.phase == .finished
@@ -99,9 +101,10 @@ private struct LiveRanking: Encodable {
             rows.append(
                 Row(
                     rank: index + 1, layer: filter.layer, filter: filter.filter, importance: filter.importance,
-                    standard_error: filter.standardError))
+                    standard_error: filter.standardError, ci_low: filter.importance - 1.96 * filter.standardError,
+                    ci_high: filter.importance + 1.96 * filter.standardError))
         }
-        filters = rows
+        ranking = rows
     }
 }
 

@@ -1,0 +1,117 @@
+import Foundation
+import Shared
+
+/// Turns the scheduler's state of each second into what readers see: adds the rates, the curve over time, and the
+/// workers that are gone.
+struct RunHistory {
+    /// Points of the throughput curve at most; then pairs are merged, so that a long run keeps its whole curve.
+    static let pointsMax = 600
+    /// Workers that are gone and still shown, at most.
+    static let goneMax = 100
+    /// Over how many seconds the current rates are taken, and those that the time left is estimated from.
+    private static let rateSeconds = 10.0
+    private static let estimateSeconds = 120.0
+
+    private let description: RunSnapshot
+    private var throughput: [RunSnapshot.Throughput] = []
+    private var pointSeconds = 1.0
+    private var pointStart: (time: Double, recorded: Int)?
+    private var recent: [(time: Double, recorded: Int)] = []
+    private var firstRecorded: Int?
+    private var known: [WorkerID: RunSnapshot.Worker] = [:]
+    private var gone: [WorkerID] = []
+
+    /// Begins with what does not change: model, data, run file, seed, images for each mask, and when the run started.
+    init(_ description: RunSnapshot) {
+        self.description = description
+    }
+
+    /// The snapshot for readers. `time` is in seconds since 1970 and does not go back. O(workers).
+    mutating func snapshot(of run: Scheduler.Snapshot, phase: RunSnapshot.Phase, at time: Double) -> RunSnapshot {
+        note(run.recorded, at: time)
+        var snapshot = description
+        snapshot.phase = phase
+        snapshot.time = time
+        snapshot.masks = run.masks
+        snapshot.masksRecorded = run.recorded
+        snapshot.masksLeased = run.leased
+        snapshot.masksSetAside = run.setAsideCount
+        snapshot.evaluationsReceived = max(0, run.recorded - (firstRecorded ?? run.recorded))
+        snapshot.evaluationsRepeated = run.figures.duplicates
+        snapshot.leasesGranted = run.figures.leases
+        snapshot.leasesRequeued = run.figures.released
+        snapshot.masksPerSecond = rate(over: RunHistory.rateSeconds, at: time)
+        snapshot.imagesPerSecond = snapshot.masksPerSecond * Double(description.imagesPerMask)
+        let steady = rate(over: RunHistory.estimateSeconds, at: time)
+        let left = run.masks - run.recorded - run.setAsideCount
+        if phase == .running, steady > 0 { snapshot.secondsLeft = Double(left) / steady }
+        if phase == .running { snapshot.stall = run.whyIdle.map { $0.prefix(1).uppercased() + $0.dropFirst() + "." } }
+        snapshot.throughput = throughput
+        snapshot.workers = workers(run.workers, at: time)
+        return snapshot
+    }
+
+    private mutating func note(_ recorded: Int, at time: Double) {
+        if firstRecorded == nil { firstRecorded = recorded }
+        recent.append((time, recorded))
+        let old = recent.prefix { $0.time < time - RunHistory.estimateSeconds }.count
+        // One point before the window stays, to measure from.
+        if old > 1 { recent.removeFirst(old - 1) }
+        guard let start = pointStart else {
+            pointStart = (time, recorded)
+            return
+        }
+        guard time - start.time >= pointSeconds * 0.99 else { return }
+        let masksPerSecond = Double(recorded - start.recorded) / (time - start.time)
+        throughput.append(
+            RunSnapshot.Throughput(
+                time: time, imagesPerSecond: max(0, masksPerSecond) * Double(description.imagesPerMask)))
+        pointStart = (time, recorded)
+        if throughput.count >= RunHistory.pointsMax {
+            throughput = stride(from: 1, to: throughput.count, by: 2).map {
+                RunSnapshot.Throughput(
+                    time: throughput[$0].time,
+                    imagesPerSecond: (throughput[$0 - 1].imagesPerSecond + throughput[$0].imagesPerSecond) / 2)
+            }
+            pointSeconds *= 2
+        }
+    }
+
+    /// Masks per second over the last seconds, or since the start where that is less; 0 while there is nothing to tell.
+    private func rate(over seconds: Double, at time: Double) -> Double {
+        guard let last = recent.last, let first = recent.last(where: { $0.time <= time - seconds }) ?? recent.first,
+            last.time > first.time
+        else { return 0 }
+        return Double(max(0, last.recorded - first.recorded)) / (last.time - first.time)
+    }
+
+    private mutating func workers(_ connected: [Scheduler.Snapshot.Worker], at time: Double) -> [RunSnapshot.Worker] {
+        var rows: [RunSnapshot.Worker] = []
+        rows.reserveCapacity(connected.count)
+        var present = Set<WorkerID>(minimumCapacity: connected.count)
+        for worker in connected {
+            let row = RunSnapshot.Worker(
+                name: String("\(worker.id)".prefix(8)), host: worker.host, instructionSet: worker.instructionSet,
+                threads: worker.threads,
+                imagesPerSecond: (worker.masksPerSecond ?? 0) * Double(description.imagesPerMask),
+                leases: worker.leases, evaluations: worker.evaluations,
+                lastHeard: time - Double(worker.silentMilliseconds) / 1000, isConnected: true)
+            rows.append(row)
+            known[worker.id] = row
+            present.insert(worker.id)
+        }
+        gone.removeAll { present.contains($0) }
+        let remembered = Set(gone)
+        for (id, _) in known where !present.contains(id) && !remembered.contains(id) { gone.append(id) }
+        while gone.count > RunHistory.goneMax { known[gone.removeFirst()] = nil }
+        for id in gone.reversed() {
+            guard let row = known[id] else { continue }
+            rows.append(
+                RunSnapshot.Worker(
+                    name: row.name, host: row.host, instructionSet: row.instructionSet, threads: row.threads,
+                    imagesPerSecond: 0, leases: 0, evaluations: row.evaluations, lastHeard: row.lastHeard,
+                    isConnected: false))
+        }
+        return rows
+    }
+}
