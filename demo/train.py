@@ -4,8 +4,9 @@
     swift run -c release winnow-demo images --output demo-images
     python3 demo/train.py --data demo-images --output demo/resnet.safetensors
 
-Needs PyTorch and NumPy; a few minutes on two cores. The seed decides everything but the last bits, which depend on the
-machine and PyTorch's version.
+Needs PyTorch and NumPy and takes four minutes of one core. The committed network came from these two commands with
+--threads 1 and PyTorch 2.15: 96.40 % of the 2,000 test images right, mean loss 0.1139 (the last epoch; test images
+choose nothing). The seed decides everything but rounding, which depends on the machine and PyTorch's version.
 """
 import argparse
 import json

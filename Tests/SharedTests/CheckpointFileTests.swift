@@ -11,13 +11,101 @@ func theTrainedNetworksAreRead(name: String, depth: Int) throws {
         Issue.record("not residual")
         return
     }
+    let blocksPerStage = (depth - 2) / 6
     #expect(residual.depth == depth)
     #expect(residual.stem == 16)
-    #expect(residual.blocks.map(\.output) == [16, 32, 64].flatMap { [Int](repeating: $0, count: (depth - 2) / 6) })
+    #expect(residual.blocks.map(\.output) == [16, 32, 64].flatMap { [Int](repeating: $0, count: blocksPerStage) })
     #expect(residual.blocks.filter { $0.stride == 2 }.map(\.name) == ["layer2.0", "layer3.0"])
-    #expect(
-        residual.blocks[(depth - 2) / 6].shortcut == [Int?](repeating: nil, count: 8) + (0..<16).map { $0 }
-            + [Int?](repeating: nil, count: 8))
+    let padding = [Int?](repeating: nil, count: 8)
+    #expect(residual.blocks[blocksPerStage].shortcut == padding + (0..<16).map { $0 } + padding)
     let again = try Checkpoint.network(bytes: Checkpoint.safetensors(of: network), name: "again")
     #expect(again == network)
+}
+
+@Test(
+    arguments: [
+        "bare.pt", "whole.pt", "whole.th", "parameters.pt", "protocol-3.th", "protocol-4.th", "protocol-5.th",
+        "half.pt",
+        "bfloat16.pt", "double.pt", "views.pt", "views.th",
+    ])
+func everyFormatOfPyTorchIsRead(name: String) throws {
+    let network = try Checkpoint.network(bytes: SmallNetwork.checkpoint(name), name: name)
+    #expect(network.architecture == SmallNetwork.architecture)
+    for (name, tensor) in SmallNetwork.tensors { #expect(network[name] == tensor, "\(name)") }
+}
+
+@Test func theOrderOfSafetensorsDoesNotMatter() throws {
+    let bytes = SmallNetwork.changed { $0.reverse() }
+    #expect(try Checkpoint.network(bytes: bytes, name: "reversed") == SmallNetwork.network)
+}
+
+@Test(arguments: ["bare.pt", "whole.pt", "whole.th", "views.th"])
+func aCheckpointCutShortAnywhereIsRefused(name: String) throws {
+    let bytes = try SmallNetwork.checkpoint(name)
+    for length in stride(from: 0, to: bytes.count, by: 5) {
+        let message = checkpointComplaint(Array(bytes.prefix(length)))
+        #expect(message.hasPrefix("FILE: "), "cut at \(length): \(message)")
+    }
+}
+
+@Test func aCheckpointCutShortSaysWhere() throws {
+    let legacy = try SmallNetwork.checkpoint("whole.th")
+    #expect(checkpointComplaint(Array(legacy.prefix(300))).contains("cut short: the description of its tensors needs"))
+    let message = checkpointComplaint(legacy.dropLast())
+    #expect(message.contains("cut short: storage"))
+    #expect(message.contains("from byte"))
+
+    let zip = try SmallNetwork.checkpoint("whole.pt")
+    #expect(checkpointComplaint(zip.dropLast(100)).contains("cut short or damaged: its directory"))
+
+    let safetensors = Checkpoint.safetensors(of: SmallNetwork.network)
+    #expect(
+        checkpointComplaint(safetensors.dropLast())
+            .contains("cut short: tensor linear.bias ends at byte \(safetensors.count)"))
+    #expect(checkpointComplaint(Array(safetensors.prefix(100))).contains("cut short: the header needs"))
+    #expect(checkpointComplaint([]).contains("empty"))
+    #expect(checkpointComplaint([0x80]).contains("neither a PyTorch checkpoint nor a safetensors file"))
+}
+
+@Test func aDamagedZipEntryFailsItsChecksum() throws {
+    var bytes = try SmallNetwork.checkpoint("bare.pt")
+    guard let place = firstStorage(bytes) else {
+        Issue.record("no storage found")
+        return
+    }
+    bytes[place] ^= 0x40
+    #expect(checkpointComplaint(bytes).contains("checksum"))
+}
+
+/// The offset of the first convolution's values in a zip checkpoint, by its first four floats.
+private func firstStorage(_ bytes: [UInt8]) -> Int? {
+    let pattern = SmallNetwork.tensors[0].tensor.values.prefix(4).flatMap { value in
+        withUnsafeBytes(of: value.bitPattern.littleEndian) { Array($0) }
+    }
+    return (0..<bytes.count - pattern.count).first { bytes[$0..<$0 + pattern.count].elementsEqual(pattern) }
+}
+
+@Test func damagedCheckpointsNeverCrash() throws {
+    var generator = SeededGenerator(seed: 5)
+    for name in ["bare.pt", "whole.th", "views.th"] {
+        let bytes = try SmallNetwork.checkpoint(name)
+        for _ in 0..<300 {
+            var damaged = bytes
+            for _ in 0..<Int.random(in: 1...8, using: &generator) {
+                damaged[Int.random(in: 0..<min(bytes.count, 6000), using: &generator)] = .random(
+                    in: 0...255, using: &generator)
+            }
+            let message = checkpointComplaint(damaged)
+            #expect(message == "no error" || message.hasPrefix("FILE: "))
+        }
+    }
+}
+
+@Test func aMissingFileIsNamed() {
+    #expect {
+        try Checkpoint.network(at: "/nowhere/net.pt")
+    } throws: { ($0 as? Failure)?.kind == .badInput && "\($0)".contains("/nowhere/net.pt: No such file") }
+    #expect {
+        try Checkpoint.network(at: "/tmp")
+    } throws: { "\($0)".contains("/tmp: not a regular file") }
 }

@@ -83,20 +83,19 @@ struct ArchitectureRecognition {
         return ResidualArchitecture(stem: stem, blocks: blocks, classes: ImageSet.classes)
     }
 
-    /// How many blocks each stage has, from the names of their first convolutions.
+    /// How many blocks each stage has, from the names of their tensors.
     private func blocksPerStage() throws -> [Int] {
+        let names = Set(state.names.map { $0.split(separator: ".").prefix(2).joined(separator: ".") })
         var counts: [Int] = []
-        while counts.count < Self.stagesMax {
+        while true {
             var count = 0
-            while state["layer\(counts.count + 1).\(count).conv1.weight"] != nil { count += 1 }
-            if count == 0 { break }
+            while names.contains("layer\(counts.count + 1).\(count)") { count += 1 }
+            if count == 0 { return counts }
             counts.append(count)
+            guard counts.count <= Self.stagesMax else {
+                throw Failure(.badInput, "has more than \(Self.stagesMax) stages (layer1 to layer\(Self.stagesMax))")
+            }
         }
-        guard !counts.isEmpty else {
-            throw Failure(
-                .badInput, "tensor layer1.0.conv1.weight is missing (expected shape [filters, channels, 3, 3])")
-        }
-        return counts
     }
 
     private func block(
