@@ -1,0 +1,84 @@
+import Foundation
+import Synchronization
+
+/// What a program tells its user while it works: lines on standard error, and on a terminal one line below them that
+/// changes. Any thread may use it.
+public final class Log: Sendable {
+    /// The log of this process.
+    public static let shared = Log(descriptor: STDERR_FILENO)
+
+    /// Characters of the changing line at most, where the terminal does not say how wide it is.
+    private static let defaultWidth = 80
+
+    /// Whether the lines go to a terminal.
+    public let isTerminal: Bool
+    private let descriptor: Int32
+    private let status = Mutex("")
+
+    init(descriptor: Int32) {
+        self.descriptor = descriptor
+        isTerminal = isatty(descriptor) == 1
+    }
+
+    /// Writes a line, with the time where it does not go to a terminal. Characters that could control a terminal are
+    /// replaced: some texts come from other hosts.
+    public func line(_ text: String) {
+        let clean = Self.printable(text)
+        status.withLock { status in
+            if isTerminal {
+                write("\r\u{1B}[K\(clean)\n\(status)")
+            } else {
+                write("\(Self.time()) \(clean)\n")
+            }
+        }
+    }
+
+    /// Sets the line that changes; without a terminal it is not shown.
+    public func setStatus(_ text: String) {
+        guard isTerminal else { return }
+        status.withLock { status in
+            status = String(Self.printable(text).prefix(width - 1))
+            write("\r\u{1B}[K\(status)")
+        }
+    }
+
+    /// Removes the line that changes.
+    public func clearStatus() {
+        guard isTerminal else { return }
+        status.withLock { status in
+            status = ""
+            write("\r\u{1B}[K")
+        }
+    }
+
+    private var width: Int {
+        var size = winsize()
+        guard ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return Self.defaultWidth }
+        return Int(size.ws_col)
+    }
+
+    static func printable(_ text: String) -> String {
+        String(
+            String.UnicodeScalarView(text.unicodeScalars.map { $0.properties.generalCategory == .control ? " " : $0 }))
+    }
+
+    private static func time() -> String {
+        var now = Foundation.time(nil)
+        var parts = tm()
+        localtime_r(&now, &parts)
+        return [parts.tm_hour, parts.tm_min, parts.tm_sec].map { ($0 < 10 ? "0" : "") + String($0) }
+            .joined(separator: ":")
+    }
+
+    /// A log that cannot be written is no reason to stop.
+    private func write(_ text: String) {
+        let bytes = Array(text.utf8)
+        var done = 0
+        while done < bytes.count {
+            let count = bytes[done...].withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
+            if count < 0 && errno == EINTR { continue }
+            guard count > 0 else { return }
+            done += count
+        }
+    }
+}
