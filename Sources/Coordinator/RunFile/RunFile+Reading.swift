@@ -118,6 +118,16 @@ extension RunFile {
         }
     }
 
+    /// The identities of the workers, by their numbers in this file.
+    func workerIdentities() throws -> [Int: WorkerID] {
+        try Self.translated {
+            let statement = try database.prepare("SELECT id, identity FROM worker", "read")
+            var result: [Int: WorkerID] = [:]
+            while try statement.step() { result[Int(statement.integer(0))] = WorkerID(statement.text(1)) }
+            return result
+        }
+    }
+
     /// The leases, in the order in which they were granted; of a mask only, where one is named.
     public func leases(ofMask mask: Int? = nil) throws -> [LeaseRecord] {
         try Self.translated {
@@ -161,5 +171,15 @@ extension RunFile {
             }
             return result
         }
+    }
+}
+
+extension WorkerID {
+    /// An identity from its 32 hexadecimal digits, or nil.
+    init?(_ text: String) {
+        guard text.utf8.count == 32, let high = UInt64(text.prefix(16), radix: 16),
+            let low = UInt64(text.suffix(16), radix: 16)
+        else { return nil }
+        self.init(high: high, low: low)
     }
 }

@@ -212,6 +212,8 @@ public final class RunFile {
                 throw Failure(.badInput, "the run file \(path) is damaged: it has lived \(number) times")
             }
             while try statement.step() {}
+            // A new life tries again what an earlier one could not.
+            try database.execute("DELETE FROM set_aside", "write to")
             return life
         }
     }

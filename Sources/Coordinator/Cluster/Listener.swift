@@ -1,0 +1,112 @@
+import Foundation
+import Shared
+
+/// Where a coordinator listens for workers, and whom it admits.
+struct Listener: ~Copyable {
+    /// Who may connect.
+    enum Admission {
+        /// Everybody who reaches the port.
+        case everybody
+        /// The holders of these public keys, to whom the coordinator proves who it is with its own.
+        case holders(of: Set<CurveKey>, own: KeyPair)
+    }
+
+    let context: Context
+    let socket: Socket
+    /// The endpoint with the port that was taken.
+    let endpoint: String
+    private let authenticator: Authenticator?
+
+    /// Listens. Throws a `.usage` ``Failure`` where the endpoint is not one or would admit everybody from other hosts
+    /// without being told to, and an `.unavailable` one where the port is taken.
+    init(at endpoint: String, admitting admission: Admission, isInsecureMeant: Bool) throws {
+        guard endpoint.hasPrefix("tcp://"), endpoint.dropFirst(6).contains(":") else {
+            throw Failure(.usage, "--bind must be tcp://ADDRESS:PORT, such as tcp://0.0.0.0:5555, not '\(endpoint)'")
+        }
+        let context = try Context()
+        // Messages of workers are small; those to them are chunks of blobs at most.
+        var options = SocketOptions()
+        options.receivedFrameBytesMax = Int64(Wire.messageBytesMax)
+        options.sendQueueMax = 64
+        var authenticator: Authenticator?
+        switch admission {
+        case .everybody:
+            if !Self.isLoopback(endpoint) {
+                guard isInsecureMeant else {
+                    throw Failure(
+                        .usage,
+                        "--bind \(endpoint) would let everybody who reaches the port take part in the run; make keys "
+                            + "('winnow-coordinator keygen --output keys') and give --key-file and --admit, or say "
+                            + "--insecure on a network that you trust")
+                }
+                Log.shared.line(
+                    "warning: --insecure: whoever reaches \(endpoint) can take part in this run and send wrong losses")
+            }
+        case .holders(let keys, let own):
+            options.security = .server(own)
+            // Somebody without a key may try very often.
+            let told = BoundedLog(perMinute: 10)
+            authenticator = try Authenticator(in: context, admitting: keys) { key, address in
+                told.line("refused a worker at \(address): its public key \(key) is not among those admitted")
+            }
+        }
+        let socket = try Socket(.router, in: context, options: options)
+        do {
+            try socket.bind(to: endpoint)
+        } catch let error as TransportError {
+            authenticator?.stop()
+            switch error.code {
+            case EADDRINUSE:
+                throw Failure(
+                    .unavailable,
+                    "\(endpoint) is in use by another program; choose another port, or port 0 for any that is free")
+            case EINVAL: throw Failure(.usage, "--bind \(endpoint) is not an address to listen at")
+            default: throw Failure(.unavailable, "\(error)")
+            }
+        }
+        self.endpoint = try socket.lastEndpoint()
+        self.context = context
+        self.socket = socket
+        self.authenticator = authenticator
+    }
+
+    deinit { authenticator?.stop() }
+
+    /// Where a worker on this host connects to.
+    var localEndpoint: String {
+        endpoint.replacing("tcp://0.0.0.0:", with: "tcp://127.0.0.1:").replacing("tcp://[::]:", with: "tcp://[::1]:")
+    }
+
+    /// Whether only this host can reach an endpoint.
+    static func isLoopback(_ endpoint: String) -> Bool {
+        guard let port = endpoint.lastIndex(of: ":") else { return false }
+        let host = endpoint[..<port].dropFirst("tcp://".count)
+        if host == "localhost" || host == "[::1]" || host == "lo" { return true }
+        let parts = host.split(separator: ".", omittingEmptySubsequences: false)
+        return parts.count == 4 && parts[0] == "127" && parts.allSatisfy { UInt8($0) != nil }
+    }
+}
+
+/// Writes to the log, but no more lines a minute than it may.
+final class BoundedLog: @unchecked Sendable {
+    private let lock = NSLock()
+    private let perMinute: Int
+    private var minute: Int64 = -1
+    private var lines = 0
+
+    /// A log of so many lines a minute.
+    init(perMinute: Int) { self.perMinute = perMinute }
+
+    /// Writes a line, or counts it.
+    func line(_ text: String) {
+        let now = Moment.now().milliseconds / 60_000
+        let (left, hidden) = lock.withLock { () -> (Bool, Int) in
+            let hidden = now != minute ? max(0, lines - perMinute) : 0
+            if now != minute { (minute, lines) = (now, 0) }
+            lines += 1
+            return (lines <= perMinute, hidden)
+        }
+        if hidden > 0 { Log.shared.line("(\(hidden) lines like the next one were left out)") }
+        if left { Log.shared.line(text) }
+    }
+}
