@@ -34,6 +34,11 @@ public enum CIFAR10 {
         try batches(in: directory, split: split).reduce(0) { try $0 + recordCount(of: $1) }
     }
 
+    /// Reads images from a file's bytes; `name` stands in errors. Throws a `.badInput` ``Failure``.
+    public static func images(bytes: [UInt8], name: String) throws -> ImageSet {
+        ImageSet(records: try records(bytes, name: name))
+    }
+
     /// Reads records from a file's bytes; `name` stands in errors.
     static func records(_ bytes: [UInt8], name: String) throws -> [UInt8] {
         try check(size: bytes.count, name: name)

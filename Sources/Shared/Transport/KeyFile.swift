@@ -30,11 +30,17 @@ public enum KeyFile {
 
     /// The secret key in an environment variable, or nil where there is none. Throws a `.badInput` ``Failure``.
     public static func secretKey(inEnvironment name: String) throws -> KeyPair? {
+        try publicKey(inEnvironment: name).map { try KeyPair(secret: $0) }
+    }
+
+    /// The public key in an environment variable, or nil where there is none. Throws a `.badInput` ``Failure``.
+    public static func publicKey(inEnvironment name: String) throws -> CurveKey? {
         guard let text = ProcessInfo.processInfo.environment[name] else { return nil }
         guard let key = CurveKey(text: text) else {
-            throw Failure(.badInput, "the environment variable \(name) is not a key of 40 characters")
+            throw Failure(
+                .badInput, "the environment variable \(name) is not a key of \(CurveKey.textLength) characters")
         }
-        return try KeyPair(secret: key)
+        return key
     }
 
     /// Writes `NAME.key` (mode 600) and `NAME.pub` into a folder. Throws a ``Failure`` where one exists already.

@@ -1,0 +1,75 @@
+import Foundation
+import Shared
+import Synchronization
+
+/// Where a worker finds networks and images: in files that its user named, in the cache, and in memory until they are
+/// loaded.
+final class BlobLibrary: Sendable {
+    /// The largest blob that is taken from a coordinator, which is held in memory while it is loaded.
+    static let blobBytesMax: UInt64 = 1 << 30
+
+    private let cache: BlobCache
+    private let model: String?
+    private let data: String?
+    private let loaded = Mutex<[Digest: [UInt8]]>([:])
+
+    /// A library of a cache and, where given, a checkpoint and a folder of CIFAR-10 batches.
+    init(cache: BlobCache, model: String?, data: String?) {
+        self.cache = cache
+        self.model = model
+        self.data = data
+    }
+
+    /// Looks for a blob and holds it ready. Returns whether it is here.
+    func locate(_ blob: CoordinatorMessage.Blob) -> Bool {
+        guard blob.size <= Self.blobBytesMax else { return false }
+        guard let bytes = local(blob) ?? cache.bytes(of: blob.digest, size: blob.size) else { return false }
+        loaded.withLock { $0[blob.digest] = bytes }
+        return true
+    }
+
+    /// Holds a blob's bytes ready and puts them into the cache, if they are those of its digest. Returns whether they
+    /// are.
+    func keep(_ bytes: [UInt8], as blob: CoordinatorMessage.Blob) -> Bool {
+        guard Digest(sha256Of: bytes) == blob.digest else { return false }
+        loaded.withLock { $0[blob.digest] = bytes }
+        do {
+            try cache.store(bytes, as: blob.digest)
+        } catch {
+            Log.shared.line("\(error); this worker goes on without")
+        }
+        return true
+    }
+
+    /// A blob that was located or kept; it is not held any longer. Throws a `.badInput` ``Failure``.
+    func take(_ blob: CoordinatorMessage.Blob) throws -> [UInt8] {
+        if let bytes = loaded.withLock({ $0.removeValue(forKey: blob.digest) }) { return bytes }
+        // The images of a run may be its calibration images too, and then they are taken twice.
+        guard let bytes = local(blob) ?? cache.bytes(of: blob.digest, size: blob.size) else {
+            throw Failure(.badInput, "\(blob.digest) is gone from the cache \(cache.folder)")
+        }
+        return bytes
+    }
+
+    /// A blob from the user's own files.
+    private func local(_ blob: CoordinatorMessage.Blob) -> [UInt8]? {
+        func checked(_ bytes: [UInt8]?) -> [UInt8]? {
+            guard let bytes, UInt64(bytes.count) == blob.size, Digest(sha256Of: bytes) == blob.digest else {
+                return nil
+            }
+            return bytes
+        }
+        if let model, (try? InputFile.size(of: model)).map({ UInt64($0) }) == blob.size,
+            let bytes = checked(try? InputFile.bytes(at: model, bytesMax: Int(Self.blobBytesMax)))
+        {
+            return bytes
+        }
+        guard let data, blob.size % UInt64(ImageSet.recordBytes) == 0 else { return nil }
+        for split in EvaluationSettings.Split.allCases {
+            let count = Int(blob.size) / ImageSet.recordBytes
+            let images = try? CIFAR10.read(directory: data, split: split, limit: count)
+            if let bytes = checked(images?.records) { return bytes }
+        }
+        return nil
+    }
+}

@@ -1,0 +1,142 @@
+import Foundation
+import Shared
+import Synchronization
+
+/// The thread that does what takes long — hashing, loading, evaluating — while the worker's loop keeps talking.
+final class Workbench: Sendable {
+    /// What there is to do; one after the other.
+    enum Job: Sendable {
+        /// Look for a blob on this host.
+        case locate(CoordinatorMessage.Blob)
+        /// Compare a blob's bytes with its digest and keep them.
+        case check(CoordinatorMessage.Blob, [UInt8])
+        /// Load the network and the images of a run.
+        case prepare(CoordinatorMessage.Welcome)
+        /// Evaluate masks.
+        case compute(CoordinatorMessage.Lease)
+    }
+
+    /// What came of it.
+    enum Result: Sendable {
+        case located(Digest, isWhole: Bool)
+        case checked(Digest, isRight: Bool)
+        case prepared(RunID)
+        case preparationFailed(reason: String)
+        case computed(LeaseID, [MaskEvaluation], microseconds: UInt64)
+        case computationFailed(LeaseID, reason: String)
+    }
+
+    private struct State {
+        var jobs: [Job] = []
+        var results: [Result] = []
+        /// The lease whose evaluation is not wanted any more.
+        var abandoned: LeaseID?
+    }
+
+    /// Signalled when there are results.
+    let finished: WakeUp
+    private let state = Mutex(State())
+    private let wanted = DispatchSemaphore(value: 0)
+
+    /// Starts the thread; it lives as long as the process. Throws a ``TransportError``.
+    init(library: BlobLibrary, threads: Int) throws {
+        finished = try WakeUp()
+        _ = BackgroundThread(name: "winnow-compute", stackBytes: 8 << 20) { [self] in
+            var bench = Bench(library: library, threads: threads)
+            while true {
+                wanted.wait()
+                guard let job = state.withLock({ $0.jobs.isEmpty ? nil : $0.jobs.removeFirst() }) else { continue }
+                guard let result = bench.result(of: job, isAbandoned: { self.isAbandoned($0) }) else { continue }
+                state.withLock { $0.results.append(result) }
+                finished.signal()
+            }
+        }
+    }
+
+    /// Adds a job after those that are there.
+    func submit(_ job: Job) {
+        state.withLock { $0.jobs.append(job) }
+        wanted.signal()
+    }
+
+    /// Gives up a lease, whether it waits or is being computed; no result comes of it.
+    func abandon(_ lease: LeaseID) { state.withLock { $0.abandoned = lease } }
+
+    /// The results since the last call.
+    func results() -> [Result] {
+        finished.clear()
+        return state.withLock { state in
+            defer { state.results = [] }
+            return state.results
+        }
+    }
+
+    private func isAbandoned(_ lease: LeaseID) -> Bool { state.withLock { $0.abandoned == lease } }
+}
+
+/// What the thread works with.
+private struct Bench {
+    let library: BlobLibrary
+    let threads: Int
+    private var run: Run?
+
+    /// A run that is loaded.
+    private struct Run {
+        let welcome: CoordinatorMessage.Welcome
+        let engine: Engine
+        let images: ImageSet
+        let calibrationImages: ImageSet?
+    }
+
+    init(library: BlobLibrary, threads: Int) {
+        self.library = library
+        self.threads = threads
+    }
+
+    /// Does a job; nil where a lease was abandoned.
+    mutating func result(of job: Workbench.Job, isAbandoned: (LeaseID) -> Bool) -> Workbench.Result? {
+        switch job {
+        case .locate(let blob): return .located(blob.digest, isWhole: library.locate(blob))
+        case .check(let blob, let bytes): return .checked(blob.digest, isRight: library.keep(bytes, as: blob))
+        case .prepare(let welcome):
+            do {
+                run = nil
+                run = try load(welcome)
+                return .prepared(welcome.run)
+            } catch {
+                return .preparationFailed(reason: "\(error)")
+            }
+        case .compute(let lease):
+            guard let run, run.welcome.run == lease.run else {
+                return .computationFailed(lease.lease, reason: "the network and the images are not loaded")
+            }
+            do {
+                let start = ContinuousClock.now
+                let evaluations = try run.engine.evaluate(
+                    lease.masks.map(\.mask), images: run.images, calibration: run.calibrationImages,
+                    settings: run.welcome.settings, isCancelled: { isAbandoned(lease.lease) })
+                let time = start.duration(to: .now) / .microseconds(1)
+                let pairs = zip(lease.masks, evaluations).map { MaskEvaluation(mask: $0.index, evaluation: $1) }
+                return .computed(lease.lease, pairs, microseconds: UInt64(max(1, time)))
+            } catch is CancellationError {
+                return nil
+            } catch {
+                return .computationFailed(lease.lease, reason: "\(error)")
+            }
+        }
+    }
+
+    private func load(_ welcome: CoordinatorMessage.Welcome) throws -> Run {
+        let network = try Checkpoint.network(bytes: library.take(welcome.network), name: "the coordinator's network")
+        let filters = FilterSpace(network.architecture).count
+        guard filters == welcome.filters else {
+            throw Failure(.badInput, "the coordinator's network has \(filters) filters, not \(welcome.filters)")
+        }
+        func images(_ blob: CoordinatorMessage.Blob) throws -> ImageSet {
+            try CIFAR10.images(bytes: library.take(blob), name: "the coordinator's images")
+        }
+        return Run(
+            welcome: welcome, engine: try Engine(network: network, threads: threads),
+            images: try images(welcome.images), calibrationImages: try welcome.calibrationImages.map(images))
+    }
+}
