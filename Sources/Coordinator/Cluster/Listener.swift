@@ -15,6 +15,8 @@ struct Listener: ~Copyable {
     let socket: Socket
     /// The endpoint with the port that was taken.
     let endpoint: String
+    /// What a worker that is started here needs in its environment: a key that lives as long as this process.
+    let localEnvironment: [String: String]
     private let authenticator: Authenticator?
 
     /// Listens. Throws a `.usage` ``Failure`` where the endpoint is not one or would admit everybody from other hosts
@@ -28,7 +30,9 @@ struct Listener: ~Copyable {
         var options = SocketOptions()
         options.receivedFrameBytesMax = Int64(Wire.messageBytesMax)
         options.sendQueueMax = 64
+        options.usesIPv6 = Self.ipv4Host(of: endpoint) == nil
         var authenticator: Authenticator?
+        var localEnvironment: [String: String] = [:]
         switch admission {
         case .everybody:
             if !Self.isLoopback(endpoint) {
@@ -44,9 +48,11 @@ struct Listener: ~Copyable {
             }
         case .holders(let keys, let own):
             options.security = .server(own)
+            let local = try KeyPair.generate()
+            localEnvironment = ["WINNOW_SECRET_KEY": local.secret.text, "WINNOW_SERVER_KEY": own.public.text]
             // Somebody without a key may try very often.
             let told = BoundedLog(perMinute: 10)
-            authenticator = try Authenticator(in: context, admitting: keys) { key, address in
+            authenticator = try Authenticator(in: context, admitting: keys.union([local.public])) { key, address in
                 told.line("refused a worker at \(address): its public key \(key) is not among those admitted")
             }
         }
@@ -68,6 +74,7 @@ struct Listener: ~Copyable {
         self.context = context
         self.socket = socket
         self.authenticator = authenticator
+        self.localEnvironment = localEnvironment
     }
 
     deinit { authenticator?.stop() }
@@ -82,8 +89,15 @@ struct Listener: ~Copyable {
         guard let port = endpoint.lastIndex(of: ":") else { return false }
         let host = endpoint[..<port].dropFirst("tcp://".count)
         if host == "localhost" || host == "[::1]" || host == "lo" { return true }
-        let parts = host.split(separator: ".", omittingEmptySubsequences: false)
-        return parts.count == 4 && parts[0] == "127" && parts.allSatisfy { UInt8($0) != nil }
+        return ipv4Host(of: endpoint)?.first == 127
+    }
+
+    /// The four numbers of an endpoint's IPv4 address; nil where it is none.
+    private static func ipv4Host(of endpoint: String) -> [UInt8]? {
+        guard let port = endpoint.lastIndex(of: ":") else { return nil }
+        let parts = endpoint[..<port].dropFirst("tcp://".count).split(separator: ".", omittingEmptySubsequences: false)
+        let numbers = parts.compactMap { UInt8($0) }
+        return parts.count == 4 && numbers.count == 4 ? numbers : nil
     }
 }
 

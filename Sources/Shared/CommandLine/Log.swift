@@ -14,6 +14,7 @@ public final class Log: Sendable {
     public let isTerminal: Bool
     private let descriptor: Int32
     private let status = Mutex("")
+    private let showsTime = Atomic(true)
 
     init(descriptor: Int32) {
         self.descriptor = descriptor
@@ -28,10 +29,13 @@ public final class Log: Sendable {
             if isTerminal {
                 write("\r\u{1B}[K\(clean)\n\(status)")
             } else {
-                write("\(Self.time()) \(clean)\n")
+                write(showsTime.load(ordering: .relaxed) ? "\(Self.time()) \(clean)\n" : "\(clean)\n")
             }
         }
     }
+
+    /// Leaves the time out of the lines, where the reader adds it.
+    public func omitTime() { showsTime.store(false, ordering: .relaxed) }
 
     /// Sets the line that changes; without a terminal it is not shown.
     public func setStatus(_ text: String) {

@@ -16,6 +16,8 @@ public struct SocketOptions: Sendable {
     public var handshakeMilliseconds: Int32 = 10_000
     /// How long connecting waits before it tries again, at first and at most.
     public var reconnectMilliseconds: (first: Int32, most: Int32) = (200, 5_000)
+    /// Whether it speaks IPv6 too; an IPv4 address to listen at is then written as an IPv6 one.
+    public var usesIPv6 = true
     /// CURVE, or nothing for a socket without keys.
     public var security: Security?
 
@@ -52,7 +54,7 @@ extension SocketOptions {
         try set(handshakeMilliseconds, for: ZMQ_HANDSHAKE_IVL, "handshake time")
         try set(reconnectMilliseconds.first, for: ZMQ_RECONNECT_IVL, "reconnect time")
         try set(reconnectMilliseconds.most, for: ZMQ_RECONNECT_IVL_MAX, "longest reconnect time")
-        try set(yes, for: ZMQ_IPV6, "IPv6")
+        try set(Int32(usesIPv6 ? 1 : 0), for: ZMQ_IPV6, "IPv6")
         // A host that vanished without a word is noticed after a minute, whatever the protocol above does.
         try set(yes, for: ZMQ_TCP_KEEPALIVE, "keepalive")
         try set(Int32(30), for: ZMQ_TCP_KEEPALIVE_IDLE, "keepalive idle time")

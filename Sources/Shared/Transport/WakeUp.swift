@@ -30,17 +30,31 @@ public final class WakeUp: Sendable {
 public struct SignalQueue: ~Copyable {
     /// The descriptor to poll.
     public let descriptor: Int32
+    private let signals: [Int32]
 
     /// Takes over the given signals of this process. Throws ``TransportError``.
     public init(_ signals: [Int32]) throws {
-        var set = sigset_t()
-        sigemptyset(&set)
-        for signal in signals { sigaddset(&set, signal) }
+        var set = Self.set(of: signals)
         pthread_sigmask(SIG_BLOCK, &set, nil)
         descriptor = try call("watch for signals") { winnow_signalfd(&set) }
+        self.signals = signals
     }
 
     deinit { close(descriptor) }
+
+    /// Gives the signals back: from now on they do what they do by default.
+    public func release() {
+        for signal in signals { Foundation.signal(signal, SIG_DFL) }
+        var set = Self.set(of: signals)
+        pthread_sigmask(SIG_UNBLOCK, &set, nil)
+    }
+
+    private static func set(of signals: [Int32]) -> sigset_t {
+        var set = sigset_t()
+        sigemptyset(&set)
+        for signal in signals { sigaddset(&set, signal) }
+        return set
+    }
 
     /// The next signal that has arrived, or nil.
     public func next() -> Int32? {

@@ -47,6 +47,8 @@ struct Serve: Command {
     func run() throws {
         signal(SIGPIPE, SIG_IGN)
         let signals = try SignalQueue([SIGINT, SIGTERM])
+        // A coordinator that started this worker adds the time to its lines.
+        if stopWhenInputEnds { Log.shared.omitTime() }
         let threads = threads ?? CPUAllowance.processors
         let instructionSet = try InstructionSet.preferred()
         let cache = try BlobCache(folder: cache ?? BlobCache.defaultFolder, bytesMax: Int64(cacheSize) << 20)

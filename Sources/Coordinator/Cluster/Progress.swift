@@ -1,0 +1,90 @@
+import Foundation
+import Shared
+
+/// Tells the user how a run goes: a line that changes on a terminal, a line now and then elsewhere, and always why
+/// nothing progresses.
+final class Progress {
+    /// Seconds between two lines where there is no terminal.
+    private static let linesEvery: Double = 10
+    /// Seconds after which a standstill is told, and told again.
+    private static let standstillAfter: Double = 5
+    private static let standstillEvery: Double = 30
+    /// Seconds over which the rate is taken.
+    private static let rateSeconds: Double = 20
+
+    private let images: Int
+    private let endpoint: String
+    private var recent: [(time: Double, recorded: Int)] = []
+    private var lastLine = -Double.infinity
+    private var lastStandstill = -Double.infinity
+    private var idleSince: Double?
+
+    /// The progress of a run whose masks are evaluated on so many images, and whose workers connect to `endpoint`.
+    init(images: Int, endpoint: String) {
+        self.images = images
+        self.endpoint = endpoint
+    }
+
+    /// How the run stands now; `splitHalf` is the ranking's current split-half correlation, where known.
+    func update(_ run: Scheduler.Snapshot, splitHalf: Double?) {
+        let time = Double(Moment.now().milliseconds) / 1000
+        recent.append((time, run.recorded))
+        while recent.count > 2, let first = recent.first, first.time < time - Self.rateSeconds { recent.removeFirst() }
+        let text = line(run, splitHalf: splitHalf, at: time)
+        Log.shared.setStatus(text)
+        if !Log.shared.isTerminal, time - lastLine >= Self.linesEvery {
+            lastLine = time
+            Log.shared.line(text)
+        }
+        tellStandstill(run, at: time)
+    }
+
+    private func line(_ run: Scheduler.Snapshot, splitHalf: Double?, at time: Double) -> String {
+        var parts = ["\(run.recorded)/\(run.masks) masks"]
+        let rate = rate
+        if rate > 0 {
+            parts.append("\(Self.short(rate)) masks/s")
+            parts.append("\(Self.short(rate * Double(images))) images/s")
+        }
+        parts.append(run.workers.count == 1 ? "1 worker" : "\(run.workers.count) workers")
+        let left = run.masks - run.recorded - run.setAsideCount
+        if rate > 0, left > 0 { parts.append("\(Self.duration(Double(left) / rate)) left") }
+        if let splitHalf { parts.append("split-half correlation \(Self.fixed(splitHalf, 2))") }
+        if run.setAsideCount > 0 { parts.append("\(run.setAsideCount) set aside") }
+        return parts.joined(separator: ", ")
+    }
+
+    private var rate: Double {
+        guard let first = recent.first, let last = recent.last, last.time > first.time else { return 0 }
+        return Double(max(0, last.recorded - first.recorded)) / (last.time - first.time)
+    }
+
+    private func tellStandstill(_ run: Scheduler.Snapshot, at time: Double) {
+        guard let reason = run.whyIdle else {
+            idleSince = nil
+            return
+        }
+        let since = idleSince ?? time
+        idleSince = since
+        guard time - since >= Self.standstillAfter, time - lastStandstill >= Self.standstillEvery else { return }
+        lastStandstill = time
+        let help = run.workers.isEmpty ? "; start one with 'winnow-worker serve --connect \(endpoint)'" : ""
+        Log.shared.line("nothing progresses: \(reason)\(help)")
+    }
+
+    /// Three significant digits: `0.123`, `12.3`, `1230`.
+    static func short(_ value: Double) -> String {
+        value >= 100 ? String(Int(value.rounded())) : fixed(value, value >= 10 ? 1 : value >= 1 ? 2 : 3)
+    }
+
+    static func fixed(_ value: Double, _ digits: Int) -> String { String(format: "%.\(digits)f", value) }
+
+    /// `45 s`, `12 min`, `3.5 h`.
+    static func duration(_ seconds: Double) -> String {
+        switch seconds {
+        case ..<90: "\(Int(seconds.rounded(.up))) s"
+        case ..<5400: "\(Int((seconds / 60).rounded(.up))) min"
+        default: "\(fixed(seconds / 3600, 1)) h"
+        }
+    }
+}

@@ -1,0 +1,75 @@
+import Foundation
+import Shared
+
+/// What `run` and `resume` have in common: evaluate what is not evaluated yet, then fit and report.
+struct RunSession {
+    let file: RunFile
+    let images: ImageSet
+    let calibrationImages: ImageSet?
+    let cluster: ClusterOptions
+    /// Where the report goes; nil for none.
+    let reportFolder: String?
+
+    /// The images of a run, and those that recalibrate. Throws a `.badInput` ``Failure``.
+    static func readImages(_ settings: EvaluationSettings, from folder: String) throws
+        -> (images: ImageSet, calibration: ImageSet?)
+    {
+        let images = try CIFAR10.read(directory: folder, split: settings.split, limit: settings.images)
+        guard case .recalibrated(let count) = settings.batchNorm else { return (images, nil) }
+        return (images, try CIFAR10.read(directory: folder, split: .train, limit: count))
+    }
+
+    /// Evaluates, fits and reports. Throws a ``Failure``, of the kind `.interrupted` where the user interrupted it.
+    func run(
+        at listener: consuming Listener, signals: consuming SignalQueue
+    ) throws {
+        let endpoint = listener.endpoint
+        Log.shared.line("listening at \(endpoint)")
+        let description = file.description
+        let blobs = Blobs(checkpoint: try file.checkpoint(), images: images, calibrationImages: calibrationImages)
+        var policy = SchedulingPolicy()
+        policy.maskGroup = description.ensemble.groupSize
+        policy.verifiedShare = description.verifiedShare
+        policy.verificationSeed = description.ensemble.seed
+        let done = try file.evaluationCount()
+        if done > 0 { Log.shared.line("\(done) of \(description.ensemble.count) masks are evaluated already") }
+
+        let localWorkers = try cluster.startLocalWorkers(
+            connectingTo: listener.localEndpoint, environment: listener.localEnvironment)
+        let ending: RunLoop.Ending
+        do {
+            defer {
+                Log.shared.clearStatus()
+                localWorkers?.stop()
+            }
+            let progress = Progress(images: description.settings.images, endpoint: endpoint)
+            let observer = RunLoop.Observer(ticked: { progress.update($0, splitHalf: nil) })
+            let loop = try RunLoop(
+                file, at: listener, serving: blobs, policy: policy, localWorkers: localWorkers, observer: observer)
+            ending = try loop.run(signals: signals)
+        }
+        signals.release()
+        file.finish()
+        switch ending {
+        case .interrupted:
+            throw Failure(
+                .interrupted,
+                "interrupted; \(try file.evaluationCount()) of \(description.ensemble.count) masks are in \(file.path); go on "
+                    + "with 'winnow-coordinator resume --run \(file.path)'")
+        case .over(.complete), .over(.stopped): break
+        case .over(.incomplete(let setAside)):
+            Log.shared.line(
+                "\(setAside) masks could not be evaluated and are left out; "
+                    + "'winnow-coordinator resume --run \(file.path)' tries them again")
+        }
+        try report()
+    }
+
+    private func report() throws {
+        var evaluations = [Evaluation?](repeating: nil, count: file.description.ensemble.count)
+        try file.forEachEvaluation { evaluations[$0.mask] = $0.evaluation }
+        let fit = try AdditiveFit(file.description.ensemble, evaluations: evaluations)
+        print(
+            "R² \(Progress.fixed(fit.rSquared ?? .nan, 3)), held out \(Progress.fixed(fit.heldOutRSquared ?? .nan, 3))")
+    }
+}

@@ -1,0 +1,62 @@
+import Foundation
+import Shared
+
+/// The options that decide who evaluates: where to listen, whom to admit, how many workers to start here.
+struct ClusterOptions {
+    /// The most workers that are started here.
+    private static let localWorkersMax = 256
+
+    @Option("Where to listen for workers; port 0 takes a free one and prints it.", value: "ENDPOINT")
+    var bind: String = "tcp://127.0.0.1:0"
+    @Option("Workers to start on this host; 1 where --bind is not given either.", value: "K") var localWorkers: Int?
+    @Option("Compute threads of each local worker; the processors are shared out, where not given.", value: "N")
+    var workerThreads: Int?
+    @Option(
+        "The coordinator's secret key ('keygen' makes it); WINNOW_SECRET_KEY in the environment, where not given.",
+        value: "FILE")
+    var keyFile: String?
+    @Option("A worker's public key that is admitted. May be repeated.", value: "FILE") var admit: [String]
+    @Flag("Listen beyond this host without keys, on a network that you trust.") var insecure: Bool
+    @Option("The cache folder of the local workers.", value: "DIR") var workerCache: String?
+
+    /// Checks what no single option can. Throws a `.usage` ``Failure``.
+    func validate() throws {
+        if let localWorkers, !(0...Self.localWorkersMax).contains(localWorkers) {
+            throw Failure(.usage, "--local-workers must be from 0 to \(Self.localWorkersMax)")
+        }
+        if let workerThreads, !(1...1024).contains(workerThreads) {
+            throw Failure(.usage, "--worker-threads must be from 1 to 1024")
+        }
+    }
+
+    /// How many workers to start here.
+    private var localWorkerCount: Int { localWorkers ?? ($bind.isGiven ? 0 : 1) }
+
+    /// Listens. Throws a ``Failure``.
+    func listen() throws -> Listener {
+        let own =
+            try keyFile.map { try KeyFile.secretKey(at: $0) } ?? KeyFile.secretKey(inEnvironment: "WINNOW_SECRET_KEY")
+        guard let own else {
+            guard admit.isEmpty else { throw Failure(.usage, "--admit needs the coordinator's own key: --key-file") }
+            return try Listener(at: bind, admitting: .everybody, isInsecureMeant: insecure)
+        }
+        let keys = Set(try admit.map { try KeyFile.publicKey(at: $0) })
+        guard !keys.isEmpty || localWorkerCount > 0 else {
+            throw Failure(.usage, "with --key-file, --admit must name the public keys of the workers")
+        }
+        return try Listener(at: bind, admitting: .holders(of: keys, own: own), isInsecureMeant: insecure)
+    }
+
+    /// Starts the local workers; nil where there are none. Throws a ``Failure``.
+    func startLocalWorkers(connectingTo endpoint: String, environment: [String: String]) throws -> LocalWorkers? {
+        let count = localWorkerCount
+        guard count > 0 else { return nil }
+        var arguments = ["serve", "--connect", endpoint, "--stop-when-input-ends", "--once"]
+        let processors = ProcessInfo.processInfo.activeProcessorCount
+        if let threads = workerThreads ?? (count > 1 ? max(1, processors / count) : nil) {
+            arguments += ["--threads", String(threads)]
+        }
+        if let workerCache { arguments += ["--cache", workerCache] }
+        return try LocalWorkers(count: count, arguments: arguments, environment: environment)
+    }
+}

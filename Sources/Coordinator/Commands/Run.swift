@@ -1,0 +1,84 @@
+import Foundation
+import Shared
+
+/// `winnow-coordinator run`.
+struct Run: Command {
+    static let description = CommandDescription(
+        name: "run",
+        summary: "rank the filters of a network",
+        discussion: """
+            Draws an ensemble of masks, has them evaluated by workers, fits the additive model and writes the ranking. On \
+            one machine:
+
+              winnow-coordinator run --model resnet20.th --data cifar-10-batches-bin --masks 2000 \\
+                  --local-workers 2 --run resnet20.winnow --report report
+
+            On many, with a worker on each: 'winnow-worker serve --connect tcp://THIS-HOST:5555', and here:
+
+              winnow-coordinator run … --bind tcp://0.0.0.0:5555 --key-file coordinator.key --admit worker.pub
+
+            Ctrl-C stops it and 'winnow-coordinator resume --run FILE' goes on.
+            """)
+
+    @Option("The network's checkpoint: PyTorch or safetensors.", value: "FILE") var model: String
+    @OptionGroup var evaluation = EvaluationOptions()
+    @OptionGroup var sampling = SamplingOptions()
+    @Option("The run file to make; everything about the run is in it.", name: "run", value: "FILE") var runFile: String
+    @Option("The folder to write the ranking and the report to.", value: "DIR") var report: String?
+    @Option("The share of the masks that two workers evaluate, to find wrong answers.", value: "SHARE")
+    var verifyShare: Double = 0
+    @OptionGroup var cluster = ClusterOptions()
+
+    func validate() throws {
+        try cluster.validate()
+        _ = try evaluation.settings()
+        guard (0...1).contains(verifyShare) else { throw Failure(.usage, "--verify-share must be from 0 to 1") }
+    }
+
+    func run() throws {
+        signal(SIGPIPE, SIG_IGN)
+        signal(SIGXFSZ, SIG_IGN)
+        let signals = try SignalQueue([SIGINT, SIGTERM])
+        let settings = try evaluation.settings()
+        let checkpoint = try InputFile.bytes(at: model, bytesMax: Checkpoint.bytesMax)
+        let network = try Checkpoint.network(bytes: checkpoint, name: model)
+        let space = FilterSpace(network.architecture)
+        let ensemble = try sampling.ensemble(of: space)
+        let (images, calibration) = try RunSession.readImages(settings, from: evaluation.data)
+        let description = RunDescription(
+            run: RunID.random().description, created: Date(milliseconds: Date().milliseconds), program: Version.number,
+            commandLine: CommandLine.arguments,
+            network: .init(
+                path: absolute(model), digest: Digest(sha256Of: checkpoint),
+                architecture: network.architecture.summary, filters: space.count),
+            data: .init(
+                path: absolute(evaluation.data), images: Digest(sha256Of: images.records),
+                calibrationImages: calibration.map { Digest(sha256Of: $0.records) }),
+            settings: settings, ensemble: ensemble, masksDigest: RunDescription.maskSample(of: ensemble),
+            verifiedShare: verifyShare)
+        // A port that is taken must not leave a run file behind.
+        let listener = try cluster.listen()
+        let file = try RunFile.create(at: runFile, description, checkpoint: checkpoint)
+        Log.shared.line(
+            "ranking \(ensemble.participating.count) of \(space.count) filters of a \(network.architecture.summary) with "
+                + "\(ensemble.count) masks on \(settings.images) \(settings.split.rawValue) images, seed \(ensemble.seed)"
+        )
+        let session = RunSession(
+            file: file, images: images, calibrationImages: calibration, cluster: cluster, reportFolder: report)
+        try session.run(at: listener, signals: signals)
+    }
+
+    private func absolute(_ path: String) -> String { URL(fileURLWithPath: path).standardizedFileURL.path }
+}
+
+extension Architecture {
+    /// The architecture in words: `ResNet-20`, or `fully connected 3072-512-10`.
+    var summary: String {
+        switch self {
+        case .residual(let residual): return "ResNet-\(residual.depth)"
+        case .fullyConnected(let connected):
+            let sizes = connected.layers.prefix(1).map(\.input) + connected.layers.map(\.output)
+            return "fully connected \(sizes.map(String.init).joined(separator: "-"))"
+        }
+    }
+}
