@@ -65,6 +65,14 @@ let package = Package(
         .testTarget(name: "CoordinatorTests", dependencies: ["Coordinator", "TestSupport"], swiftSettings: swift),
         .testTarget(name: "WorkerTests", dependencies: ["Worker", "TestSupport"], swiftSettings: swift),
         .testTarget(name: "DeployTests", dependencies: ["winnow-coordinator", "winnow-worker"], swiftSettings: swift),
+        // The cluster in virtual time, for the tests and for Tests/simulate.
+        .target(
+            name: "Simulation", dependencies: ["Coordinator", "Shared", "TestSupport", "Worker"],
+            path: "Tests/Simulation", swiftSettings: swift),
+        .executableTarget(
+            name: "winnow-simulate", dependencies: ["Simulation"], path: "Tests/SimulationProgram",
+            swiftSettings: swift),
+        .testTarget(name: "SimulationTests", dependencies: ["Simulation"], swiftSettings: swift),
         .testTarget(
             name: "ClusterTests", dependencies: ["Coordinator", "Worker", "winnow-coordinator", "winnow-worker"],
             swiftSettings: swift),

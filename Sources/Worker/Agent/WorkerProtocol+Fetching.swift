@@ -110,7 +110,7 @@ extension WorkerProtocol {
     }
 
     private func partLength(at offset: UInt64, of blob: CoordinatorMessage.Blob) -> Int {
-        offset < blob.size ? Int(min(UInt64(Wire.chunkBytesMax), blob.size - offset)) : 0
+        offset < blob.size ? Int(min(UInt64(partBytes), blob.size - offset)) : 0
     }
 
     private mutating func nextBlob() {

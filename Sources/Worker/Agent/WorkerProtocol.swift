@@ -98,6 +98,8 @@ public struct WorkerProtocol: Sendable {
     public var hello: WorkerMessage.Hello
     /// How long it goes on after it was asked to stop.
     let graceMilliseconds: Int64
+    /// Bytes of a blob that it asks for at a time.
+    let partBytes: Int
 
     var link: Link
     var work = Work.none
@@ -115,9 +117,13 @@ public struct WorkerProtocol: Sendable {
     var actions: [Action] = []
 
     /// A worker that connects at the first ``timePassed(at:)``.
-    public init(hello: WorkerMessage.Hello, graceMilliseconds: Int64 = 15_000, at now: Moment) {
+    public init(
+        hello: WorkerMessage.Hello, graceMilliseconds: Int64 = 15_000, partBytes: Int = Wire.chunkBytesMax,
+        at now: Moment
+    ) {
         self.hello = hello
         self.graceMilliseconds = graceMilliseconds
+        self.partBytes = partBytes
         self.now = now
         link = .offline(until: now)
         lastHeard = now
@@ -267,7 +273,7 @@ public struct WorkerProtocol: Sendable {
     private mutating func hangUp(_ reason: String) {
         let longest = min(Self.backoffMillisecondsMin << Int64(min(tries, 5)), Self.backoffMillisecondsMax)
         // Workers that lost the coordinator together do not come back together: 3/4 to 5/4 of it, by identity and try.
-        let spread = (hello.worker.low &+ UInt64(tries)) &* 0x9E37_79B9_7F4A_7C15 >> 48
+        let spread = ((hello.worker.low &+ UInt64(tries)) &* 0x9E37_79B9_7F4A_7C15) >> 48
         let backoff = longest * 3 / 4 + longest * Int64(spread) / (2 << 16)
         tries += 1
         link = .offline(until: now + backoff)

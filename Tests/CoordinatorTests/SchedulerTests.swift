@@ -1,0 +1,322 @@
+import Shared
+import Testing
+
+@testable import Coordinator
+
+private func policy(_ change: (inout SchedulingPolicy) -> Void) -> SchedulingPolicy {
+    var policy = SchedulingPolicy()
+    change(&policy)
+    return policy
+}
+
+@Test func everyMaskIsEvaluatedOnce() {
+    var stage = SchedulerStage(masks: 1000)
+    let first = stage.join(1) + stage.join(2)
+    let actions = stage.finish(first)
+    #expect(stage.recorded.sorted() == Array(0..<1000))
+    #expect(actions.outcome == .complete)
+    #expect(actions.contains(.finish(Peer(id: 1))) && actions.contains(.finish(Peer(id: 2))))
+}
+
+@Test func anAnswerIsRecordedBeforeItIsAcknowledged() throws {
+    var stage = SchedulerStage(masks: 100)
+    let lease = try #require(stage.join(1).grants.first)
+    let actions = stage.answer(lease, from: 1)
+    let acknowledged = try #require(actions.firstIndex(of: .acknowledge(Peer(id: 1), lease.id)))
+    for mask in lease.masks {
+        let record = Scheduler.Action.record(SchedulerStage.evaluation(mask), by: WorkerID(high: 0, low: 1))
+        #expect(try #require(actions.firstIndex(of: record)) < acknowledged)
+    }
+}
+
+@Test func aWorkerHoldsOneLeaseMoreThanItComputes() {
+    var stage = SchedulerStage(masks: 1000)
+    #expect(stage.join(1).grants.count == 2)
+}
+
+@Test func theFirstLeaseIsSmallAndLaterOnesTakeTheUsualTime() throws {
+    var stage = SchedulerStage(masks: 100_000)
+    var open = stage.join(1).grants
+    #expect(open[0].masks.count == 4)
+    for _ in 0..<20 {
+        let lease = open.removeFirst()
+        open += stage.answer(lease, from: 1, milliseconds: 5 * lease.masks.count).grants
+    }
+    #expect(try #require(open.last).masks.count == 300)
+}
+
+@Test func aLeaseIsARunOfNeighbours() {
+    var stage = SchedulerStage(
+        masks: 1000,
+        policy: policy {
+            $0.maskGroup = 8; $0.firstLeaseMasks = 20
+        })
+    let grants = stage.join(1).grants
+    #expect(grants.map(\.masks) == [Array(0..<16), Array(16..<32)])
+}
+
+@Test func aWorkerThatDiesLosesNoMask() {
+    var stage = SchedulerStage(masks: 50)
+    stage.join(1)
+    let open = stage.join(2)
+    stage.wait(4000, heartbeatsFrom: [2])
+    #expect(stage.scheduler.connectedCount == 1)
+    #expect(stage.finish(open).outcome == .complete)
+    #expect(stage.recorded.sorted() == Array(0..<50))
+}
+
+@Test func aSilentWorkerIsNoticedWithinFourSeconds() {
+    var stage = SchedulerStage(masks: 50)
+    stage.time = Moment(milliseconds: 1_234_500)
+    stage.join(1)
+    stage.wait(3000)
+    #expect(stage.scheduler.connectedCount == 1)
+    stage.wait(1000)
+    #expect(stage.scheduler.connectedCount == 0)
+    #expect(stage.scheduler.count(.pending) == 50)
+}
+
+@Test func aClosedConnectionIsNoticedAtOnce() {
+    var stage = SchedulerStage(masks: 50)
+    stage.join(1)
+    _ = stage.perform { $0.disconnected(Peer(id: 1), at: $1) }
+    #expect(stage.scheduler.count(.pending) == 50)
+}
+
+@Test func aLeasePastItsDeadlineIsGivenToAnother() {
+    var stage = SchedulerStage(masks: 4, policy: policy { $0.firstDeadlineMilliseconds = 10_000 })
+    let lease = stage.join(1).grants[0]
+    let actions = stage.wait(11_500, heartbeatsFrom: [1])
+    #expect(actions.cancelled.contains(lease.id))
+    #expect(stage.scheduler.workers[0].overdue)
+    #expect(actions.grants.isEmpty)
+    #expect(stage.finish(stage.join(2)).outcome == .complete)
+    #expect(stage.recorded.sorted() == [0, 1, 2, 3])
+}
+
+@Test func anAnswerAfterTheDeadlineStillCounts() {
+    var stage = SchedulerStage(masks: 4, policy: policy { $0.firstDeadlineMilliseconds = 10_000 })
+    let lease = stage.join(1).grants[0]
+    stage.wait(11_500, heartbeatsFrom: [1])
+    let others = stage.join(2).grants
+    let actions = stage.answer(lease, from: 1)
+    #expect(actions.outcome == .complete)
+    #expect(!others.isEmpty && actions.cancelled == others.map(\.id))
+    #expect(stage.recorded.count == 4)
+}
+
+@Test func anAnswerThatComesTwiceIsRecordedOnce() {
+    var stage = SchedulerStage(masks: 100)
+    let lease = stage.join(1).grants[0]
+    stage.answer(lease, from: 1)
+    let actions = stage.answer(lease, from: 1)
+    #expect(stage.recorded == lease.masks)
+    #expect(actions.contains(.acknowledge(Peer(id: 1), lease.id)))
+    #expect(stage.scheduler.figures.duplicates == lease.masks.count)
+}
+
+@Test func aStragglersLeaseIsAlsoGivenToAnIdleWorker() throws {
+    var stage = SchedulerStage(masks: 4)
+    let slow = stage.join(1).grants[0]
+    #expect(stage.join(2).grants.isEmpty)
+    let copy = try #require(stage.wait(6000, heartbeatsFrom: [1, 2]).grants.first)
+    #expect(copy.peer == 2 && copy.masks == slow.masks)
+    let actions = stage.answer(copy, from: 2)
+    #expect(actions.cancelled == [slow.id])
+    #expect(actions.outcome == .complete)
+}
+
+@Test func aMaskThatKillsThreeWorkersIsSetAside() throws {
+    var stage = SchedulerStage(
+        masks: 40,
+        policy: policy {
+            $0.firstLeaseMasks = 8; $0.leasesPerWorker = 1
+        })
+    var dead = 0
+    var worker = 0
+    // Whoever is given mask 13 dies.
+    while stage.scheduler.ended == nil {
+        worker += 1
+        try #require(worker < 100)
+        var open = stage.join(worker).grants
+        while let lease = open.popLast() {
+            if lease.masks.contains(13) {
+                dead += 1
+                if dead == 3 { #expect(lease.masks == [13]) }
+                _ = stage.perform { $0.disconnected(Peer(id: UInt64(worker)), at: $1) }
+                break
+            }
+            open += stage.answer(lease, from: worker).grants
+        }
+    }
+    #expect(dead == 3)
+    #expect(stage.scheduler.ended == .incomplete(setAside: 1))
+    #expect(stage.recorded.sorted() == (0..<40).filter { $0 != 13 })
+    #expect(stage.scheduler.setAsideMasks.map(\.mask) == [13])
+    #expect(stage.scheduler.setAsideMasks[0].reason.contains("3 workers died"))
+}
+
+@Test func aWorkerThatOnlySeemedDeadTakesNoBlame() {
+    var stage = SchedulerStage(masks: 4)
+    for _ in 0..<5 {
+        stage.join(1)
+        stage.wait(5000)
+        #expect(stage.scheduler.connectedCount == 0)
+    }
+    #expect(stage.scheduler.count(.aside) == 0)
+    #expect(stage.finish(stage.join(1)).outcome == .complete)
+}
+
+@Test func aMaskThatCannotBeEvaluatedIsSetAsideWithItsReason() throws {
+    var stage = SchedulerStage(masks: 2, policy: policy { $0.firstLeaseMasks = 1 })
+    var open = stage.join(1).grants
+    while let lease = open.popLast() {
+        if lease.masks == [0] {
+            let failure = WorkerMessage.LeaseFailure(
+                run: SchedulerStage.run, lease: lease.id, mask: 0, reason: "not a number")
+            open += stage.receive(.failed(failure), from: 1).grants
+        } else {
+            open += stage.answer(lease, from: 1).grants
+        }
+    }
+    #expect(stage.scheduler.ended == .incomplete(setAside: 1))
+    #expect(stage.scheduler.setAsideMasks[0].reason.contains("not a number"))
+}
+
+@Test func aLeaseLostOnItsWayIsGrantedAgain() {
+    var stage = SchedulerStage(masks: 4)
+    let lost = stage.join(1).grants[0]
+    var again: [Scheduler.Granted] = []
+    for _ in 0..<5 {
+        stage.wait(1000)
+        again += stage.receive(.heartbeat([]), from: 1).grants
+    }
+    #expect(again.first?.masks == lost.masks)
+}
+
+@Test func aLeaseThatIsNotKnownIsCancelled() {
+    var stage = SchedulerStage(masks: 4)
+    stage.join(1)
+    let unknown = LeaseID(life: 1, number: 77)
+    #expect(stage.receive(.heartbeat([unknown]), from: 1).cancelled == [unknown])
+}
+
+@Test func aStrangerIsAskedWhoItIs() {
+    var stage = SchedulerStage(masks: 4)
+    #expect(stage.receive(.heartbeat([]), from: 9) == [.introduce(Peer(id: 9))])
+}
+
+@Test func aWorkerKeepsItsLeasesOverAReconnect() {
+    var stage = SchedulerStage(masks: 100)
+    let open = stage.join(1).grants
+    #expect(stage.join(1, from: 51).grants.isEmpty)
+    #expect(stage.scheduler.count(.leased) == open.flatMap(\.masks).count)
+    stage.answer(open[0], from: 51)
+    #expect(stage.recorded == open[0].masks)
+    #expect(stage.receive(.heartbeat([]), from: 1) == [.introduce(Peer(id: 1))])
+}
+
+@Test func aRestartedWorkerLosesItsLeases() {
+    var stage = SchedulerStage(masks: 100)
+    let old = stage.join(1).grants
+    let new = stage.join(1, from: 51, incarnation: 2).grants
+    #expect(new.flatMap(\.masks).first == old.flatMap(\.masks).first)
+    #expect(stage.greet(1, from: 52, incarnation: 1).dismissals == [52])
+}
+
+@Test func answersOfAnEarlierLifeCount() {
+    var stage = SchedulerStage(masks: 4, life: 2)
+    stage.greet(1)
+    let lease = Scheduler.Granted(peer: 1, id: LeaseID(life: 1, number: 3), masks: [1, 2])
+    let actions = stage.answer(lease, from: 1)
+    #expect(stage.recorded == [1, 2])
+    #expect(actions.contains(.acknowledge(Peer(id: 1), lease.id)))
+}
+
+@Test func evaluationsOfTheRunFileAreNotGrantedAgain() {
+    var stage = SchedulerStage(masks: 10)
+    for mask in 0..<9 { stage.scheduler.restore(mask: mask, by: nil) }
+    let open = stage.join(1)
+    #expect(open.grants.map(\.masks) == [[9]])
+    #expect(stage.finish(open).outcome == .complete)
+}
+
+@Test func nonsenseGetsAWorkerDismissed() {
+    var stage = SchedulerStage(masks: 100)
+    stage.join(1)
+    var actions: [Scheduler.Action] = []
+    for _ in 0..<3 {
+        actions += stage.receive(
+            .losses(
+                .init(
+                    run: SchedulerStage.run, lease: LeaseID(life: 1, number: 1), computeMicroseconds: 1,
+                    evaluations: [SchedulerStage.evaluation(100)])), from: 1)
+    }
+    #expect(actions.dismissals == [1])
+    #expect(stage.recorded.isEmpty)
+    #expect(stage.scheduler.count(.pending) == 100)
+    #expect(stage.greet(1, from: 2).dismissals == [2])
+}
+
+@Test func aFloodGetsAWorkerDismissed() {
+    var stage = SchedulerStage(masks: 100, policy: policy { $0.messagesPerSecondMax = 50 })
+    stage.join(1)
+    var actions: [Scheduler.Action] = []
+    for _ in 0..<60 { actions += stage.receive(.heartbeat([]), from: 1) }
+    #expect(actions.dismissals == [1])
+}
+
+@Test func bytesThatDoNotExistAreNotSent() {
+    var stage = SchedulerStage(masks: 4)
+    stage.greet(1)
+    let digest = stage.scheduler.welcome.network.digest
+    let right = WorkerMessage.BlobRange(digest: digest, offset: 900, length: 100)
+    #expect(stage.receive(.want(right), from: 1) == [.sendChunk(Peer(id: 1), right)])
+    let wrong = WorkerMessage.BlobRange(digest: digest, offset: 901, length: 100)
+    #expect(!stage.receive(.want(wrong), from: 1).contains(.sendChunk(Peer(id: 1), wrong)))
+}
+
+@Test func anotherVersionIsRefusedInPlainWords() throws {
+    var stage = SchedulerStage(masks: 4)
+    let actions = stage.perform { $0.receivedUnreadable(.otherVersion(7), from: Peer(id: 3), at: $1) }
+    #expect(actions.dismissals == [3])
+    guard case .dismiss(_, let reason) = actions[0] else { return }
+    #expect(reason.contains("wire version 7"))
+}
+
+@Test func aWorkerThatLeavesGivesBackWhatItHasNotBegun() {
+    var stage = SchedulerStage(masks: 100)
+    let open = stage.join(1).grants
+    stage.receive(.goodbye(keeping: [open[0].id]), from: 1)
+    #expect(stage.scheduler.count(.leased) == open[0].masks.count)
+    #expect(stage.answer(open[0], from: 1).grants.isEmpty)
+    stage.receive(.goodbye(keeping: []), from: 1)
+    #expect(stage.scheduler.connectedCount == 0)
+    #expect(stage.scheduler.troubles.isEmpty)
+}
+
+@Test func theStoryOfAMaskTellsEverything() {
+    var stage = SchedulerStage(masks: 4)
+    stage.join(1)
+    stage.wait(5000)
+    _ = stage.finish(stage.join(2))
+    let story = stage.scheduler.story(ofMask: 2)
+    #expect(story.count == 4)
+    #expect(story[0].contains("granted to worker"))
+    #expect(story[1].contains("taken from") && story[1].contains("silent"))
+    #expect(story[3].contains("answered"))
+    #expect(stage.scheduler.story(ofLease: LeaseID(life: 1, number: 1)).count == 2)
+    #expect(!stage.scheduler.story(ofWorker: WorkerID(high: 0, low: 1)).isEmpty)
+}
+
+@Test func theStatusSaysWhyNothingProgresses() throws {
+    var stage = SchedulerStage(masks: 4)
+    stage.wait(7000)
+    #expect(try #require(stage.scheduler.whyIdle(at: stage.time)).contains("no worker has connected for 7 s"))
+    stage.greet(1)
+    #expect(try #require(stage.scheduler.whyIdle(at: stage.time)).contains("the only worker is fetching"))
+    stage.receive(.ready(SchedulerStage.run), from: 1)
+    #expect(stage.scheduler.whyIdle(at: stage.time) == nil)
+    stage.wait(9000)
+    #expect(try #require(stage.scheduler.whyIdle(at: stage.time)).contains("no workers connected for"))
+}

@@ -1,0 +1,184 @@
+import TestSupport
+import Testing
+
+@testable import Shared
+
+private let digest = Digest(sha256Of: [1, 2, 3] as [UInt8])
+private let run = RunID(high: 1, low: .max)
+private let lease = LeaseID(life: 3, number: 0xFFFF_FFFE)
+
+private let workerMessages: [WorkerMessage] = [
+    .hello(
+        .init(
+            worker: WorkerID(high: 7, low: 8), incarnation: 9, host: "höst", threads: 64, instructionSet: "AVX2",
+            programVersion: "1.2", imagesPerSecond: 1512.5)),
+    .want(.init(digest: digest, offset: 1 << 33, length: Wire.chunkBytesMax)),
+    .ready(run),
+    .losses(
+        .init(
+            run: run, lease: lease, computeMicroseconds: 1_500_000,
+            evaluations: [
+                MaskEvaluation(mask: 0, evaluation: Evaluation(lossSum: .max, correct: 0, images: 131_071)),
+                MaskEvaluation(mask: 999_999, evaluation: Evaluation(lossSum: 1, correct: 5, images: 5)),
+            ])),
+    .losses(.init(run: run, lease: lease, computeMicroseconds: 0, evaluations: [])),
+    .failed(.init(run: run, lease: lease, mask: 12, reason: "not a number")),
+    .failed(.init(run: run, lease: lease, mask: nil, reason: "")),
+    .heartbeat([lease, LeaseID(life: 1, number: 1)]), .heartbeat([]), .goodbye(keeping: [lease]),
+    .goodbye(keeping: []),
+]
+
+private func welcome(_ batchNorm: EvaluationSettings.BatchNorm) -> CoordinatorMessage {
+    .welcome(
+        .init(
+            run: run, life: 2, settings: .init(split: .train, images: 1000, batchNorm: batchNorm),
+            network: .init(digest: digest, size: 1 << 20), images: .init(digest: digest, size: 3),
+            calibrationImages: batchNorm == .frozen ? nil : .init(digest: digest, size: 99), filters: 336,
+            masks: 1_000_000))
+}
+
+private let coordinatorMessages: [CoordinatorMessage] = [
+    welcome(.frozen), welcome(.recalibrated(images: 256)), .introduce,
+    .chunk(.init(digest: digest, offset: 65_536, bytes: [UInt8](repeating: 7, count: 1000))),
+    .chunk(.init(digest: digest, offset: 0, bytes: [])),
+    .lease(
+        .init(
+            run: run, lease: lease,
+            masks: [
+                IndexedMask(index: 5, mask: Mask(count: 70, disabled: [0, 63, 64, 69])),
+                IndexedMask(index: 6, mask: Mask(count: 70)),
+            ])),
+    .lease(.init(run: run, lease: lease, masks: [])), .acknowledged(lease), .cancel(lease), .heartbeat(life: 4),
+    .dismissed(reason: "no"), .finished,
+]
+
+private var frames: [[UInt8]] { workerMessages.map { $0.encoded() } + coordinatorMessages.map { $0.encoded() } }
+
+/// Makes a changed frame's checksum right again, so that decoding meets its fields.
+private func sealed(_ frame: [UInt8]) -> [UInt8] {
+    let body = frame.dropLast(Wire.trailerBytes)
+    let sum = Array(body).withUnsafeBytes { Checksum.of($0) }
+    return body + withUnsafeBytes(of: sum.littleEndian) { Array($0) }
+}
+
+private func workerError(_ frame: [UInt8]) -> WireError? {
+    do throws(WireError) {
+        _ = try WorkerMessage(decoding: frame)
+        return nil
+    } catch { return error }
+}
+
+private func coordinatorError(_ frame: [UInt8]) -> WireError? {
+    do throws(WireError) {
+        _ = try CoordinatorMessage(decoding: frame)
+        return nil
+    } catch { return error }
+}
+
+@Test func everyMessageComesBackAsItWas() throws {
+    for message in workerMessages { #expect(try WorkerMessage(decoding: message.encoded()) == message) }
+    for message in coordinatorMessages { #expect(try CoordinatorMessage(decoding: message.encoded()) == message) }
+}
+
+@Test func theChecksumIsZlibs() {
+    #expect(Array("123456789".utf8).withUnsafeBytes { Checksum.of($0) } == 0xCBF4_3926)
+    #expect([UInt8]().withUnsafeBytes { Checksum.of($0) } == 0)
+    let long = (0..<1000).map { UInt8(truncatingIfNeeded: $0 * 7) }
+    #expect(long.withUnsafeBytes { Checksum.of($0) } == 0x114A_D5FF)
+}
+
+@Test func aChangedBitIsNoticed() {
+    for frame in frames where frame.count < 200 {
+        for bit in 0..<frame.count * 8 {
+            var changed = frame
+            changed[bit / 8] ^= 1 << UInt8(bit % 8)
+            #expect(workerError(changed) != nil && coordinatorError(changed) != nil)
+        }
+    }
+}
+
+@Test func aMessageCutAnywhereIsRefused() {
+    for frame in frames where frame.count < 200 {
+        for count in 0..<frame.count {
+            let cut = Array(frame.prefix(count))
+            #expect(workerError(cut) != nil && coordinatorError(cut) != nil)
+            guard count >= Wire.headerBytes + Wire.trailerBytes else { continue }
+            #expect(workerError(sealed(cut)) != nil && coordinatorError(sealed(cut)) != nil)
+        }
+    }
+}
+
+@Test func bytesLeftOverAreRefused() {
+    for message in workerMessages { #expect(workerError(sealed(message.encoded() + [0])) == .trailing(1)) }
+    for message in coordinatorMessages { #expect(coordinatorError(sealed(message.encoded() + [0])) == .trailing(1)) }
+}
+
+@Test func anotherVersionIsToldFromDamage() {
+    for frame in frames {
+        var other = frame
+        other[4] = 99
+        other[6] = 250
+        #expect(workerError(sealed(other)) == .otherVersion(99))
+        #expect(coordinatorError(sealed(other)) == .otherVersion(99))
+        #expect(workerError(other) == .damaged)
+    }
+    #expect(WireError.otherVersion(99).description.contains("version 99"))
+}
+
+@Test func aMessageOfTheOtherDirectionIsRefused() {
+    for message in workerMessages { #expect(coordinatorError(message.encoded()) != nil) }
+    for message in coordinatorMessages { #expect(workerError(message.encoded()) != nil) }
+}
+
+@Test func aCountBeyondItsLimitTakesNoMemory() {
+    var frame = WorkerMessage.heartbeat([]).encoded()
+    frame.replaceSubrange(8..<12, with: [0xFF, 0xFF, 0xFF, 0x7F])
+    #expect(workerError(sealed(frame)) == .tooLarge(field: "leases", limit: Wire.leasesPerWorkerMax))
+    frame.replaceSubrange(8..<12, with: [40, 0, 0, 0])
+    #expect(workerError(sealed(frame)) == .cut(field: "leases"))
+    let long = [UInt8](repeating: 0, count: Wire.messageBytesMax + 1)
+    #expect(workerError(long) == .tooLarge(field: "length", limit: Wire.messageBytesMax))
+}
+
+@Test func changedFieldsNeverTrap() {
+    var random = SeededGenerator(seed: 1)
+    let originals = frames
+    for _ in 0..<200_000 {
+        var frame = originals[Int.random(in: 0..<originals.count, using: &random)]
+        for _ in 0..<Int.random(in: 1...4, using: &random) {
+            frame[Int.random(in: 6..<frame.count, using: &random)] = UInt8.random(in: 0...255, using: &random)
+        }
+        frame = sealed(frame)
+        // What is understood is what would be said.
+        if let message = try? WorkerMessage(decoding: frame) { #expect(message.encoded() == frame) }
+        if let message = try? CoordinatorMessage(decoding: frame) {
+            #expect((try? CoordinatorMessage(decoding: message.encoded())) == message)
+        }
+    }
+}
+
+@Test func randomBytesAreNoMessage() {
+    var random = SeededGenerator(seed: 2)
+    for _ in 0..<20_000 {
+        let count = Int.random(in: 0...300, using: &random)
+        let bytes = (0..<count).map { _ in UInt8.random(in: 0...255, using: &random) }
+        #expect(workerError(bytes) != nil && coordinatorError(bytes) != nil)
+    }
+}
+
+@Test func aLongTextIsCutBetweenCharacters() throws {
+    let reason = String(repeating: "é", count: 2000)
+    let message = try CoordinatorMessage(decoding: CoordinatorMessage.dismissed(reason: "x" + reason).encoded())
+    guard case .dismissed(let short) = message else { throw Failure(.internalFault, "another message") }
+    #expect(short == "x" + String(repeating: "é", count: 511))
+}
+
+@Test func aFullLeaseFitsItsMessage() {
+    for filters in [1, 336, 2032, 30_000, Wire.filtersMax] {
+        let count = Wire.masksPerLease(filters: filters)
+        #expect(count >= 1)
+        let masks = (0..<count).map { IndexedMask(index: $0, mask: Mask(count: filters)) }
+        let frame = CoordinatorMessage.lease(.init(run: run, lease: lease, masks: masks)).encoded()
+        #expect(frame.count <= Wire.messageBytesMax)
+    }
+}

@@ -1,0 +1,27 @@
+import Shared
+import Worker
+
+/// A host that runs a worker's process, again and again.
+struct SimulatedWorker {
+    let id: WorkerID
+    /// Counts its starts; what is about an earlier process is void.
+    var process = 0
+    /// Nil while no process runs.
+    var protocolState: WorkerProtocol?
+    /// The connection's name at the coordinator; nil while closed.
+    var peer: UInt64?
+    /// The cache on its disk, which outlives the process.
+    var cache: [Digest: [UInt8]] = [:]
+    /// When its next timer is due, so that each is set once.
+    var timer: Moment?
+    /// Milliseconds for one mask.
+    var maskMilliseconds: Int64
+    /// SIGSTOP until then.
+    var hangsUntil = Moment(milliseconds: 0)
+    /// The line to the coordinator and the one back are cut until then.
+    var upCutUntil = Moment(milliseconds: 0), downCutUntil = Moment(milliseconds: 0)
+    /// Its process computes a lease that never ends.
+    var computationHangs = false
+    /// It stopped for good.
+    var ending: WorkerProtocol.Ending?
+}

@@ -1,0 +1,135 @@
+import Coordinator
+import Shared
+import Worker
+
+extension Simulation {
+    func startCoordinator() throws(SimulationFailure) {
+        guard scheduler == nil else { return }
+        file.lives += 1
+        note("coordinator starts its life \(file.lives) with \(file.evaluations.count) evaluations")
+        var current = welcome
+        current.life = file.lives
+        var new = Scheduler(welcome: current, policy: scenario.policy, at: now)
+        for (mask, item) in file.evaluations.sorted(by: { $0.key < $1.key }) {
+            new.restore(mask: mask, by: item.worker)
+        }
+        scheduler = new
+        // The workers' sockets connect again by themselves.
+        connections = [:]
+        for worker in workers.indices where workers[worker].peer != nil { openConnection(worker) }
+        try coordinate { $0.timePassed(at: now) }
+        // Who resumes a run starts its workers again.
+        for worker in workers.indices where workers[worker].ending == .finished {
+            workers[worker].ending = nil
+            queue.insert(.startWorker(worker), at: now + draw(0...1000))
+        }
+    }
+
+    func killCoordinator() {
+        guard scheduler != nil else { return }
+        note("coordinator dies")
+        report.coordinatorDeaths += 1
+        scheduler = nil
+        coordinatorTimer = nil
+        connections = [:]
+        queue.insert(.startCoordinator, at: now + draw(0...8000))
+    }
+
+    func openConnection(_ worker: Int) {
+        workers[worker].peer = nextPeer
+        connections[nextPeer] = (worker, workers[worker].process)
+        nextPeer += 1
+    }
+
+    /// One event at the coordinator, the actions that follow from it, and the next timer.
+    func coordinate(
+        _ event: (inout Scheduler) -> [Scheduler.Action]
+    ) throws(SimulationFailure) {
+        guard var state = scheduler else { return }
+        scheduler = nil
+        let actions = event(&state)
+        scheduler = state
+        if let broken = state.brokenInvariant() { throw failure("the scheduler contradicts itself: \(broken)") }
+        var unreachable: [Peer] = []
+        for action in actions {
+            try act(action, &unreachable)
+            if !isCalm, happens(scenario.coordinatorDies) {
+                killCoordinator()
+                return
+            }
+        }
+        for peer in unreachable where scheduler != nil { try coordinate { $0.disconnected(peer, at: now) } }
+        setCoordinatorTimer()
+    }
+
+    private func setCoordinatorTimer() {
+        guard let due = scheduler?.nextDeadline, due < .never, due != coordinatorTimer else { return }
+        coordinatorTimer = due
+        queue.insert(.coordinatorTimer(life: file.lives), at: due)
+    }
+
+    func coordinatorTimerFired(_ life: UInt32) throws(SimulationFailure) {
+        guard scheduler != nil, life == file.lives, coordinatorTimer == now else { return }
+        coordinatorTimer = nil
+        try coordinate { $0.timePassed(at: now) }
+    }
+
+    private func act(_ action: Scheduler.Action, _ unreachable: inout [Peer]) throws(SimulationFailure) {
+        switch action {
+        case .welcome(let peer):
+            var current = welcome
+            current.life = file.lives
+            reach(peer, .welcome(current), &unreachable)
+        case .introduce(let peer): reach(peer, .introduce, &unreachable)
+        case .grant(let peer, let lease, let indices):
+            report.leases += 1
+            let items = indices.map { IndexedMask(index: $0, mask: masks[$0]) }
+            reach(peer, .lease(.init(run: welcome.run, lease: lease, masks: items)), &unreachable)
+        case .record(let item, let worker):
+            note("records mask \(item.mask)")
+            mark(item.mask)
+            if let broken = file.record(item, by: worker) { throw failure(broken) }
+        case .retract(let indices):
+            note("retracts masks \(indices)")
+            if let broken = file.retract(indices) { throw failure(broken) }
+        case .acknowledge(let peer, let lease):
+            try checkRecorded(lease)
+            reach(peer, .acknowledged(lease), &unreachable)
+        case .cancel(let peer, let lease): reach(peer, .cancel(lease), &unreachable)
+        case .sendChunk(let peer, let range):
+            guard let blob = blobs[range.digest], range.offset + UInt64(range.length) <= UInt64(blob.count) else {
+                throw failure("bytes are sent that do not exist")
+            }
+            let start = Int(range.offset)
+            let bytes = Array(blob[start..<start + range.length])
+            reach(peer, .chunk(.init(digest: range.digest, offset: range.offset, bytes: bytes)), &unreachable)
+        case .heartbeat(let peer): reach(peer, .heartbeat(life: file.lives), &unreachable)
+        case .dismiss(let peer, let reason):
+            report.dismissals += 1
+            reach(peer, .dismissed(reason: reason), &unreachable)
+        case .finish(let peer): reach(peer, .finished, &unreachable)
+        case .setAside(let mask, let reason): note("sets mask \(mask) aside: \(reason)")
+        case .note(let text): note("says: \(text)")
+        case .end(let outcome): note("ends: \(outcome)")
+        }
+    }
+
+    private func reach(_ peer: Peer, _ message: CoordinatorMessage, _ unreachable: inout [Peer]) {
+        if connections[peer.id] != nil {
+            sendToWorker(message, peer)
+        } else if !unreachable.contains(peer) {
+            unreachable.append(peer)
+        }
+    }
+
+    /// What a worker may forget must be in the run file, unless it was verified, wrong or for nothing.
+    private func checkRecorded(_ lease: LeaseID) throws(SimulationFailure) {
+        guard let answer, answer.lease == lease, scenario.policy.verifiedShare == 0, answer.run == welcome.run else {
+            return
+        }
+        for item in answer.evaluations where item.mask < scenario.masks && item.evaluation == truth(item.mask) {
+            guard file.evaluations[item.mask] == nil, scenario.rogues.isEmpty else { continue }
+            throw failure("lease \(lease) is acknowledged before mask \(item.mask) is recorded")
+        }
+    }
+}

@@ -1,0 +1,263 @@
+import Coordinator
+import Shared
+import TestSupport
+import Worker
+
+/// A coordinator, its workers and the network between them in virtual time, all drawn from one seed.
+///
+/// First everything that can go wrong does; then all is calm, and the run must end with every mask recorded once with
+/// the right evaluation. The coordinator's run file is written as the real one is: an evaluation is safe before any
+/// action that follows it.
+public final class Simulation {
+    enum Event {
+        case toCoordinator(from: Int, peer: UInt64, frame: [UInt8], intact: Bool)
+        case toWorker(Int, peer: UInt64, frame: [UInt8], intact: Bool)
+        case coordinatorTimer(life: UInt32)
+        case workerTimer(Int, process: Int)
+        case located(Int, process: Int, CoordinatorMessage.Blob)
+        case checked(Int, process: Int, CoordinatorMessage.Blob)
+        case prepared(Int, process: Int, RunID)
+        case computed(Int, process: Int, CoordinatorMessage.Lease, milliseconds: Int64)
+        case startWorker(Int)
+        case startCoordinator
+        case fault
+        case calm
+    }
+
+    /// What a run was like.
+    public struct Report: Sendable {
+        /// Events that happened.
+        public var events = 0
+        /// Virtual milliseconds.
+        public var milliseconds: Int64 = 0
+        /// Messages, and how many of them were lost or damaged.
+        public var messages = 0, lost = 0, damaged = 0
+        /// Deaths of workers and of the coordinator.
+        public var workerDeaths = 0, coordinatorDeaths = 0
+        /// Evaluations recorded and masks set aside at the end.
+        public var recorded = 0, setAside = 0
+        /// Leases granted.
+        public var leases = 0
+        /// Workers dismissed.
+        public var dismissals = 0
+        /// A digest of everything that happened, in order.
+        public var fingerprint: UInt64 = 0xcbf2_9ce4_8422_2325
+
+        /// Nothing happened yet.
+        public init() {}
+
+        /// Adds another run's counts.
+        public mutating func add(_ other: Report) {
+            events += other.events
+            milliseconds += other.milliseconds
+            messages += other.messages
+            lost += other.lost
+            damaged += other.damaged
+            workerDeaths += other.workerDeaths
+            coordinatorDeaths += other.coordinatorDeaths
+            recorded += other.recorded
+            setAside += other.setAside
+            leases += other.leases
+            dismissals += other.dismissals
+            fingerprint = (fingerprint ^ other.fingerprint) &* 0x100_0000_01b3
+        }
+    }
+
+    /// A connection of a worker's process.
+    typealias Connection = (worker: Int, process: Int)
+
+    /// After the faults every run must end within this.
+    static let calmMillisecondsMax: Int64 = 300_000
+
+    let seed: UInt64
+    var random: SeededGenerator
+    let scenario: Scenario
+    let welcome: CoordinatorMessage.Welcome
+    let blobs: [Digest: [UInt8]]
+    let masks: [Mask]
+    /// Called with every line of what happens.
+    let trace: ((String) -> Void)?
+
+    var now = Moment(milliseconds: 0)
+    var queue = EventQueue<Event>()
+    var scheduler: Scheduler?
+    var coordinatorTimer: Moment?
+    var file = SimulatedRunFile()
+    var workers: [SimulatedWorker] = []
+    var connections: [UInt64: Connection] = [:]
+    var nextPeer: UInt64 = 1
+    var isCalm = false
+    var report = Report()
+    /// The answer that the coordinator works on, to see that it is recorded before it is acknowledged.
+    var answer: WorkerMessage.Losses?
+
+    /// A run of a seed.
+    public init(seed: UInt64, trace: ((String) -> Void)? = nil) {
+        self.seed = seed
+        self.trace = trace
+        var random = SeededGenerator(seed: seed)
+        let scenario = Scenario(random: &random)
+        func blob() -> [UInt8] {
+            (0..<Int.random(in: 1...600, using: &random)).map { _ in .random(in: 0...255, using: &random) }
+        }
+        let contents = [blob(), blob(), blob()]
+        let digests = contents.map { Digest(sha256Of: $0) }
+        blobs = Dictionary(zip(digests, contents)) { first, _ in first }
+        func named(_ index: Int) -> CoordinatorMessage.Blob {
+            CoordinatorMessage.Blob(digest: digests[index], size: UInt64(contents[index].count))
+        }
+        let images = Int.random(in: 1...1000, using: &random)
+        let recalibrated = Bool.random(using: &random)
+        welcome = CoordinatorMessage.Welcome(
+            run: RunID(high: random.next(), low: random.next()), life: 0,
+            settings: EvaluationSettings(
+                split: .train, images: images, batchNorm: recalibrated ? .recalibrated(images: 64) : .frozen),
+            network: named(0), images: named(1), calibrationImages: recalibrated ? named(2) : nil,
+            filters: scenario.filters, masks: scenario.masks)
+        masks = (0..<scenario.masks).map { _ in
+            Mask(
+                count: scenario.filters,
+                disabled: (0..<scenario.filters).filter { _ in .random(in: 0..<4, using: &random) == 0 })
+        }
+        for _ in 0..<scenario.workers {
+            let speed = Int64.random(in: 1...300, using: &random)
+            workers.append(
+                SimulatedWorker(id: WorkerID(high: random.next(), low: random.next()), maskMilliseconds: speed))
+        }
+        self.random = random
+        self.scenario = scenario
+    }
+
+    /// Lets everything happen. Throws where something is lost, doubled, wrong, contradictory or never ends.
+    public func run() throws(SimulationFailure) -> Report {
+        queue.insert(.startCoordinator, at: now)
+        for worker in workers.indices { queue.insert(.startWorker(worker), at: now + draw(0...3000)) }
+        queue.insert(.calm, at: scenario.calmAt)
+        faultLater()
+        while let (at, event) = queue.popFirst() {
+            now = max(now, at)
+            report.events += 1
+            guard now - scenario.calmAt < Self.calmMillisecondsMax else { throw stuck() }
+            try happen(event)
+            if isCalm, try isOver() {
+                try checkResult()
+                return finalReport()
+            }
+        }
+        throw failure("nothing happens any more, \(file.evaluations.count) of \(scenario.masks) recorded")
+    }
+
+    private func finalReport() -> Report {
+        report.milliseconds = now.milliseconds
+        report.recorded = file.evaluations.count
+        report.fingerprint = report.fingerprint &* 31 &+ random.next()
+        return report
+    }
+
+    private func happen(_ event: Event) throws(SimulationFailure) {
+        switch event {
+        case .toCoordinator(let worker, let peer, let frame, let intact):
+            try deliverToCoordinator(from: worker, peer, frame, intact)
+        case .toWorker(let worker, let peer, let frame, let intact):
+            try deliverToWorker(worker, peer, frame, intact, event)
+        case .coordinatorTimer(let life): try coordinatorTimerFired(life)
+        case .workerTimer(let worker, let process):
+            try withWorker(worker, process, event) { state, now in
+                self.workers[worker].timer = nil
+                return state.timePassed(at: now)
+            }
+        case .located(let worker, let process, let blob):
+            let stored = workers[worker].cache[blob.digest] ?? []
+            let isWhole = stored == blobs[blob.digest]
+            try withWorker(worker, process, event) { state, now in
+                state.blobLocated(blob.digest, bytes: UInt64(stored.count), isWhole: isWhole, at: now)
+            }
+        case .checked(let worker, let process, let blob):
+            let isRight = workers[worker].cache[blob.digest] == blobs[blob.digest]
+            if !isRight { workers[worker].cache[blob.digest] = nil }
+            try withWorker(worker, process, event) { state, now in
+                state.blobChecked(blob.digest, isRight: isRight, at: now)
+            }
+        case .prepared(let worker, let process, let run):
+            try withWorker(worker, process, event) { state, now in state.prepared(run, at: now) }
+        case .computed(let worker, let process, let lease, let milliseconds):
+            try finishComputing(worker, process, lease, milliseconds, event)
+        case .startWorker(let worker): try startWorker(worker)
+        case .startCoordinator: try startCoordinator()
+        case .fault: try strike()
+        case .calm: try calmDown()
+        }
+    }
+
+    // MARK: - The end
+
+    /// Whether the run is over for the coordinator and all workers that live.
+    private func isOver() throws(SimulationFailure) -> Bool {
+        guard let scheduler, let outcome = scheduler.ended else { return false }
+        guard workers.allSatisfy({ $0.protocolState == nil }) else { return false }
+        report.setAside = scheduler.setAsideMasks.count
+        let innocent = scheduler.setAsideMasks.filter {
+            !scenario.poison.contains($0.mask) && !scenario.failing.contains($0.mask)
+        }
+        guard case .incomplete = outcome, !innocent.isEmpty else { return true }
+        // The faults killed whoever evaluated these masks. A resumed run in calm must get them.
+        guard
+            report.workerDeaths + report.coordinatorDeaths >= 1 || scenario.faultEveryMilliseconds != nil
+                || scenario.computationHangs > 0 || scenario.dropped > 0 || scenario.late > 0 || !scenario.liars.isEmpty
+        else { throw failure("mask \(innocent[0].mask) is set aside without a reason: \(innocent[0].reason)") }
+        guard file.lives < 1000 else { throw failure("masks are set aside again and again") }
+        note("resumed, since \(innocent.count) masks were set aside")
+        self.scheduler = nil
+        coordinatorTimer = nil
+        connections = [:]
+        queue.insert(.startCoordinator, at: now)
+        return false
+    }
+
+    private func checkResult() throws(SimulationFailure) {
+        for mask in 0..<scenario.masks {
+            let recorded = file.evaluations[mask]
+            if scenario.poison.contains(mask) || scenario.failing.contains(mask) {
+                guard recorded == nil else { throw failure("mask \(mask) is recorded, but nobody can evaluate it") }
+                continue
+            }
+            guard let recorded else { throw failure("mask \(mask) is lost") }
+            guard recorded.evaluation == truth(mask) else { throw failure("mask \(mask) has a wrong evaluation") }
+        }
+    }
+
+    /// The right evaluation of a mask.
+    func truth(_ mask: Int) -> Evaluation {
+        var mixer = SeededGenerator(seed: UInt64(mask) ^ welcome.run.low)
+        let images = welcome.settings.images
+        return Evaluation(
+            lossSum: Int64.random(in: 0...1 << 40, using: &mixer), correct: Int.random(in: 0...images, using: &mixer),
+            images: images)
+    }
+
+    func isHonest(_ worker: Int) -> Bool { !scenario.rogues.contains(worker) && !scenario.liars.contains(worker) }
+
+    private func stuck() -> SimulationFailure {
+        let reason = scheduler.map { $0.whyIdle(at: now) ?? "no reason known" } ?? "no coordinator"
+        return failure(
+            "not over \(Self.calmMillisecondsMax / 1000) s after the last fault, "
+                + "\(file.evaluations.count) of \(scenario.masks) recorded: \(reason)")
+    }
+
+    // MARK: - Tools
+
+    func failure(_ what: String) -> SimulationFailure {
+        SimulationFailure(seed: seed, what: "at \(now) s: \(what)")
+    }
+
+    func draw(_ range: ClosedRange<Int64>) -> Int64 { .random(in: range, using: &random) }
+
+    func happens(_ share: Double) -> Bool { share > 0 && Double.random(in: 0..<1, using: &random) < share }
+
+    func note(_ text: @autoclosure () -> String) { trace?("\(now) \(text())") }
+
+    /// Mixes what happens into the report's fingerprint.
+    func mark(_ value: Int) {
+        report.fingerprint = (report.fingerprint ^ UInt64(truncatingIfNeeded: value)) &* 0x100_0000_01b3
+    }
+}
