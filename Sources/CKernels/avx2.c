@@ -5,6 +5,7 @@
 #define LANES 8
 #define ROWS_MAX 6
 #define COLUMNS 2
+#define AFTER(a, b) __asm__("" : "+r"(a), "+x"(b))
 #include "body.h"
 #pragma clang attribute pop
 #endif

@@ -5,6 +5,7 @@
 #define LANES 16
 #define ROWS_MAX 6
 #define COLUMNS 4
+#define AFTER(a, b) __asm__("" : "+r"(a), "+v"(b))
 #include "body.h"
 #pragma clang attribute pop
 #endif

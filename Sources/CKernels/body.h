@@ -4,6 +4,8 @@
 //   LANES         images in a block, which is the floats in a vector
 //   ROWS_MAX      filters of a microkernel
 //   COLUMNS       vectors of a microkernel's row
+//   AFTER(a, b)   an empty statement that makes the compiler use the integer `a` only after the vector `b` was formed,
+//                 so that it does not load more weights ahead than registers can hold
 // so that ROWS_MAX * COLUMNS accumulators and a row of operands fit the registers.
 // No include guard: it is included once by every such file.
 

@@ -97,25 +97,23 @@ static void direct_layer(const winnow_layer *layer, float *arena, float *scratch
                 data_offsets[k] = (int32_t)(((size_t)branch->input_rows[channel] * 3 + tap / 3) * width + tap % 3) * LANES;
                 weight_offsets[k] = (tap * layer->channels + branch->channels[channel]) * layer->filters;
             }
-            for (int32_t first = 0, rows; first < branch->filter_count; first += rows) {
-                rows = rows_of(branch->filter_count - first);
-                const float *weights[ROWS_MAX];
-                finish f[ROWS_MAX];
-                for (int32_t r = 0; r < rows; r++) {
-                    weights[r] = layer->weights + branch->filters[first + r];
-                    f[r] = finish_of(branch, first + r, arena, layer->output_plane);
-                }
-                for (int32_t x = 0; x < across; x += COLUMNS_MAX) {
-                    const int32_t count = minimum(COLUMNS_MAX, across - x);
+            // Columns outside, so that their part of the input stays in the nearest cache for all filters.
+            for (int32_t x = 0; x < across; x += COLUMNS_MAX) {
+                const int32_t count = minimum(COLUMNS_MAX, across - x);
+                for (int32_t first = 0, rows; first < branch->filter_count; first += rows) {
+                    rows = rows_of(branch->filter_count - first);
+                    const float *weights[ROWS_MAX];
+                    for (int32_t r = 0; r < rows; r++) weights[r] = layer->weights + branch->filters[first + r];
                     float sums[ROWS_MAX * COLUMNS_MAX * LANES];
                     multiply(rows, count, terms, weight_offsets, data_offsets, weights,
                              data + (size_t)x * layer->stride * LANES, (size_t)layer->stride * LANES, sums,
                              COLUMNS_MAX * LANES);
                     for (int32_t r = 0; r < rows; r++) {
+                        const finish f = finish_of(branch, first + r, arena, layer->output_plane);
                         for (int32_t c = 0; c < count; c++) {
                             vec value = load(sums + (r * COLUMNS_MAX + c) * LANES);
-                            if (!layer->raw) value = finished(&f[r], value, y, x + c);
-                            store(f[r].output + ((size_t)y * across + x + c) * LANES, value);
+                            if (!layer->raw) value = finished(&f, value, y, x + c);
+                            store(f.output + ((size_t)y * across + x + c) * LANES, value);
                         }
                     }
                 }

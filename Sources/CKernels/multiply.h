@@ -15,7 +15,7 @@ INLINE void multiply_sized(const int rows, const int columns, int32_t terms, con
     }
     for (int32_t k = 0; k < terms; k++) {
         const float *x = data + data_offsets[k];
-        const size_t offset = (size_t)weight_offsets[k];
+        size_t offset = (size_t)weight_offsets[k];
         vec v[COLUMNS];
 #pragma unroll
         for (int c = 0; c < columns; c++) v[c] = load(x + (size_t)c * step);
@@ -23,7 +23,10 @@ INLINE void multiply_sized(const int rows, const int columns, int32_t terms, con
         for (int r = 0; r < rows; r++) {
             vec factor = all(w[r][offset]);
 #pragma unroll
-            for (int c = 0; c < columns; c++) sums[r][c] = fma_(factor, v[c], sums[r][c]);
+            for (int c = 0; c < columns; c++) {
+                sums[r][c] = fma_(factor, v[c], sums[r][c]);
+                AFTER(offset, sums[r][c]);
+            }
         }
     }
 #pragma unroll

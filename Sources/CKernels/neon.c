@@ -4,5 +4,6 @@
 #define LANES 8
 #define ROWS_MAX 6
 #define COLUMNS 2
+#define AFTER(a, b) __asm__("" : "+r"(a))
 #include "body.h"
 #endif

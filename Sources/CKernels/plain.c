@@ -5,4 +5,5 @@
 #define LANES 8
 #define ROWS_MAX 6
 #define COLUMNS 2
+#define AFTER(a, b) (void)(a)
 #include "body.h"

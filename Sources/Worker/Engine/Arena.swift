@@ -1,10 +1,6 @@
 import Foundation
 import Shared
 
-#if canImport(Glibc)
-    import Glibc
-#endif
-
 /// A large piece of zeroed memory straight from the operating system, in large pages where it has them.
 final class Arena {
     /// Its start.

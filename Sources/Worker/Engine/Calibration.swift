@@ -19,8 +19,9 @@ struct Calibration {
         filters * 2 * (images + lanes) * MemoryLayout<Double>.stride
     }
 
-    /// Runs it with a scratch arena for every thread. Returns false where it was cancelled.
-    func run(scratch: [Arena], isCancelled: () -> Bool) -> Bool {
+    /// Runs it with a scratch arena for every thread. Returns false where it was cancelled; throws a ``Failure``
+    /// where there are no threads.
+    func run(scratch: [Arena], isCancelled: () -> Bool) throws -> Bool {
         let storage = Storage()
         let steps = schedule.items.compactMap { item -> Schedule.Step? in
             if case .step(let step) = item { step } else { nil }
@@ -35,7 +36,7 @@ struct Calibration {
         let cancelled = Atomic<Bool>(false)
         let stopped = Atomic<Bool>(false)
 
-        onThreads(scratch.count) { thread in
+        try onThreads(scratch.count) { thread in
             var previous: Schedule.Step?
             for step in steps {
                 if thread == 0, isCancelled() { cancelled.store(true, ordering: .relaxed) }

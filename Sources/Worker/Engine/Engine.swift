@@ -161,7 +161,7 @@ public final class Engine {
             arenas: try (0..<images.blocks).map { _ in try Arena(floats: schedule.arenaFloats) },
             normalise: { block, arena in self.load(images, block, normalisation, schedule, arena) })
         let scratch = try (0..<threads).map { _ in try Arena(floats: schedule.scratchFloats) }
-        guard calibration.run(scratch: scratch, isCancelled: isCancelled) else { throw CancellationError() }
+        guard try calibration.run(scratch: scratch, isCancelled: isCancelled) else { throw CancellationError() }
     }
 
     /// Puts the block's images into an arena as a schedule wants them.
@@ -201,7 +201,7 @@ public final class Engine {
         let next = Atomic<Int>(0)
         let cancelled = Atomic<Bool>(false)
         let results = Mutex([Evaluation](repeating: Evaluation(images: images.count), count: count))
-        onThreads(threads) { thread in
+        try onThreads(threads) { thread in
             var mine = [Evaluation](repeating: Evaluation(), count: count)
             while true {
                 if thread == 0, isCancelled() { cancelled.store(true, ordering: .relaxed) }

@@ -1,24 +1,63 @@
 import Foundation
+import Shared
 import Synchronization
 
-/// Runs a body on several threads at once, the caller's among them, and returns when all have.
-func onThreads(_ count: Int, _ body: (_ thread: Int) -> Void) {
-    withoutActuallyEscaping(body) { body in
-        // The threads end before this function does, so the body outlives its use.
-        nonisolated(unsafe) let body = body
-        let group = DispatchGroup()
+/// Runs a body on several threads at once, the caller's among them, and returns when all have. Throws an
+/// `.unavailable` ``Failure``, and runs nothing, where the system gives no more threads.
+func onThreads(_ count: Int, _ body: (_ thread: Int) -> Void) throws {
+    try withoutActuallyEscaping(body) { body in
+        let gate = Gate()
+        gate.lock.lock()
+        var threads: [pthread_t] = []
+        var error: Int32 = 0
         for index in 1..<max(count, 1) {
-            group.enter()
-            let thread = Thread {
-                body(index)
-                group.leave()
+            var thread = pthread_t()
+            let share = Unmanaged.passRetained(Share(body: body, index: index, gate: gate))
+            error = pthread_create(&thread, nil, { runShare($0) }, share.toOpaque())
+            if error != 0 {
+                share.release()
+                break
             }
-            thread.stackSize = 8 << 20
-            thread.start()
+            threads.append(thread)
         }
-        body(0)
-        group.wait()
+        gate.isOpen = error == 0
+        gate.lock.unlock()
+        if error == 0 { body(0) }
+        // A joined thread has released its share, so the body has not escaped.
+        for thread in threads { pthread_join(thread, nil) }
+        if error != 0 {
+            throw Failure(.unavailable, "no \(count) threads (\(String(cString: strerror(error)))); use --threads")
+        }
     }
+}
+
+/// What a thread is to run.
+private final class Share {
+    let body: (Int) -> Void
+    let index: Int
+    let gate: Gate
+
+    init(body: @escaping (Int) -> Void, index: Int, gate: Gate) {
+        self.body = body
+        self.index = index
+        self.gate = gate
+    }
+}
+
+/// Holds threads back until all have been started, or until it is known that they cannot be.
+private final class Gate {
+    let lock = NSLock()
+    var isOpen = false
+}
+
+private func runShare(_ pointer: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+    guard let pointer else { return nil }
+    let share = Unmanaged<Share>.fromOpaque(pointer).takeRetainedValue()
+    share.gate.lock.lock()
+    let isOpen = share.gate.isOpen
+    share.gate.lock.unlock()
+    if isOpen { share.body(share.index) }
+    return nil
 }
 
 /// Holds threads back until all of them are there.

@@ -1,0 +1,48 @@
+import Shared
+
+/// The options of an engine.
+struct EngineOptions {
+    @Option("Compute threads. By default as many as this process may use processors.", value: "N") var threads: Int?
+    @Option(
+        "The most memory for parameters, images and activations, in MB.", value: "MB") var memoryLimit: Int =
+            Engine.memoryBytesDefault >> 20
+
+    /// Makes the options with their defaults.
+    init() {}
+
+    /// An engine for a network. Throws a ``Failure``.
+    func engine(_ network: Network) throws -> Engine {
+        let threads = threads ?? CPUAllowance.processors
+        guard (1...1024).contains(threads) else { throw Failure(.usage, "--threads must be from 1 to 1024") }
+        guard (1...1 << 24).contains(memoryLimit) else {
+            throw Failure(.usage, "--memory-limit must be from 1 to \(1 << 24) MB")
+        }
+        return try Engine(network: network, threads: threads, memoryBytesMax: memoryLimit << 20)
+    }
+}
+
+/// The options that say where batch-norm statistics come from.
+struct BatchNormOptions {
+    /// The choices.
+    enum Source: String, CaseIterable, ArgumentValue {
+        case frozen
+        case recalibrated
+    }
+
+    @Option(
+        "Where batch norms' statistics come from: frozen (the checkpoint) or recalibrated (the calibration images, as "
+            + "the masked network sees them).", value: "SOURCE") var batchnorm: Source = .frozen
+    @Option("The training images of recalibrated batch norms, the first ones.", value: "N") var calibrationImages: Int =
+        256
+
+    /// Makes the options with their defaults.
+    init() {}
+
+    /// What was chosen. Throws a `.usage` ``Failure``.
+    func batchNorm() throws -> EvaluationSettings.BatchNorm {
+        guard (1...Evaluation.imagesMax).contains(calibrationImages) else {
+            throw Failure(.usage, "--calibration-images must be from 1 to \(Evaluation.imagesMax)")
+        }
+        return batchnorm == .frozen ? .frozen : .recalibrated(images: calibrationImages)
+    }
+}

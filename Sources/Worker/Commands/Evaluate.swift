@@ -1,0 +1,48 @@
+import Shared
+
+/// `winnow-worker evaluate`: the losses of the masks of a file.
+struct Evaluate: Command {
+    static let description = CommandDescription(
+        name: "evaluate",
+        summary: "Evaluate a network under the masks of a file.",
+        discussion: """
+            Reads masks such as {"masks":[{"disabled":{"layer1.0.conv1":[0,3]}}]} and writes, in the same order, \
+            {"model":…,"images":N,"results":[{"loss":0.37266,"correct":9173}]}. A loss is the mean cross-entropy in \
+            nats.
+
+                winnow-worker evaluate --model resnet20.th --data cifar10 --masks masks.json --output losses.json
+            """)
+
+    @Option("The trained network: a PyTorch checkpoint or safetensors.", value: "FILE") var model: String
+    @Option("The folder of CIFAR-10's binary batches.", value: "DIR") var data: String
+    @Option("The images to evaluate: test or train.", value: "SPLIT") var split: EvaluationSettings.Split = .test
+    @Option("How many of them, the first ones. By default all.", value: "N") var images: Int?
+    @Option("The masks.", value: "FILE") var masks: String
+    @Option("Where the losses are written.", value: "FILE") var output: String
+    @OptionGroup var batchNormOptions = BatchNormOptions()
+    @OptionGroup var normalisationOptions = NormalisationOptions()
+    @OptionGroup var engineOptions = EngineOptions()
+
+    func validate() throws {
+        if let images, !(1...Evaluation.imagesMax).contains(images) {
+            throw Failure(.usage, "--images must be from 1 to \(Evaluation.imagesMax)")
+        }
+    }
+
+    func run() throws {
+        let batchNorm = try batchNormOptions.batchNorm()
+        let normalisation = try normalisationOptions.normalisation()
+        let network = try Checkpoint.network(at: model)
+        let masks = try MaskFile.read(at: masks, for: FilterSpace(network.architecture))
+        let engine = try engineOptions.engine(network)
+        let evaluated = try CIFAR10.read(directory: data, split: split, limit: images)
+        var calibration: ImageSet?
+        if case .recalibrated(let count) = batchNorm {
+            calibration = try CIFAR10.read(directory: data, split: .train, limit: count)
+        }
+        let settings = EvaluationSettings(
+            split: split, images: evaluated.count, batchNorm: batchNorm, normalisation: normalisation)
+        let evaluations = try engine.evaluate(masks, images: evaluated, calibration: calibration, settings: settings)
+        try LossFile.write(evaluations, model: model, images: evaluated.count, to: output)
+    }
+}

@@ -1,0 +1,250 @@
+import Shared
+import TestSupport
+import Testing
+
+@testable import Worker
+
+/// The engine beside the plain definition, and beside itself under other circumstances.
+struct EngineTests {
+    /// The networks that are tried.
+    enum Sample: CaseIterable {
+        case residual
+        case connected
+
+        var architecture: Architecture {
+            switch self {
+            case .residual: .residual(widths: [5, 7, 12], blocksPerStage: 2, imageSize: ImageSet.size)
+            case .connected: .fullyConnected(widths: [ImageSet.imageBytes, 33, 20, ImageSet.classes])
+            }
+        }
+    }
+
+    /// Where batch norms come from: the checkpoint, or so many images.
+    static func batchNorm(_ isRecalibrated: Bool, images: Int) -> EvaluationSettings.BatchNorm {
+        isRecalibrated ? .recalibrated(images: images) : .frozen
+    }
+
+    /// Masks of every kind: none, hidden filters only, any filters, and whole layers.
+    static func masks(of architecture: Architecture, using generator: inout SeededGenerator) -> [Mask] {
+        let space = FilterSpace(architecture)
+        var masks = [Mask(count: space.count)]
+        for rate in [0.2, 0.5] {
+            let all = Mask.random(count: space.count, rate: rate, using: &generator)
+            let hidden = space.layers.filter { $0.role == .hidden }.flatMap(\.filters)
+            masks.append(all)
+            masks.append(Mask(count: space.count, disabled: hidden.filter { all[$0] }))
+        }
+        for layer in space.layers { masks.append(Mask(count: space.count, disabled: layer.filters)) }
+        masks.append(masks[1])
+        masks.append(Mask(count: space.count, disabled: 0..<space.count))
+        return masks
+    }
+
+    @Test(arguments: Sample.allCases, [false, true])
+    func lossesAreThoseOfTheDefinition(sample: Sample, isRecalibrated: Bool) throws {
+        var generator = SeededGenerator(seed: 1)
+        let network = Network.random(sample.architecture, using: &generator)
+        let images = ImageSet.random(3, using: &generator)
+        let masks = Self.masks(of: sample.architecture, using: &generator)
+        let batchNorm = Self.batchNorm(isRecalibrated, images: images.count)
+        let settings = EvaluationSettings(split: .test, images: images.count, batchNorm: batchNorm)
+        let evaluations = try Engine(network: network, threads: 2)
+            .evaluate(masks, images: images, calibration: images, settings: settings)
+        for (mask, evaluation) in zip(masks, evaluations) {
+            let reference = ReferenceForward(
+                network, mask: mask, statistics: isRecalibrated ? .ofTheseImages : .running)
+            let expected = images.crossEntropy(reference.outputs(images.inputs(settings.normalisation)))
+            #expect(abs(evaluation.loss - expected.loss) < 2e-5 * max(1, expected.loss))
+            #expect(evaluation.correct == expected.correct)
+            #expect(evaluation.images == images.count)
+        }
+    }
+
+    @Test(arguments: Sample.allCases, [false, true])
+    func everyInstructionSetGivesTheSameBits(sample: Sample, isRecalibrated: Bool) throws {
+        var generator = SeededGenerator(seed: 2)
+        let network = Network.random(sample.architecture, using: &generator)
+        let images = ImageSet.random(17, using: &generator)
+        let masks = Array(Self.masks(of: sample.architecture, using: &generator).prefix(4))
+        let batchNorm = Self.batchNorm(isRecalibrated, images: 9)
+        let settings = EvaluationSettings(split: .test, images: images.count, batchNorm: batchNorm)
+        let results = try InstructionSet.available.map { instructionSet in
+            try Engine(network: network, threads: 1, memoryBytesMax: 100 << 20, instructionSet: instructionSet)
+                .evaluate(masks, images: images, calibration: images, settings: settings)
+        }
+        for result in results { #expect(result == results[0]) }
+    }
+
+    @Test(arguments: Sample.allCases, [false, true])
+    func aMaskHasTheSameBitsInEveryBatchOnAnyThreads(sample: Sample, isRecalibrated: Bool) throws {
+        var generator = SeededGenerator(seed: 3)
+        let network = Network.random(sample.architecture, using: &generator)
+        let images = ImageSet.random(45, using: &generator)
+        let masks = Self.masks(of: sample.architecture, using: &generator)
+        let batchNorm = Self.batchNorm(isRecalibrated, images: 20)
+        let settings = EvaluationSettings(split: .test, images: images.count, batchNorm: batchNorm)
+        func evaluations(_ masks: [Mask], threads: Int, memory: Int = 100 << 20) throws -> [Evaluation] {
+            try Engine(network: network, threads: threads, memoryBytesMax: memory)
+                .evaluate(masks, images: images, calibration: images, settings: settings)
+        }
+        let together = try evaluations(masks, threads: 3)
+        #expect(try evaluations(masks.reversed(), threads: 1) == together.reversed())
+        #expect(try evaluations(masks, threads: 2, memory: 12 << 20) == together)
+        for (mask, expected) in zip(masks, together) {
+            #expect(try evaluations([mask], threads: 1) == [expected])
+        }
+    }
+
+    @Test(arguments: Sample.allCases)
+    func partsOfTheImagesAddUp(sample: Sample) throws {
+        var generator = SeededGenerator(seed: 4)
+        let network = Network.random(sample.architecture, using: &generator)
+        let images = ImageSet.random(70, using: &generator)
+        let masks = Array(Self.masks(of: sample.architecture, using: &generator).prefix(3))
+        let engine = try Engine(network: network, threads: 2)
+        func evaluations(_ part: Range<Int>) throws -> [Evaluation] {
+            let bytes = images.records[part.lowerBound * ImageSet.recordBytes..<part.upperBound * ImageSet.recordBytes]
+            return try engine.evaluate(
+                masks, images: ImageSet(records: Array(bytes)),
+                settings: EvaluationSettings(split: .test, images: part.count, batchNorm: .frozen))
+        }
+        let whole = try evaluations(0..<70)
+        let parts = try [evaluations(0..<1), evaluations(1..<30), evaluations(30..<70)]
+        for mask in masks.indices { #expect(parts[0][mask] + parts[1][mask] + parts[2][mask] == whole[mask]) }
+    }
+
+    @Test(arguments: Sample.allCases)
+    func maskedIsCompact(sample: Sample) throws {
+        var generator = SeededGenerator(seed: 5)
+        let network = Network.random(sample.architecture, using: &generator)
+        let images = ImageSet.random(20, using: &generator)
+        let settings = EvaluationSettings(split: .test, images: images.count, batchNorm: .frozen)
+        let space = FilterSpace(sample.architecture)
+        let hidden = space.layers.filter { $0.role == .hidden }.flatMap(\.filters)
+        for rate in [0.1, 0.3, 0.6] {
+            let disabled = hidden.filter { _ in Double.random(in: 0..<1, using: &generator) < rate }
+            let mask = Mask(count: space.count, disabled: disabled)
+            let compact = network.removing(mask)
+            let masked = try Engine(network: network, threads: 1)
+                .evaluate([mask], images: images, settings: settings)
+            let small = FilterSpace(compact.architecture)
+            let removed = try Engine(network: compact, threads: 1)
+                .evaluate([Mask(count: small.count)], images: images, settings: settings)
+            #expect(masked == removed)
+        }
+    }
+
+    @Test func tooFewImagesAreRefused() throws {
+        var generator = SeededGenerator(seed: 6)
+        let network = Network.random(Sample.residual.architecture, using: &generator)
+        let images = ImageSet.random(2, using: &generator)
+        let masks = [Mask(count: FilterSpace(Sample.residual.architecture).count)]
+        let engine = try Engine(network: network, threads: 1)
+        func complaint(_ settings: EvaluationSettings, calibration: ImageSet?) -> Failure.Kind? {
+            do {
+                _ = try engine.evaluate(masks, images: images, calibration: calibration, settings: settings)
+                return nil
+            } catch {
+                return (error as? Failure)?.kind
+            }
+        }
+        #expect(complaint(.init(split: .test, images: 3, batchNorm: .frozen), calibration: nil) == .badInput)
+        let recalibrated = EvaluationSettings(split: .test, images: 2, batchNorm: .recalibrated(images: 3))
+        #expect(complaint(recalibrated, calibration: images) == .badInput)
+        #expect(complaint(recalibrated, calibration: nil) == .badInput)
+    }
+
+    @Test func tooLittleMemoryIsSaid() throws {
+        var generator = SeededGenerator(seed: 7)
+        let network = Network.random(Sample.residual.architecture, using: &generator)
+        let images = ImageSet.random(2, using: &generator)
+        let engine = try Engine(network: network, threads: 1, memoryBytesMax: 1 << 20)
+        let failure = #expect(throws: Failure.self) {
+            try engine.evaluate(
+                [Mask(count: FilterSpace(Sample.residual.architecture).count)], images: images,
+                settings: EvaluationSettings(split: .test, images: 2, batchNorm: .frozen))
+        }
+        #expect(failure?.kind == .unavailable)
+    }
+
+    @Test(arguments: [false, true])
+    func aCancelledEvaluationEnds(isRecalibrated: Bool) throws {
+        var generator = SeededGenerator(seed: 8)
+        let network = Network.random(Sample.residual.architecture, using: &generator)
+        let images = ImageSet.random(40, using: &generator)
+        let engine = try Engine(network: network, threads: 2)
+        var asked = 0
+        #expect(throws: CancellationError.self) {
+            try engine.evaluate(
+                [Mask(count: FilterSpace(Sample.residual.architecture).count)], images: images, calibration: images,
+                settings: EvaluationSettings(
+                    split: .test, images: 40, batchNorm: Self.batchNorm(isRecalibrated, images: 20)),
+                isCancelled: {
+                    asked += 1
+                    return true
+                })
+        }
+        #expect(asked == 1)
+    }
+
+    @Test func outputsThatAreNoNumbersCountAsTheLargestLoss() throws {
+        let kernels = InstructionSet.available[0].kernels
+        let lanes = kernels.lanesCount
+        var outputs = [Float](repeating: 0, count: 2 * lanes)
+        (outputs[0], outputs[lanes]) = (.nan, 1)
+        (outputs[1], outputs[lanes + 1]) = (.infinity, 1)
+        (outputs[2], outputs[lanes + 2]) = (-1e30, 1e30)
+        (outputs[3], outputs[lanes + 3]) = (1, 1)
+        var sums: [Double] = []
+        var corrects: [Int64] = []
+        for image in 0..<4 {
+            var sum: Int64 = 0
+            var correct: Int64 = 0
+            outputs.withUnsafeBufferPointer { outputs in
+                guard let base = outputs.baseAddress else { return }
+                kernels.losses(base + image, lanes, 2, [0], 1, Evaluation.imageLossMax, &sum, &correct)
+            }
+            sums.append(Double(sum) / Evaluation.unitsPerNat)
+            corrects.append(correct)
+        }
+        #expect(sums.prefix(3) == [Evaluation.imageLossMax, Evaluation.imageLossMax, Evaluation.imageLossMax])
+        #expect(abs(sums[3] - 0.693147180559945) < 1e-9)
+        #expect(corrects == [0, 0, 0, 1])
+    }
+}
+
+extension ImageSet {
+    /// Images of noise.
+    static func random(_ count: Int, using generator: inout SeededGenerator) -> ImageSet {
+        var records: [UInt8] = []
+        for _ in 0..<count {
+            records.append(UInt8.random(in: 0..<UInt8(ImageSet.classes), using: &generator))
+            for _ in 0..<ImageSet.imageBytes { records.append(UInt8.random(in: 0...255, using: &generator)) }
+        }
+        return ImageSet(records: records)
+    }
+
+    /// The inputs of a network, `[image][channel, row, column]`.
+    func inputs(_ normalisation: Normalisation) -> [[Double]] {
+        (0..<count).map { image in
+            (0..<ImageSet.imageBytes).map { value in
+                let channel = value / (ImageSet.size * ImageSet.size)
+                let pixel = Double(records[image * ImageSet.recordBytes + 1 + value]) / 255
+                return (pixel - Double(normalisation.mean[channel])) / Double(normalisation.deviation[channel])
+            }
+        }
+    }
+
+    /// Mean cross-entropy and correct images for outputs `[image][class]`.
+    func crossEntropy(_ outputs: [[Double]]) -> (loss: Double, correct: Int) {
+        var loss = 0.0
+        var correct = 0
+        for (image, values) in outputs.enumerated() {
+            let largest = values.max() ?? 0
+            let label = Int(label(image))
+            loss += logSum(values.map { $0 - largest }) + largest - values[label]
+            correct += values.firstIndex(of: largest) == label ? 1 : 0
+        }
+        return (loss / Double(outputs.count), correct)
+    }
+}

@@ -1,0 +1,66 @@
+import Shared
+import TestSupport
+import Testing
+
+@testable import Worker
+
+/// What is decided before anything is computed.
+struct PlanningTests {
+    @Test func piecesOfAnArenaNeverOverlapAndAreUsedAgain() {
+        var generator = SeededGenerator(seed: 1)
+        var plan = ArenaPlan()
+        var taken: [Range<Int>] = []
+        for _ in 0..<2000 {
+            if taken.count < 20, Bool.random(using: &generator) || taken.isEmpty {
+                let count = Int.random(in: 1...500, using: &generator)
+                let piece = plan.take(count)
+                #expect(piece.count >= count && piece.upperBound <= plan.floats)
+                #expect(piece.lowerBound % ArenaPlan.alignment == 0)
+                #expect(!taken.contains { $0.overlaps(piece) })
+                taken.append(piece)
+            } else {
+                plan.release(taken.remove(at: Int.random(in: taken.indices, using: &generator)))
+            }
+        }
+        for piece in taken { plan.release(piece) }
+        let whole = plan.floats
+        #expect(whole <= 20 * 512 * 3)
+        #expect(plan.take(whole) == 0..<whole)
+    }
+
+    @Test func masksShareANodeAsLongAsTheyAgree() {
+        let architecture = Architecture.residual(widths: [4, 4], blocksPerStage: 1, imageSize: ImageSet.size)
+        let space = FilterSpace(architecture)
+        func mask(_ disabled: Int...) -> Mask { Mask(count: space.count, disabled: disabled) }
+        // Layers: the stem 0..<4, then 4..<8, 8..<12, 12..<16, 16..<20.
+        let tree = PrefixTree([mask(5, 13), mask(5, 14), mask(6), mask(5, 13), mask(1)], of: architecture)
+        let root = tree.root
+        #expect(root.children.count == 2)
+        let unmasked = root.children[0]
+        #expect(tree.filters(0, at: unmasked) == [0, 1, 2, 3])
+        #expect(tree.union(1, ofChildren: unmasked) == [0, 1, 2, 3])
+        #expect(unmasked.children.count == 2)
+        let shared = unmasked.children[0]
+        #expect(tree.filters(1, at: shared) == [0, 2, 3])
+        #expect(shared.children.map(\.masks) == [[0, 3], [1]])
+        #expect(tree.union(3, ofChildren: shared) == [0, 1, 2, 3])
+        #expect(unmasked.children[1].children.map(\.masks) == [[2]])
+        #expect(root.children[1].children[0].children.map(\.masks) == [[4]])
+    }
+
+    @Test func quotasOfControlGroupsLimitTheProcessors() {
+        let files = [
+            "/sys/fs/cgroup/a/b/cpu.max": "max 100000\n", "/sys/fs/cgroup/a/cpu.max": "150000 100000\n",
+            "/sys/fs/cgroup/cpu/old/cpu.cfs_quota_us": "50000\n",
+            "/sys/fs/cgroup/cpu/old/cpu.cfs_period_us": "100000\n",
+            "/sys/fs/cgroup/cpu/free/cpu.cfs_quota_us": "-1\n",
+            "/sys/fs/cgroup/cpu/free/cpu.cfs_period_us": "100000\n",
+        ]
+        func quota(_ cgroups: String) -> Double? { CPUAllowance.quota(cgroups: cgroups) { files[$0] } }
+        #expect(quota("0::/a/b\n") == 1.5)
+        #expect(quota("4:memory:/old\n3:cpu,cpuacct:/old\n") == 0.5)
+        #expect(quota("3:cpu:/free\n") == nil)
+        #expect(quota("") == nil)
+        #expect(CPUAllowance.processors >= 1)
+    }
+}
