@@ -1,0 +1,61 @@
+#!/usr/bin/env python3
+"""Two worker processes with one thread each beside one process with two, alternating; prints the ratio of their rates.
+
+    Benchmarks/engine/processes.py --model resnet56.th --data cifar10 --masks masks.json
+
+Each of the two processes evaluates half of the masks, cut where the trees of the default ensemble end."""
+
+import argparse
+import json
+import statistics
+import subprocess
+import tempfile
+import time
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--masks", required=True)
+    parser.add_argument("--images", type=int, default=512)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--worker", default=".build/release/winnow-worker")
+    arguments = parser.parse_args()
+    with open(arguments.masks) as file:
+        masks = json.load(file)["masks"]
+    middle = len(masks) // 2
+
+    with tempfile.TemporaryDirectory() as folder:
+        def run(parts, threads):
+            start = time.perf_counter()
+            processes = []
+            for index, part in enumerate(parts):
+                with open(f"{folder}/{index}.json", "w") as file:
+                    json.dump({"masks": part}, file)
+                processes.append(subprocess.Popen(
+                    [arguments.worker, "evaluate", "--model", arguments.model, "--data", arguments.data, "--masks",
+                     f"{folder}/{index}.json", "--output", f"{folder}/{index}.out", "--images", str(arguments.images),
+                     "--threads", str(threads)]))
+            if any(process.wait() != 0 for process in processes):
+                raise SystemExit("a worker failed")
+            seconds = time.perf_counter() - start
+            results = []
+            for index in range(len(parts)):
+                with open(f"{folder}/{index}.out") as file:
+                    results += json.load(file)["results"]
+            return seconds, results
+
+        ratios = []
+        for _ in range(arguments.rounds):
+            one, expected = run([masks], 2)
+            two, results = run([masks[:middle], masks[middle:]], 1)
+            if results != expected:
+                raise SystemExit("the losses differ")
+            ratios.append(one / two)
+            print(f"one process, two threads: {one:.2f} s; two processes, one thread each: {two:.2f} s", flush=True)
+    print(f"the losses are the same; rate of two processes / one: {statistics.median(ratios):.3f}")
+
+
+if __name__ == "__main__":
+    main()
