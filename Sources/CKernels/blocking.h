@@ -7,7 +7,7 @@ enum {
     POSITIONS = 36,        // of a transformed 6x6 tile
     TILE = 4,              // outputs of a tile in each direction
     TILES_MAX = 4,         // tiles transformed together: columns of a microkernel
-    FILTERS_MAX = 24,      // filters whose products are kept before they are transformed back
+    FILTERS_MAX = 16,      // filters whose products are kept before they are transformed back
     COLUMNS_MAX = 4,       // vectors of a microkernel's row in direct convolutions and linear layers
 };
 

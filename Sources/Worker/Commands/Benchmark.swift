@@ -2,7 +2,7 @@ import Foundation
 import Shared
 
 /// `winnow-worker bench`: how fast this machine evaluates a network.
-struct Bench: Command {
+struct Benchmark: Command {
     static let description = CommandDescription(
         name: "bench",
         summary: "Measure how fast this machine evaluates a network.",
