@@ -59,8 +59,10 @@ let package = Package(
 
         // Random networks and the plain, slow definition of what they compute, for every test target.
         .target(name: "TestSupport", dependencies: ["Shared"], path: "Tests/TestSupport", swiftSettings: swift),
+        // What libFuzzer runs and the tests replay.
+        .target(name: "FuzzTargets", dependencies: ["Shared"], path: "Tests/Fuzz/Targets", swiftSettings: swift),
         .testTarget(
-            name: "SharedTests", dependencies: ["Demonstration", "Shared", "TestSupport"],
+            name: "SharedTests", dependencies: ["Demonstration", "FuzzTargets", "Shared", "TestSupport"],
             swiftSettings: swift),
         .testTarget(name: "CoordinatorTests", dependencies: ["Coordinator", "TestSupport"], swiftSettings: swift),
         .testTarget(name: "WorkerTests", dependencies: ["Worker", "TestSupport"], swiftSettings: swift),
@@ -78,3 +80,11 @@ let package = Package(
             swiftSettings: swift),
     ]
 )
+
+// The fuzzer itself links with libFuzzer's runtime, so it is there only when Tests/Fuzz/run builds it.
+if Context.environment["WINNOW_FUZZ"] != nil {
+    package.targets.append(
+        .executableTarget(
+            name: "winnow-fuzz", dependencies: ["FuzzTargets"], path: "Tests/Fuzz/Driver", swiftSettings: swift,
+            linkerSettings: [.unsafeFlags(["-use-ld=lld"])]))
+}

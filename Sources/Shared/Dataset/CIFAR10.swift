@@ -40,7 +40,7 @@ public enum CIFAR10 {
     }
 
     /// Reads records from a file's bytes; `name` stands in errors.
-    static func records(_ bytes: [UInt8], name: String) throws -> [UInt8] {
+    public static func records(_ bytes: [UInt8], name: String) throws -> [UInt8] {
         try check(size: bytes.count, name: name)
         for record in 0..<bytes.count / ImageSet.recordBytes {
             let label = bytes[record * ImageSet.recordBytes]

@@ -1,0 +1,66 @@
+import Shared
+
+/// What is fuzzed: each case reads bytes as a stranger could have made them. Bad input must end in a ``Failure``, never
+/// in a crash, and what is read must come back equal when it is written.
+///
+/// A new target is a new case, a folder of its name in `Tests/Fuzz/corpus`, and nothing else.
+public enum FuzzTarget: String, CaseIterable, Sendable {
+    /// PyTorch's old format: the pickle reader.
+    case pickle
+    /// PyTorch's zip format.
+    case zip
+    case safetensors
+    /// CIFAR-10 batches.
+    case images
+    /// Mask files.
+    case masks
+
+    /// Reads one input. Stops the process where something is wrong.
+    public func run(_ bytes: [UInt8]) {
+        do {
+            switch self {
+            case .pickle: try checkpoint(bytes, beginning: [0x80])
+            case .zip: try checkpoint(bytes, beginning: [0x50, 0x4B])
+            case .safetensors: try checkpoint(bytes, beginning: [])
+            case .images: try images(bytes)
+            case .masks: try masks(bytes)
+            }
+        } catch let failure as Failure {
+            precondition(failure.kind == .badInput, "not a complaint about the input: \(failure)")
+            precondition(!failure.description.isEmpty, "a failure says what is wrong")
+        } catch {
+            preconditionFailure("not a Failure: \(error)")
+        }
+    }
+
+    private func checkpoint(_ bytes: [UInt8], beginning: [UInt8]) throws {
+        guard bytes.starts(with: beginning) else { return }
+        let network = try Checkpoint.network(bytes: bytes, name: "input")
+        let written = Checkpoint.safetensors(of: network)
+        let again = try? Checkpoint.network(bytes: written, name: "written")
+        precondition(again == network, "comes back changed")
+        precondition(network.architecture.cost().parameters > 0, "a network has parameters")
+    }
+
+    private func images(_ bytes: [UInt8]) throws {
+        let images = ImageSet(records: try CIFAR10.records(bytes, name: "input"))
+        for image in 0..<images.count { precondition(images.label(image) < ImageSet.classes, "a label is a class") }
+    }
+
+    private func masks(_ bytes: [UInt8]) throws {
+        let space = Self.space
+        let masks = try MaskFile.read(bytes, name: "input", for: space)
+        let written = masks.map { "{\"disabled\":\(MaskFile.text(of: $0, in: space))}" }.joined(separator: ",")
+        let again = try? MaskFile.read(Array("{\"masks\":[\(written)]}".utf8), name: "written", for: space)
+        precondition(again == masks, "comes back changed")
+    }
+
+    /// The filters of a small network, whose layers the masks of the corpus name.
+    private static let space: FilterSpace = {
+        let blocks = ["layer1.0", "layer1.1"].map { name in
+            ResidualArchitecture.Block(
+                name: name, stride: 1, input: 16, hidden: 70, output: 16, shortcut: (0..<16).map { $0 })
+        }
+        return FilterSpace(.residual(ResidualArchitecture(stem: 16, blocks: blocks, classes: 10)))
+    }()
+}
