@@ -13,7 +13,13 @@ static void winograd_layer(const winnow_layer *layer, float *arena, float *scrat
         const int32_t count = minimum(TILES_MAX, tiles - start);
         for (int32_t k = 0; k < layer->input_count; k++) {
             const float *plane = arena + layer->input + (size_t)layer->input_slots[k] * layer->input_plane;
+            // The pieces of a channel are too short for the machine to guess where the next one lies.
+            const int32_t next = k + 1 < layer->input_count ? k + 1 : 0;
+            const int32_t next_start = next > 0 ? start : start + TILES_MAX;
+            const float *next_plane = arena + layer->input + (size_t)layer->input_slots[next] * layer->input_plane;
             for (int32_t t = 0; t < count; t++) {
+                const int32_t ahead = next_start + t;
+                if (ahead < tiles) prefetch_tile(next_plane, size, ahead / across, ahead % across);
                 transform_input(plane, size, (start + t) / across, (start + t) % across,
                                 data + ((size_t)k * TILES_MAX + t) * LANES, data_stride);
             }

@@ -26,6 +26,16 @@ INLINE void backward(vec m0, vec m1, vec m2, vec m3, vec m4, vec m5, vec *out, i
 // A row of zeros beside every border, as wide as a tile's input.
 static const float zeros[6 * LANES] __attribute__((aligned(64)));
 
+// Asks for a tile's own 4x4 pixels.
+INLINE void prefetch_tile(const float *plane, int32_t size, int32_t row, int32_t column) {
+    const float *first = plane + ((size_t)row * TILE * size + (size_t)column * TILE) * LANES;
+#pragma unroll
+    for (int i = 0; i < TILE; i++) {
+#pragma unroll
+        for (int j = 0; j < TILE; j++) __builtin_prefetch(first + ((size_t)i * size + j) * LANES);
+    }
+}
+
 // Transforms the 6x6 inputs of a tile of a `size` x `size` plane to `target[position * stride]`.
 INLINE void transform_input(const float *plane, int32_t size, int32_t row, int32_t column, float *target,
                             size_t stride) {

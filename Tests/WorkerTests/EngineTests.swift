@@ -154,15 +154,16 @@ struct EngineTests {
         #expect(complaint(recalibrated, calibration: nil) == .badInput)
     }
 
-    @Test func tooLittleMemoryIsSaid() throws {
+    @Test(arguments: [1 << 10, 1 << 19, 1 << 20])
+    func tooLittleMemoryIsSaid(memoryBytesMax: Int) throws {
         var generator = SeededGenerator(seed: 7)
         let network = Network.random(Sample.residual.architecture, using: &generator)
-        let images = ImageSet.random(2, using: &generator)
-        let engine = try Engine(network: network, threads: 1, memoryBytesMax: 1 << 20)
+        let images = ImageSet.random(200, using: &generator)
         let failure = #expect(throws: Failure.self) {
-            try engine.evaluate(
+            let engine = try Engine(network: network, threads: 1, memoryBytesMax: memoryBytesMax)
+            _ = try engine.evaluate(
                 [Mask(count: FilterSpace(Sample.residual.architecture).count)], images: images,
-                settings: EvaluationSettings(split: .test, images: 2, batchNorm: .frozen))
+                settings: EvaluationSettings(split: .test, images: 200, batchNorm: .frozen))
         }
         #expect(failure?.kind == .unavailable)
     }

@@ -35,6 +35,13 @@ final class CompiledNetwork {
     var bytes: Int { storage.bytes }
     private let storage = Storage()
 
+    /// About the memory that a network's parameters would take: a Winograd weight is four times as large.
+    static func bytes(_ network: Network) -> Int {
+        network.parameters.values.reduce(0) { bytes, tensor in
+            bytes + tensor.values.count * MemoryLayout<Float>.stride * (tensor.shape.count == 4 ? 4 : 1)
+        }
+    }
+
     /// Prepares a network. Throws a `.badInput` ``Failure`` where it does not fit CIFAR-10's images.
     init(_ network: Network) throws {
         architecture = network.architecture

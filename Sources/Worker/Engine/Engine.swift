@@ -44,6 +44,11 @@ public final class Engine {
         self.instructionSet = instructionSet
         kernels = instructionSet.kernels
         filterCount = FilterSpace(network.architecture).count
+        guard CompiledNetwork.bytes(network) <= memoryBytesMax else {
+            throw Failure(
+                .unavailable,
+                "the network's parameters take \(CompiledNetwork.bytes(network) >> 20) MB; raise --memory-limit")
+        }
         self.network = try CompiledNetwork(network)
     }
 
@@ -65,7 +70,7 @@ public final class Engine {
         guard settings.images <= Evaluation.imagesMax else {
             throw Failure(.badInput, "at most \(Evaluation.imagesMax) images can be evaluated")
         }
-        let evaluated = prepare(images, count: settings.images)
+        let evaluated = try prepare(images, count: settings.images)
         var calibrating: PreparedImages?
         if case .recalibrated(let count) = settings.batchNorm, case .residual = network.architecture {
             guard let calibration else {
@@ -73,7 +78,7 @@ public final class Engine {
             }
             guard count > 0 else { throw Failure(.badInput, "there must be at least one calibration image") }
             try check(calibration, has: count, what: "calibration images")
-            calibrating = prepare(calibration, count: count)
+            calibrating = try prepare(calibration, count: count)
         }
         let inputs = Inputs(images: evaluated, calibration: calibrating, normalisation: settings.normalisation)
         return try evaluate(masks, inputs, isCancelled)
@@ -92,17 +97,24 @@ public final class Engine {
         }
     }
 
-    private func prepare(_ images: ImageSet, count: Int) -> PreparedImages {
+    private func prepare(_ images: ImageSet, count: Int) throws -> PreparedImages {
         if let index = prepared.firstIndex(where: { $0.images.count == count && $0.source == images }) {
             let found = prepared.remove(at: index)
             prepared.insert(found, at: 0)
             return found.images
         }
+        prepared = Array(prepared.prefix(Self.preparedMax - 1))
+        let bytes = PreparedImages.bytes(count: count, lanes: kernels.lanesCount)
+        guard network.bytes + preparedBytes + bytes <= memoryBytesMax else {
+            throw Failure(.unavailable, "\(count) images take \(bytes >> 20) MB; raise --memory-limit or use fewer")
+        }
         let new = PreparedImages(images, count: count, lanes: kernels.lanesCount)
         prepared.insert((images, new), at: 0)
-        prepared = Array(prepared.prefix(Self.preparedMax))
         return new
     }
+
+    /// The memory of the images that are kept.
+    private var preparedBytes: Int { prepared.reduce(0) { $0 + $1.images.bytes } }
 
     /// Evaluates all masks in one tree where memory allows it, otherwise in halves.
     private func evaluate(
@@ -110,7 +122,6 @@ public final class Engine {
     ) throws -> [Evaluation] {
         let tree = PrefixTree(masks, of: network.architecture)
         let storage = Storage()
-        let preparedBytes = inputs.images.bytes + (inputs.calibration?.bytes ?? 0)
         let available = memoryBytesMax - network.bytes - preparedBytes
         let calibrationCopies = inputs.calibration?.blocks ?? 0
         let hasOwnNorms = inputs.calibration != nil
