@@ -28,7 +28,7 @@ private func sample(masks: Int = 1000, workers: Int = 3, filters: Int = 336) -> 
             RunSnapshot.Filter(
                 layer: "layer1.0.conv1", filter: index, importance: Double(index) / 100, standardError: 0.02))
     }
-    snapshot.settling = [RunSnapshot.Settling(masks: masks / 3, splitHalfCorrelation: 0.5, heldOutRSquared: nil)]
+    snapshot.settling = [RankingMonitor.Settling(masks: masks / 3, splitHalfCorrelation: 0.5, heldOutRSquared: 0.4)]
     snapshot.log = ["one", "two"]
     return snapshot
 }

@@ -7,6 +7,8 @@ struct RunSession {
     let images: ImageSet
     let calibrationImages: ImageSet?
     let cluster: ClusterOptions
+    /// The live page; nil where it is not asked for.
+    let dashboard: Dashboard?
     /// Where the report goes; nil for none.
     let reportFolder: String?
 
@@ -36,6 +38,10 @@ struct RunSession {
 
         let localWorkers = try cluster.startLocalWorkers(
             connectingTo: listener.localEndpoint, environment: listener.localEnvironment)
+        let monitor = RankingMonitor(description.ensemble)
+        defer { monitor.stop() }
+        try file.forEachEvaluation { monitor.record(CollectionOfOne((mask: $0.mask, evaluation: $0.evaluation))) }
+        let page = try livePage(monitor, endpoint)
         let ending: RunLoop.Ending
         do {
             defer {
@@ -43,11 +49,17 @@ struct RunSession {
                 localWorkers?.stop()
             }
             let progress = Progress(images: description.settings.images, endpoint: endpoint)
-            let observer = RunLoop.Observer(ticked: { progress.update($0, splitHalf: nil) })
+            let observer = RunLoop.Observer(
+                recorded: { monitor.record($0.lazy.map { (mask: $0.mask, evaluation: $0.evaluation) }) },
+                ticked: {
+                    progress.update($0, splitHalf: monitor.state.settling.last?.splitHalfCorrelation)
+                    page?.update($0)
+                })
             let loop = try RunLoop(
                 file, at: listener, serving: blobs, policy: policy, localWorkers: localWorkers, observer: observer)
             ending = try loop.run(signals: signals)
         }
+        page?.ended(ending == .interrupted ? .interrupted : .fitting)
         signals.release()
         file.finish()
         switch ending {
@@ -63,6 +75,15 @@ struct RunSession {
                     + "'winnow-coordinator resume --run \(file.path)' tries them again")
         }
         try report()
+        page?.ended(.finished)
+    }
+
+    private func livePage(_ monitor: RankingMonitor, _ endpoint: String) throws -> LivePage? {
+        guard let dashboard else { return nil }
+        let network = try Checkpoint.network(bytes: file.checkpoint(), name: "the network in \(file.path)")
+        return LivePage(
+            dashboard, of: file.description, space: FilterSpace(network.architecture), runFile: file.path,
+            endpoint: endpoint, monitor: monitor)
     }
 
     private func report() throws {

@@ -18,8 +18,12 @@ struct Resume: Command {
     @Option("The folder of the CIFAR-10 binary batches, where it is not where it was.", value: "DIR") var data: String?
     @Option("The folder to write the ranking and the report to.", value: "DIR") var report: String?
     @OptionGroup var cluster = ClusterOptions()
+    @OptionGroup var livePage = LivePageOptions()
 
-    func validate() throws { try cluster.validate() }
+    func validate() throws {
+        try cluster.validate()
+        try livePage.validate()
+    }
 
     func run() throws {
         signal(SIGPIPE, SIG_IGN)
@@ -38,8 +42,10 @@ struct Resume: Command {
                 .badInput, "the images in \(folder) are not those of the run; name the right folder with --data")
         }
         let listener = try cluster.listen()
+        let dashboard = try livePage.open()
         let session = RunSession(
-            file: file, images: images, calibrationImages: calibration, cluster: cluster, reportFolder: report)
+            file: file, images: images, calibrationImages: calibration, cluster: cluster, dashboard: dashboard,
+            reportFolder: report)
         try session.run(at: listener, signals: signals)
     }
 }

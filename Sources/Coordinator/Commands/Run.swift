@@ -28,9 +28,11 @@ struct Run: Command {
     @Option("The share of the masks that two workers evaluate, to find wrong answers.", value: "SHARE")
     var verifyShare: Double = 0
     @OptionGroup var cluster = ClusterOptions()
+    @OptionGroup var livePage = LivePageOptions()
 
     func validate() throws {
         try cluster.validate()
+        try livePage.validate()
         _ = try evaluation.settings()
         guard (0...1).contains(verifyShare) else { throw Failure(.usage, "--verify-share must be from 0 to 1") }
     }
@@ -56,6 +58,7 @@ struct Run: Command {
                 calibrationImages: calibration.map { Digest(sha256Of: $0.records) }),
             settings: settings, ensemble: ensemble, masksDigest: RunDescription.maskSample(of: ensemble),
             verifiedShare: verifyShare)
+        let dashboard = try livePage.open()
         // A port that is taken must not leave a run file behind.
         let listener = try cluster.listen()
         let file = try RunFile.create(at: runFile, description, checkpoint: checkpoint)
@@ -64,7 +67,8 @@ struct Run: Command {
                 + "\(ensemble.count) masks on \(settings.images) \(settings.split.rawValue) images, seed \(ensemble.seed)"
         )
         let session = RunSession(
-            file: file, images: images, calibrationImages: calibration, cluster: cluster, reportFolder: report)
+            file: file, images: images, calibrationImages: calibration, cluster: cluster, dashboard: dashboard,
+            reportFolder: report)
         try session.run(at: listener, signals: signals)
     }
 

@@ -54,7 +54,7 @@ enum DashboardPage {
           <section aria-labelledby="ranking-title">
             <h2 id="ranking-title">Ranking so far</h2>
             <p class="muted" id="ranking-note">No fit yet.</p>
-            <div class="two">
+            <div class="two" id="filters" hidden>
               <figure><svg id="least" role="img" aria-label="least important filters"></svg>
                 <figcaption>least important, with 95 % intervals</figcaption></figure>
               <figure><svg id="most" role="img" aria-label="most important filters"></svg>
@@ -127,7 +127,7 @@ enum DashboardPage {
         .key.second { border-top: 2px dashed var(--second); margin-left: .8rem; }
         .stall { background: var(--warn-back); color: var(--warn-text); border: 1px solid var(--warn-line);
           border-radius: .5rem; padding: .7rem 1rem; margin: 0 0 1rem; }
-        .stall[hidden] { display: none; }
+        [hidden] { display: none !important; }
         .scroll { overflow-x: auto; }
         table { border-collapse: collapse; width: 100%; font-size: .9rem; }
         th, td { text-align: left; padding: .3rem .7rem .3rem 0; border-bottom: 1px solid var(--line);

@@ -88,7 +88,8 @@ extension DashboardPage {
         function drawRanking(page) {
           const all = page.least.concat(page.most);
           byId("ranking-note").textContent = all.length === 0 ? "No fit yet."
-            : `${page.filters} filters; importance is the expected rise of the loss when a filter is removed.`;
+            : `${page.filters} filters; importance is the expected rise of the log-loss when a filter is removed.`;
+          byId("filters").hidden = all.length === 0;
           if (all.length === 0) return;
           const low = Math.min(0, ...all.map(f => f.importance - 1.96 * f.standardError));
           const high = Math.max(1e-12, ...all.map(f => f.importance + 1.96 * f.standardError));

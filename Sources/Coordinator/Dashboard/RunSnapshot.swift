@@ -37,15 +37,6 @@ struct RunSnapshot: Sendable, Encodable {
         let standardError: Double
     }
 
-    /// How far the ranking has settled after a number of masks.
-    struct Settling: Sendable, Encodable, Equatable {
-        let masks: Int
-        /// Spearman correlation of the rankings from two halves of the masks.
-        let splitHalfCorrelation: Double
-        /// R² on masks that the fit has not seen.
-        let heldOutRSquared: Double?
-    }
-
     /// The network's file and the images, in words.
     var model = ""
     var data = ""
@@ -75,7 +66,7 @@ struct RunSnapshot: Sendable, Encodable {
     var stall: String?
     var throughput: [Throughput] = []
     var workers: [Worker] = []
-    var settling: [Settling] = []
+    var settling: [RankingMonitor.Settling] = []
     /// The ranking so far, least important first.
     var ranking: [Filter] = []
     /// The log's last lines, oldest first.

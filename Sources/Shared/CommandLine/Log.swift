@@ -14,6 +14,9 @@ public final class Log: Sendable {
     public let isTerminal: Bool
     private let descriptor: Int32
     private let status = Mutex("")
+    /// The last lines, for the live page.
+    private let kept = Mutex<[String]>([])
+    private static let keptMax = 200
     private let showsTime = Atomic(true)
 
     init(descriptor: Int32) {
@@ -25,6 +28,10 @@ public final class Log: Sendable {
     /// replaced: some texts come from other hosts.
     public func line(_ text: String) {
         let clean = Self.printable(text)
+        kept.withLock { lines in
+            if lines.count == Self.keptMax { lines.removeFirst() }
+            lines.append("\(Self.time()) \(clean)")
+        }
         status.withLock { status in
             if isTerminal {
                 write("\r\u{1B}[K\(clean)\n\(status)")
@@ -36,6 +43,9 @@ public final class Log: Sendable {
 
     /// Leaves the time out of the lines, where the reader adds it.
     public func omitTime() { showsTime.store(false, ordering: .relaxed) }
+
+    /// The last lines with their times, oldest first, at most `count`.
+    public func recent(_ count: Int) -> [String] { kept.withLock { Array($0.suffix(count)) } }
 
     /// Sets the line that changes; without a terminal it is not shown.
     public func setStatus(_ text: String) {

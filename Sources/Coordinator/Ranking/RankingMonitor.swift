@@ -1,0 +1,102 @@
+import Foundation
+import Shared
+import Synchronization
+
+/// The ranking while the run goes on, for the progress line and the live page: the model is fitted now and then to what
+/// has been recorded, on a thread of its own, so that the coordinator's loop never waits for it.
+final class RankingMonitor: Sendable {
+    /// How far the ranking had settled after a number of masks.
+    struct Settling: Sendable, Equatable, Encodable {
+        let masks: Int
+        /// Spearman's correlation of the rankings from two halves of the masks.
+        let splitHalfCorrelation: Double
+        /// R² on masks that the fit has not seen.
+        let heldOutRSquared: Double?
+    }
+
+    /// What is known so far.
+    struct State: Sendable {
+        /// The filters by importance, the least important first.
+        var ranking: [AdditiveFit.Estimate] = []
+        /// How the ranking settled, oldest first.
+        var settling: [Settling] = []
+    }
+
+    /// The share of one core's time that fitting may take.
+    private static let share = 0.02
+    /// More filters than this are ranked at the end only: one fit would take minutes.
+    private static let filtersMax = 4096
+    /// New masks that a fit is worth: this share of those that were fitted before.
+    private static let growth = 0.02
+    /// Points of the settling curve at most; then every second one is dropped.
+    private static let pointsMax = 400
+    private static let pauseSeconds = 0.25
+
+    private struct Inbox {
+        var evaluations: [Evaluation?]
+        var count = 0
+        var isOver = false
+    }
+
+    private let ensemble: Ensemble
+    private let inbox: Mutex<Inbox>
+    private let outbox = Mutex(State())
+
+    /// Begins without evaluations.
+    init(_ ensemble: Ensemble) {
+        self.ensemble = ensemble
+        inbox = Mutex(Inbox(evaluations: Array(repeating: nil, count: ensemble.count)))
+        guard ensemble.participating.count <= Self.filtersMax else { return }
+        // A fit that goes on when the run ends is left behind: its result is not needed.
+        _ = BackgroundThread(name: "ranking", stackBytes: 8 << 20) { [self] in fitNowAndThen() }
+    }
+
+    /// What is known so far.
+    var state: State { outbox.withLock { $0 } }
+
+    /// Takes evaluations that were recorded. O(1) for each.
+    func record(_ items: some Sequence<(mask: Int, evaluation: Evaluation)>) {
+        inbox.withLock { inbox in
+            for item in items where inbox.evaluations.indices.contains(item.mask) {
+                if inbox.evaluations[item.mask] == nil { inbox.count += 1 }
+                inbox.evaluations[item.mask] = item.evaluation
+            }
+        }
+    }
+
+    /// Ends the thread.
+    func stop() { inbox.withLock { $0.isOver = true } }
+
+    private func fitNowAndThen() {
+        var fitted = 0
+        var next = ContinuousClock.now
+        while true {
+            Thread.sleep(forTimeInterval: Self.pauseSeconds)
+            let needed = Swift.max(fitted + 1, Int(Double(fitted) * (1 + Self.growth)))
+            let (evaluations, count, isOver) = inbox.withLock { inbox in
+                let isWanted = ContinuousClock.now >= next && inbox.count >= needed
+                return (isWanted ? inbox.evaluations : [], inbox.count, inbox.isOver)
+            }
+            if isOver { return }
+            guard !evaluations.isEmpty else { continue }
+            fitted = count
+            let start = ContinuousClock.now
+            // Too few masks are no fault here: more are coming.
+            if let fit = try? AdditiveFit(ensemble, evaluations: evaluations) { publish(fit) }
+            next = .now + start.duration(to: .now) * (1 / Self.share)
+        }
+    }
+
+    private func publish(_ fit: AdditiveFit) {
+        let ranking = fit.estimates.sorted { ($0.importance, $0.filter) < ($1.importance, $1.filter) }
+        outbox.withLock { state in
+            state.ranking = ranking
+            guard let splitHalf = fit.splitHalf else { return }
+            state.settling.append(
+                Settling(masks: fit.masks, splitHalfCorrelation: splitHalf, heldOutRSquared: fit.heldOutRSquared))
+            if state.settling.count > Self.pointsMax {
+                state.settling = stride(from: 1, to: state.settling.count, by: 2).map { state.settling[$0] }
+            }
+        }
+    }
+}
