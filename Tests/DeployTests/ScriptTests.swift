@@ -25,7 +25,7 @@ private let binaries = URL(filePath: CommandLine.arguments[0]).deletingLastPathC
         defer { try? FileManager.default.removeItem(at: log) }
         let process = Process()
         process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = ["timeout", "--kill-after=10", "280", "bash", "Tests/deploy/\(script)"]
+        process.arguments = ["timeout", "--kill-after=10", "400", "bash", "Tests/deploy/\(script)"]
         process.currentDirectoryURL = root
         process.environment = ProcessInfo.processInfo.environment.merging(["WINNOW_BINARIES": binaries.path]) { $1 }
         // A file, not a pipe: a process that a script leaves behind would keep a pipe open.

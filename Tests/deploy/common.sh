@@ -28,3 +28,13 @@ until_true() {
         sleep 0.2
     done
 }
+
+# check_options PROGRAM SUBCOMMAND FILE…: every --option in lines of the files that are no comments is the subcommand's.
+check_options() {
+    local program=$1 subcommand=$2 option
+    shift 2
+    "$WINNOW_BINARIES/$program" "$subcommand" --help > "$work/help" || fail "there is no $program $subcommand"
+    while read -r option; do
+        grep -q -- "^ *$option\b" "$work/help" || fail "$program $subcommand has no option $option, but $* use it"
+    done < <(sed 's/^ *#.*//' "$@" | grep -o -- '--[a-z][a-z-]*' | sort -u)
+}
