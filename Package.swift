@@ -26,7 +26,7 @@ let package = Package(
         debian("CMicroHTTPD", package: "libmicrohttpd-dev"),
         debian("COneDNN", package: "libdnnl-dev"),
         // What Swift's Glibc module leaves out: eventfd, signalfd, open-file-description locks.
-        .systemLibrary(name: "CLinux"),
+        .target(name: "CLinux"),
 
         // Every instruction set is compiled from one source; fused multiply-adds are written out, never left to
         // the compiler, so that all of them give the same bits.
