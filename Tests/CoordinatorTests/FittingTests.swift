@@ -229,6 +229,45 @@ private func eliminate(_ a: [[Double]], _ b: [[Double]]) -> [[Double]] {
     #expect(value.isFinite)
 }
 
+@Test func aStreamedEstimateDoesNotDependOnTheOrderOfArrival() throws {
+    let run = try SyntheticRun(noise: 0.05)
+    var forwards = SettlingEstimate(run.ensemble)
+    #expect(forwards.splitHalf() == nil)
+    var order = Array(run.evaluations.indices)
+    for index in order { if let evaluation = run.evaluations[index] { forwards.record(index, evaluation) } }
+    var generator = RandomGenerator(key: [1])
+    generator.shuffle(&order)
+    var shuffled = SettlingEstimate(run.ensemble)
+    for index in order + order { if let evaluation = run.evaluations[index] { shuffled.record(index, evaluation) } }
+    #expect(forwards.splitHalf() == shuffled.splitHalf())
+    #expect(shuffled.masks == 2048)
+    // Lower than the fit's own, but not by much.
+    let fitted = try run.fit().splitHalf ?? 0
+    let streamed = forwards.splitHalf() ?? 0
+    #expect((0.5 * fitted...fitted + 0.05).contains(streamed), "\(streamed), \(fitted)")
+}
+
+@Test func theRemovalOrderIsTheGreedyOneOfThePredictions() throws {
+    let run = try SyntheticRun(masks: 1024, noise: 0.05, curvature: 3)
+    let fit = try run.fit()
+    let order = fit.removalOrder()
+    #expect(order.count == 336 - 9 && Set(order).count == order.count)
+    var mask = Mask(count: run.ensemble.filterCount)
+    for step in 0..<order.count {
+        if step % 40 == 0 {
+            // No filter that may still go raises the prediction less, by more than rounding.
+            func prediction(without filter: Int) -> Double {
+                var trial = mask
+                trial[filter] = true
+                return fit.predict(trial)
+            }
+            let least = order[step...].map { prediction(without: $0) }.min() ?? 0
+            #expect(prediction(without: order[step]) <= least + 1e-9)
+        }
+        mask[order[step]] = true
+    }
+}
+
 @Test func rankCorrelationsAreTheTextbookOnes() {
     // Worked out by hand: differences of ranks 1, 1, 1, 1, 0 give 1 - 6·4 / (5·24).
     #expect(RankCorrelation.spearman([1, 2, 3, 4, 5], [20, 10, 40, 30, 50]) == 0.8)

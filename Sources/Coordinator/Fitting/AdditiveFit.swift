@@ -104,8 +104,8 @@ public struct AdditiveFit: Sendable {
     /// Predictions that are kept for a plot.
     static let heldOutMax = 2000
 
-    private let terms: ModelTerms
-    private let coefficients: [Double]
+    let terms: ModelTerms
+    let coefficients: [Double]
 
     /// Fits the model. `evaluations` has a place for each mask of the ensemble, nil where it was not evaluated. The
     /// same evaluations give the same fit, in whatever order they came. Throws a `.badInput` ``Failure`` where there

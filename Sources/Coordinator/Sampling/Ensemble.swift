@@ -88,6 +88,16 @@ public struct Ensemble: Sendable, Hashable, Codable {
     /// `(k+1)·groupSize` are one tree.
     public var groupSize: Int { layers.map(\.repeats).max() ?? 1 }
 
+    /// The digest of the description, from which every mask follows.
+    public var digest: Digest {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .sortedKeys
+        var hash = SHA256()
+        // Encoding numbers and names cannot fail; an ensemble that could not be encoded could not be stored either.
+        if let bytes = try? encoder.encode(self) { bytes.withUnsafeBytes { hash.update($0) } }
+        return hash.finished()
+    }
+
     /// A mask, `index` in `0..<count`. O(filters).
     public func mask(_ index: Int) -> Mask {
         var masks = MaskSequence(self, from: index)
@@ -99,6 +109,13 @@ public struct Ensemble: Sendable, Hashable, Codable {
     public func masks(_ range: Range<Int>) -> [Mask] {
         var masks = MaskSequence(self, from: range.lowerBound)
         return range.map { masks.next(through: $0) }
+    }
+
+    /// All masks in order, drawn a stretch at a time.
+    public var allMasks: some Sequence<Mask> {
+        let stretch = 4096
+        return stride(from: 0, to: count, by: stretch).lazy
+            .flatMap { masks($0..<Swift.min($0 + stretch, count)) }
     }
 
     /// Checks a description that was read from a file. Throws a `.badInput` ``Failure`` where it is not one that

@@ -1,0 +1,34 @@
+import Foundation
+import Shared
+
+/// Builds a report from a run file, or sets two runs side by side.
+struct ReportCommand: Command {
+    static let description = CommandDescription(
+        name: "report", summary: "rank the filters from a run file and write the report, or compare two runs",
+        discussion: """
+            Fits and ranks what a run file holds, also while its run goes on, and writes ranking.csv, ranking.json and
+            report.html. Examples:
+
+              winnow-coordinator report --run resnet20.run --report report
+              winnow-coordinator report --run a.run --compare b.run --report comparison
+            """)
+
+    @Option("The run file.", name: "run", value: "FILE") var runFile: String
+    @Option("The folder that the report goes to.", value: "DIR") var report: String
+    @Option("What the model explains: log-loss or loss.", value: "RESPONSE") var response: Response = .logLoss
+    @Option("Another run of the same network to set beside the first.", value: "FILE") var compare: String?
+
+    func run() throws {
+        let first = try Report(RunRecord(RunFile.read(at: runFile)), response: response)
+        if let compare {
+            let second = try Report(RunRecord(RunFile.read(at: compare)), response: response)
+            let comparison = try Comparison(first, second, names: (runFile, compare))
+            try comparison.write(to: report)
+            print("\(report)/comparison.html: rank correlation \(Text.coefficient(comparison.agreement.spearman))")
+            return
+        }
+        try first.write(to: report)
+        print(first.summary(lines: 10))
+        print("\(report)/report.html")
+    }
+}

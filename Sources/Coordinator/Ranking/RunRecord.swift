@@ -1,0 +1,42 @@
+import Foundation
+import Shared
+
+/// Everything that a report tells of a run.
+public struct RunRecord: Sendable {
+    /// What was evaluated and how it came about.
+    public let description: RunDescription
+    /// The network that was ranked.
+    public let network: Network
+    /// The evaluation of each mask of the ensemble; nil where there is none (yet).
+    public let evaluations: [Evaluation?]
+    /// The workers, in the order in which they joined.
+    public let workers: [RunFile.Worker]
+    /// The leases, in the order in which they were granted.
+    public let leases: [RunFile.LeaseRecord]
+    /// The masks that were set aside, and why.
+    public let setAside: [(mask: Int, reason: String)]
+
+    /// Makes a record.
+    public init(
+        description: RunDescription, network: Network, evaluations: [Evaluation?], workers: [RunFile.Worker] = [],
+        leases: [RunFile.LeaseRecord] = [], setAside: [(mask: Int, reason: String)] = []
+    ) {
+        self.description = description
+        self.network = network
+        self.evaluations = evaluations
+        self.workers = workers
+        self.leases = leases
+        self.setAside = setAside
+    }
+
+    /// Reads all of a run file, whether its run has ended or goes on. Throws a ``Failure``.
+    public init(_ file: RunFile) throws {
+        let network = try Checkpoint.network(bytes: file.checkpoint(), name: "the checkpoint in \(file.path)")
+        try file.description.ensemble.check(against: FilterSpace(network.architecture))
+        var evaluations = [Evaluation?](repeating: nil, count: file.description.ensemble.count)
+        try file.forEachEvaluation { evaluations[$0.mask] = $0.evaluation }
+        self.init(
+            description: file.description, network: network, evaluations: evaluations, workers: try file.workers(),
+            leases: try file.leases(), setAside: try file.masksSetAside())
+    }
+}

@@ -1,0 +1,112 @@
+import Foundation
+import Shared
+
+/// Who did the work, and what was asked.
+extension Report {
+    func addRun(to page: inout Page, _ plots: Plots) {
+        guard !record.workers.isEmpty else { return }
+        page.heading("Who did what when")
+        if let schedule = plots.schedule() {
+            page.figure(
+                schedule,
+                caption: "A bar is a lease: a batch of masks that one worker had. Orange bars ended without an answer; "
+                    + "their masks went to another worker.", isWide: true)
+        }
+        var table = Table(columns: [
+            Table.Column(title: "worker"), Table.Column(title: "host", isName: true), Table.Column(title: "threads"),
+            Table.Column(title: "kernels", isName: true), Table.Column(title: "joined", isName: true),
+            Table.Column(title: "masks kept"), Table.Column(title: "computing"), Table.Column(title: "masks/s"),
+            Table.Column(title: "remark", isName: true),
+        ])
+        table.sorts = true
+        table.rows = record.workers.map { worker in
+            let rate = worker.computeSeconds > 0 ? Double(worker.evaluations) / worker.computeSeconds : 0
+            return [
+                Table.Cell(text: "\(worker.number)"), Table.Cell(text: worker.host),
+                Table.Cell(text: "\(worker.threads)"), Table.Cell(text: worker.instructionSet),
+                Table.Cell(text: Self.moment(worker.joined)),
+                Table.Cell(text: Text.grouped(worker.evaluations), value: Double(worker.evaluations)),
+                Table.Cell(text: Text.duration(worker.computeSeconds), value: worker.computeSeconds),
+                Table.Cell(text: Text.fixed(rate, 1), value: rate),
+                Table.Cell(text: worker.dismissed.map { "dismissed: \($0)" } ?? ""),
+            ]
+        }
+        page.table(table)
+    }
+
+    func addQuestion(to page: inout Page) {
+        let description = record.description
+        let ensemble = description.ensemble
+        let cost = record.network.architecture.cost()
+        page.heading("What was asked")
+        page.definitions([
+            ("command", description.commandLine.joined(separator: " "), true),
+            ("program", description.program, false),
+            ("run", "\(description.run), \(Self.moment(description.created))", false),
+            ("network", "\(description.network.architecture), \(description.network.path)", false),
+            ("SHA-256", description.network.digest.description, true),
+            (
+                "size",
+                "\(Text.amount(cost.parameters)) parameters, \(Text.amount(cost.multiplyAccumulates)) FLOPs "
+                    + "(multiply-accumulates)", false
+            ),
+            (
+                "images",
+                "the first \(Text.grouped(description.settings.images)) \(description.settings.split.rawValue) images "
+                    + "of \(description.data.path)", false
+            ),
+            ("SHA-256", description.data.images.description, true),
+            ("batch norms", batchNorms, false),
+            ("response", fitResponse, false),
+            ("ensemble", sampling, false),
+            ("layers", layers, false),
+            ("seed", "\(ensemble.seed)", false),
+            ("SHA-256", ensemble.digest.description, true),
+        ])
+        page.paragraph(
+            description.settings.split == .train
+                ? "The ranking was made with training images only; the test images stay unseen."
+                : "The ranking was made with test images: an accuracy on them, measured after pruning by it, is not "
+                    + "that of unseen images.",
+            "note")
+    }
+
+    private var fitResponse: String {
+        ranking.fit.response == .logLoss ? "natural logarithm of the mean cross-entropy" : "mean cross-entropy"
+    }
+
+    private var batchNorms: String {
+        switch record.description.settings.batchNorm {
+        case .frozen: "the checkpoint’s statistics"
+        case .recalibrated(let images):
+            "statistics of the first \(Text.grouped(images)) training images under each mask"
+        }
+    }
+
+    private var sampling: String {
+        let ensemble = record.description.ensemble
+        let design = ensemble.design
+        var text = "\(Text.grouped(ensemble.count)) masks, design “\(design.name)”"
+        if design.isBalanced { text += ", every filter disabled equally often" }
+        if ensemble.groupSize > 1 { text += ", up to \(ensemble.groupSize) neighbours share their first layers" }
+        return text
+    }
+
+    private var layers: String {
+        let layers = record.description.ensemble.layers
+        let rates = Set(layers.map(\.dropRate)).sorted().map { Text.percent($0, 1) }.joined(separator: ", ")
+        return "\(layers.map(\.name).joined(separator: ", ")); \(rates) of each disabled on average"
+    }
+
+    static func day(_ date: Date) -> String { formatted(date, "yyyy-MM-dd") }
+
+    static func moment(_ date: Date) -> String { formatted(date, "yyyy-MM-dd HH:mm:ss 'UTC'") }
+
+    private static func formatted(_ date: Date, _ format: String) -> String {
+        let formatter = DateFormatter()
+        formatter.locale = Locale(identifier: "en_US_POSIX")
+        formatter.timeZone = TimeZone(identifier: "UTC")
+        formatter.dateFormat = format
+        return formatter.string(from: date)
+    }
+}

@@ -1,0 +1,239 @@
+import Foundation
+import Shared
+
+/// The report of a run: one HTML file, with the ranking as CSV and JSON beside it.
+public struct Report: Sendable {
+    /// The run.
+    public let record: RunRecord
+    /// Its ranking.
+    public let ranking: Ranking
+
+    private var fit: AdditiveFit { ranking.fit }
+    private var description: RunDescription { record.description }
+
+    /// Fits and ranks what a run has evaluated. Throws a `.badInput` ``Failure`` where that is too little.
+    public init(_ record: RunRecord, response: Response = .logLoss) throws {
+        self.record = record
+        let fit = try AdditiveFit(
+            record.description.ensemble, evaluations: record.evaluations, response: response)
+        ranking = Ranking(fit, of: record.network)
+    }
+
+    /// Writes `ranking.csv`, `ranking.json` and `report.html` into a folder, which is made where there is none. Throws
+    /// an `.unavailable` ``Failure`` where that fails; a file that is there is replaced whole or not at all.
+    public func write(to directory: String) throws {
+        let folder = URL(fileURLWithPath: directory, isDirectory: true)
+        do {
+            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+            try Data(ranking.csv.utf8).write(to: folder.appendingPathComponent("ranking.csv"), options: .atomic)
+            try RankingDocument(ranking, of: record).encoded()
+                .write(to: folder.appendingPathComponent("ranking.json"), options: .atomic)
+            try Data(html.utf8).write(to: folder.appendingPathComponent("report.html"), options: .atomic)
+        } catch {
+            throw Failure(
+                .unavailable, "the report cannot be written to \(directory): \(error.localizedDescription)")
+        }
+    }
+
+    /// The page.
+    public var html: String {
+        let plots = Plots(ranking: ranking, record: record)
+        let steps = PruningStep.steps(of: ranking, record)
+        var page = Page(title: "Filter ranking of \(description.network.architecture)")
+        addSummary(to: &page)
+        addExtremes(to: &page)
+        addImportances(to: &page, plots)
+        addCertainty(to: &page, plots)
+        addBudgets(to: &page, plots, steps)
+        addAgreement(to: &page, plots)
+        addRanking(to: &page)
+        addRun(to: &page, plots)
+        addQuestion(to: &page)
+        return page.html
+    }
+
+    private func addSummary(to page: inout Page) {
+        let count = record.evaluations.count
+        page.add("<h1>\(Text.escaped(page.title))</h1>")
+        page.paragraph(
+            "\(Text.grouped(ranking.rows.count)) filters, ranked by what disabling them does to the loss on "
+                + "\(Text.grouped(description.settings.images)) \(imageKind) images, "
+                + Self.day(description.created),
+            "soft")
+        page.tiles([
+            (Text.grouped(fit.masks), fit.masks == count ? "masks evaluated" : "of \(Text.grouped(count)) masks"),
+            (Text.coefficient(fit.heldOutRSquared), "R² on held-out masks"),
+            (Text.coefficient(fit.splitHalf), "rank correlation of halves"),
+            (Text.coefficient(fit.reliability), "reliability of this ranking"),
+            (Text.coefficient(ranking.agreementWithL1.spearman), "correlation with the L1 norm"),
+        ])
+        if fit.masks < count {
+            page.paragraph(
+                "The run has not finished: \(Text.grouped(count - fit.masks)) masks of the ensemble are not in this "
+                    + "report\(record.setAside.isEmpty ? "" : ", \(record.setAside.count) of them set aside").",
+                "warning")
+        }
+        if !ranking.unmeasured.isEmpty {
+            let names = ranking.unmeasured.prefix(20).map { "\($0.layer) \($0.filter)" }.joined(separator: ", ")
+            page.paragraph(
+                "Not ranked, since the evaluated masks disabled them never or always: \(names)"
+                    + (ranking.unmeasured.count > 20 ? " and \(ranking.unmeasured.count - 20) more." : "."),
+                "warning")
+        }
+    }
+
+    /// The images in words.
+    private var imageKind: String { description.settings.split == .train ? "training" : "test" }
+
+    private func addExtremes(to page: inout Page) {
+        page.heading("The least and the most important filters")
+        page.paragraph(
+            "Importance is the expected rise of the "
+                + (fit.response == .logLoss ? "loss, in per cent," : "loss, in nats,")
+                + " when the filter is disabled among others, with its 95 % interval.")
+        let shown = 10
+        page.pair(
+            "<h3>Least important</h3>" + extremes(Array(ranking.rows.prefix(shown))).html,
+            "<h3>Most important</h3>" + extremes(Array(ranking.rows.suffix(shown).reversed())).html)
+    }
+
+    private func extremes(_ rows: [Ranking.Row]) -> Table {
+        var table = Table(columns: [
+            Table.Column(title: "rank"), Table.Column(title: "layer", isName: true), Table.Column(title: "filter"),
+            Table.Column(title: "importance"), Table.Column(title: "95 % interval"),
+        ])
+        table.rows = rows.map { row in
+            let interval = row.estimate.interval
+            return [
+                Table.Cell(text: "\(row.rank)"), Table.Cell(text: row.layer), Table.Cell(text: "\(row.filter)"),
+                Table.Cell(text: rise(row.estimate.importance)),
+                Table.Cell(text: "\(rise(interval.lowerBound)) … \(rise(interval.upperBound))"),
+            ]
+        }
+        return table
+    }
+
+    /// A rise of the response as the report's tables show it.
+    func rise(_ value: Double) -> String {
+        fit.response == .logLoss ? Text.percent(exp(value) - 1, 1) : Text.fixed(value, 4)
+    }
+
+    private func addImportances(to page: inout Page, _ plots: Plots) {
+        page.heading("Importance by layer")
+        page.paragraph(
+            "Each dot is a filter, each line its 95 % interval; within a layer filters stand in the order of their "
+                + "importance. A filter whose line crosses zero may as well be left out.")
+        for drawing in plots.importances() { page.add("<figure><div class=\"wide\">\(drawing)</div></figure>") }
+        page.pair(
+            Page.figure(
+                plots.sensitivity(),
+                caption: "How the loss rises as more of one layer is disabled, by the model; dark lines are early "
+                    + "layers, bright ones late."),
+            layerTable.html)
+    }
+
+    private var layerTable: Table {
+        var table = Table(columns: [
+            Table.Column(title: "layer", isName: true), Table.Column(title: "filters"),
+            Table.Column(title: "mean importance"), Table.Column(title: "spread"), Table.Column(title: "ρ with L1"),
+        ])
+        table.sorts = true
+        let agreements = Dictionary(
+            ranking.agreementWithL1ByLayer.map { ($0.layer, $0.agreement) }, uniquingKeysWith: { first, _ in first })
+        table.rows = fit.layers.map { layer in
+            let agreement = agreements[layer.name]?.spearman
+            return [
+                Table.Cell(text: layer.name), Table.Cell(text: "\(layer.filters)"),
+                Table.Cell(text: rise(layer.meanImportance), value: layer.meanImportance),
+                Table.Cell(text: rise(layer.spread), value: layer.spread),
+                Table.Cell(text: Text.coefficient(agreement), value: agreement ?? -2),
+            ]
+        }
+        return table
+    }
+
+    private func addCertainty(to page: inout Page, _ plots: Plots) {
+        page.heading("How sure it is")
+        guard let splitHalf = fit.splitHalf, let reliability = fit.reliability else {
+            page.paragraph("The masks are too few, or their losses too equal, to tell how sure the ranking is.")
+            return
+        }
+        page.paragraph(
+            "Rankings from two halves of the masks agree with a rank correlation of \(Text.coefficient(splitHalf)) "
+                + "(mean of \(fit.halvings) random halvings); the ranking from all of them is worth "
+                + "\(Text.coefficient(reliability)) by Spearman and Brown's formula. The model explains "
+                + "\(Text.percent(fit.rSquared ?? 0)) of the variance of the \(responseName) and "
+                + "\(Text.percent(fit.heldOutRSquared ?? 0)) on masks that it has not seen.")
+        page.pair(
+            Page.figure(
+                plots.heldOut(),
+                caption: "Masks that were held out: the loss that the model predicts from the other masks, and the "
+                    + "loss that was measured."),
+            Page.figure(
+                plots.settling(),
+                caption: "How the ranking settled as masks came in: agreement of two halves of the masks that were "
+                    + "in, and agreement with the final ranking."))
+    }
+
+    private var responseName: String { fit.response == .logLoss ? "logarithm of the loss" : "loss" }
+
+    private func addBudgets(to page: inout Page, _ plots: Plots, _ steps: [PruningStep]) {
+        page.heading("What pruning would cost")
+        page.paragraph(
+            "The loss that the model predicts when the least important filters are removed in the order of the "
+                + "ranking, before fine-tuning. Beyond the dotted part no mask went, and the model extrapolates. "
+                + "“winnow-coordinator prune” weighs importance against cost and does better for a given budget.")
+        var table = Table(columns: [
+            Table.Column(title: "filters removed"), Table.Column(title: "FLOPs removed"),
+            Table.Column(title: "parameters removed"), Table.Column(title: "predicted loss"),
+        ])
+        let cost = record.network.architecture.cost()
+        table.rows = steps.enumerated().filter { $0.offset % 4 == 0 }.map { _, step in
+            [
+                Table.Cell(text: Text.grouped(step.removed)), Table.Cell(text: Text.percent(step.flops)),
+                Table.Cell(text: Text.percent(step.parameters)),
+                Table.Cell(text: Text.fixed(step.loss, 3) + (step.isWithinMeasured ? "" : " *")),
+            ]
+        }
+        page.pair(
+            Page.figure(
+                plots.budgets(steps),
+                caption: "Predicted loss against the share removed of \(Text.amount(cost.multiplyAccumulates)) FLOPs "
+                    + "(multiply-accumulates) and \(Text.amount(cost.parameters)) parameters."),
+            table.html + "<p class=\"note\">* extrapolated</p>")
+    }
+
+    private func addAgreement(to page: inout Page, _ plots: Plots) {
+        page.heading("Agreement with the L1 norm")
+        page.paragraph(
+            "Ranking filters by the sum of their absolute weights needs no evaluation. Here the two orders agree with "
+                + "Spearman’s ρ = \(Text.coefficient(ranking.agreementWithL1.spearman)) and Kendall’s τ = "
+                + "\(Text.coefficient(ranking.agreementWithL1.kendall)).")
+        page.figure(plots.agreement(), caption: "Each dot is a filter. The norm is divided by its mean over the layer.")
+    }
+
+    private func addRanking(to page: inout Page) {
+        page.heading("The whole ranking")
+        page.paragraph("Rank 1 is the least important filter. ranking.csv and ranking.json hold the same in full.")
+        var table = Table(columns: [
+            Table.Column(title: "rank"), Table.Column(title: "layer", isName: true), Table.Column(title: "filter"),
+            Table.Column(title: "importance"), Table.Column(title: "from"), Table.Column(title: "to"),
+            Table.Column(title: "L1 norm"), Table.Column(title: "FLOPs saved"), Table.Column(title: "parameters saved"),
+        ])
+        table.name = "ranking"
+        table.sorts = true
+        table.rows = ranking.rows.map { row in
+            let estimate = row.estimate
+            return [
+                Table.Cell(text: "\(row.rank)"), Table.Cell(text: row.layer), Table.Cell(text: "\(row.filter)"),
+                Table.Cell(text: rise(estimate.importance), value: estimate.importance),
+                Table.Cell(text: rise(estimate.interval.lowerBound), value: estimate.interval.lowerBound),
+                Table.Cell(text: rise(estimate.interval.upperBound), value: estimate.interval.upperBound),
+                Table.Cell(text: Text.fixed(row.l1Norm, 2), value: row.l1Norm),
+                Table.Cell(text: Text.amount(row.multiplyAccumulates), value: Double(row.multiplyAccumulates)),
+                Table.Cell(text: Text.amount(row.parameters), value: Double(row.parameters)),
+            ]
+        }
+        page.table(table)
+    }
+}
