@@ -53,6 +53,10 @@ let package = Package(
         .executableTarget(
             name: "winnow-worker", dependencies: ["Worker"], path: "Sources/Programs/winnow-worker",
             swiftSettings: swift),
+        // Thousands of light workers, to load a coordinator with.
+        .executableTarget(
+            name: "winnow-swarm", dependencies: ["CLinux", "Shared", "Worker"], path: "Benchmarks/cluster/Swarm",
+            swiftSettings: swift),
         .executableTarget(
             name: "winnow-demo", dependencies: ["Demonstration"], path: "Sources/Programs/winnow-demo",
             swiftSettings: swift),
@@ -76,7 +80,8 @@ let package = Package(
             swiftSettings: swift),
         .testTarget(name: "SimulationTests", dependencies: ["Simulation"], swiftSettings: swift),
         .testTarget(
-            name: "ClusterTests", dependencies: ["Coordinator", "Worker", "winnow-coordinator", "winnow-worker"],
+            name: "ClusterTests",
+            dependencies: ["Coordinator", "TestSupport", "Worker", "winnow-coordinator", "winnow-worker"],
             swiftSettings: swift),
     ]
 )

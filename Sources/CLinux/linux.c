@@ -2,6 +2,7 @@
 #include "winnow_linux.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -9,7 +10,12 @@
 
 int winnow_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
 
-int winnow_signalfd(const sigset_t *signals) { return signalfd(-1, signals, SFD_NONBLOCK | SFD_CLOEXEC); }
+int winnow_signalfd(const int *signals, int count) {
+    sigset_t set;
+    sigemptyset(&set);
+    for (int i = 0; i < count; i++) sigaddset(&set, signals[i]);
+    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
 
 int winnow_next_signal(int descriptor) {
     struct signalfd_siginfo info;
@@ -18,12 +24,12 @@ int winnow_next_signal(int descriptor) {
 
 int winnow_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
 
-int winnow_lock_byte(int descriptor, off_t byte) {
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1, .l_pid = 0};
+int winnow_lock_byte(int descriptor, int64_t byte) {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
     return fcntl(descriptor, F_OFD_SETLK, &lock);
 }
 
-unsigned long winnow_raise_descriptor_limit(void) {
+uint64_t winnow_raise_descriptor_limit(void) {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
     limit.rlim_cur = limit.rlim_max;

@@ -1,3 +1,4 @@
+import CLinux
 import Foundation
 import Shared
 
@@ -25,6 +26,8 @@ struct Listener: ~Copyable {
         guard endpoint.hasPrefix("tcp://"), endpoint.dropFirst(6).contains(":") else {
             throw Failure(.usage, "--bind must be tcp://ADDRESS:PORT, such as tcp://0.0.0.0:5555, not '\(endpoint)'")
         }
+        // Every worker is an open file.
+        _ = winnow_raise_descriptor_limit()
         let context = try Context()
         // Messages of workers are small; those to them are chunks of blobs at most.
         var options = SocketOptions()

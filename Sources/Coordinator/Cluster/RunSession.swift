@@ -29,10 +29,6 @@ struct RunSession {
         Log.shared.line("listening at \(endpoint)")
         let description = file.description
         let blobs = Blobs(checkpoint: try file.checkpoint(), images: images, calibrationImages: calibrationImages)
-        var policy = SchedulingPolicy()
-        policy.maskGroup = description.ensemble.groupSize
-        policy.verifiedShare = description.verifiedShare
-        policy.verificationSeed = description.ensemble.seed
         let done = try file.evaluationCount()
         if done > 0 { Log.shared.line("\(done) of \(description.ensemble.count) masks are evaluated already") }
 
@@ -56,7 +52,8 @@ struct RunSession {
                     page?.update($0)
                 })
             let loop = try RunLoop(
-                file, at: listener, serving: blobs, policy: policy, localWorkers: localWorkers, observer: observer)
+                file, at: listener, serving: blobs, policy: cluster.policy(for: description),
+                localWorkers: localWorkers, observer: observer)
             ending = try loop.run(signals: signals)
         }
         page?.ended(ending == .interrupted ? .interrupted : .fitting)

@@ -17,6 +17,8 @@ struct ClusterOptions {
     var keyFile: String?
     @Option("A worker's public key that is admitted. May be repeated.", value: "FILE") var admit: [String]
     @Flag("Listen beyond this host without keys, on a network that you trust.") var insecure: Bool
+    @Option("The most masks of one lease; leases are sized to take a worker one to two seconds.", value: "N")
+    var masksPerLease: Int = Wire.masksPerLeaseMax
     @Option("The cache folder of the local workers.", value: "DIR") var workerCache: String?
 
     /// Checks what no single option can. Throws a `.usage` ``Failure``.
@@ -24,9 +26,23 @@ struct ClusterOptions {
         if let localWorkers, !(0...Self.localWorkersMax).contains(localWorkers) {
             throw Failure(.usage, "--local-workers must be from 0 to \(Self.localWorkersMax)")
         }
+        guard (1...Wire.masksPerLeaseMax).contains(masksPerLease) else {
+            throw Failure(.usage, "--masks-per-lease must be from 1 to \(Wire.masksPerLeaseMax)")
+        }
         if let workerThreads, !(1...1024).contains(workerThreads) {
             throw Failure(.usage, "--worker-threads must be from 1 to 1024")
         }
+    }
+
+    /// The numbers that the scheduler of a run decides by.
+    func policy(for run: RunDescription) -> SchedulingPolicy {
+        var policy = SchedulingPolicy()
+        policy.maskGroup = run.ensemble.groupSize
+        policy.verifiedShare = run.verifiedShare
+        policy.verificationSeed = run.ensemble.seed
+        policy.masksPerLeaseMax = masksPerLease
+        policy.firstLeaseMasks = min(policy.firstLeaseMasks, masksPerLease)
+        return policy
     }
 
     /// How many workers to start here.

@@ -6,5 +6,7 @@ public var coordinatorProgram: Program {
         name: "winnow-coordinator",
         summary: "rank the filters of a trained network by what removing them does to its loss",
         version: Version.number,
-        commands: [Run.self, Resume.self, EnsembleCommand.self, ReportCommand.self, Keygen.self])
+        commands: [
+            Run.self, Resume.self, Status.self, EnsembleCommand.self, ReportCommand.self, Keygen.self,
+        ])
 }

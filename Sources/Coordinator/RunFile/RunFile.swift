@@ -17,7 +17,7 @@ public final class RunFile {
     /// `user_version`; raised with every change of ``schema``.
     static let schemaVersion: Int64 = 1
     /// The byte whose lock says that a coordinator has the file; SQLite's own locks lie at 2^30.
-    private static let lockedByte: off_t = 1 << 40
+    private static let lockedByte: Int64 = 1 << 40
     /// Files up to this size are checked from end to end when they are opened to be written.
     private static let checkedBytesMax: Int64 = 2 << 30
 
@@ -155,6 +155,15 @@ public final class RunFile {
         guard winnow_lock_byte(descriptor, lockedByte) == 0 else {
             throw Failure(.unavailable, "another coordinator has the run file \(path); one at a time can have it")
         }
+    }
+
+    /// Whether a coordinator has the file now; of a file that is only read.
+    public var hasCoordinator: Bool {
+        if lock >= 0 { return true }
+        let descriptor = open(path, O_RDWR | O_CLOEXEC)
+        guard descriptor >= 0 else { return false }
+        defer { close(descriptor) }
+        return winnow_lock_byte(descriptor, Self.lockedByte) != 0
     }
 
     /// Checks that a file is a run file of a version that we know.

@@ -71,7 +71,8 @@ public final class Log: Sendable {
         return Int(size.ws_col)
     }
 
-    static func printable(_ text: String) -> String {
+    /// A text without characters that could control a terminal.
+    public static func printable(_ text: String) -> String {
         String(
             String.UnicodeScalarView(text.unicodeScalars.map { $0.properties.generalCategory == .control ? " " : $0 }))
     }

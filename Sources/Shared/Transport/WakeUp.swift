@@ -36,7 +36,7 @@ public struct SignalQueue: ~Copyable {
     public init(_ signals: [Int32]) throws {
         var set = Self.set(of: signals)
         pthread_sigmask(SIG_BLOCK, &set, nil)
-        descriptor = try call("watch for signals") { winnow_signalfd(&set) }
+        descriptor = try call("watch for signals") { winnow_signalfd(signals, Int32(signals.count)) }
         self.signals = signals
     }
 

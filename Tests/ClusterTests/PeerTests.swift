@@ -1,0 +1,143 @@
+import Foundation
+import TestSupport
+import Testing
+
+@testable import Coordinator
+@testable import Shared
+
+/// Peers that are hostile, from another release, or without the right key.
+@Suite(.serialized) struct PeerTests {
+    @Test func aFloodOfNonsenseDoesNotDisturbARun() async throws {
+        let cluster = try TestCluster()
+        let coordinator = try cluster.startRun(masks: 400)
+        let endpoint = try await cluster.endpoint(of: coordinator)
+        let context = try Context()
+        var generator = SeededGenerator(seed: 3)
+        let hello = WorkerMessage.hello(
+            .init(
+                worker: WorkerID(high: 1, low: 1), incarnation: 1, host: "evil\u{1B}[2J", threads: 1,
+                instructionSet: "none", programVersion: "0"))
+        let invented = WorkerMessage.losses(
+            .init(
+                run: RunID(high: 0, low: 0), lease: LeaseID(life: 1, number: 1), computeMicroseconds: 1,
+                evaluations: (0..<100).map { MaskEvaluation(mask: $0, evaluation: Evaluation(images: 1)) }))
+        _ = try cluster.startWorker(endpoint)
+        for round in 0..<20 {
+            let socket = try Socket(.dealer, in: context)
+            try socket.connect(to: endpoint)
+            if round % 2 == 0 { _ = try socket.send(hello.encoded()) }
+            for _ in 0..<200 {
+                var bytes = (0..<Int.random(in: 0..<300, using: &generator)).map { _ in
+                    UInt8.random(in: .min ... .max, using: &generator)
+                }
+                if round % 3 == 0 { bytes = Array(hello.encoded().dropLast(bytes.count % 60)) + bytes }
+                _ = try socket.send(bytes)
+            }
+            if round % 5 == 0 { _ = try socket.send([UInt8](repeating: 0, count: Wire.messageBytesMax + 1)) }
+            _ = try socket.send(invented.encoded())
+            try await Task.sleep(for: .milliseconds(20))
+        }
+        #expect(try await coordinator.exitCode() == 0)
+        try cluster.expectComplete(masks: 400)
+        #expect(!coordinator.output.contains("\u{1B}"), "a peer's text must not reach the terminal as it is")
+    }
+
+    @Test func aWorkerOfAnotherVersionIsTold() async throws {
+        let cluster = try TestCluster()
+        let coordinator = try cluster.startRun(masks: 50)
+        let endpoint = try await cluster.endpoint(of: coordinator)
+        let context = try Context()
+        let socket = try Socket(.dealer, in: context)
+        try socket.connect(to: endpoint)
+        _ = try socket.send(otherVersion(WorkerMessage.heartbeat([]).encoded()))
+        try await coordinator.line(containing: "wire version \(Wire.version + 1)")
+        var answer: CoordinatorMessage?
+        try await waitUntil("an answer comes") {
+            answer = try socket.receive()?.frames.first.map { try CoordinatorMessage(decoding: $0) }
+            return answer != nil
+        }
+        guard case .dismissed(let reason) = answer else {
+            Issue.record("not dismissed but \(String(describing: answer))")
+            return
+        }
+        #expect(reason.contains("version"))
+        _ = try cluster.startWorker(endpoint)
+        #expect(try await coordinator.exitCode() == 0)
+    }
+
+    @Test func aCoordinatorOfAnotherVersionIsTold() async throws {
+        let cluster = try TestCluster()
+        let context = try Context()
+        let socket = try Socket(.router, in: context)
+        try socket.bind(to: "tcp://127.0.0.1:0")
+        let worker = try cluster.startWorker(try socket.lastEndpoint())
+        var peer: [UInt8]?
+        try await waitUntil("the worker says hello") {
+            peer = try socket.receive()?.frames.first
+            return peer != nil
+        }
+        _ = try socket.send(otherVersion(CoordinatorMessage.introduce.encoded()), to: try #require(peer))
+        #expect(try await worker.exitCode() == 69)
+        #expect(worker.output.contains("install the same release"))
+    }
+
+    /// A message as the next version of the protocol would send it.
+    private func otherVersion(_ message: [UInt8]) -> [UInt8] {
+        var body = Array(message.dropLast(Wire.trailerBytes))
+        body[4] = UInt8(Wire.version + 1)
+        let sum = body.withUnsafeBytes { Checksum.of($0) }
+        return body + withUnsafeBytes(of: sum.littleEndian) { Array($0) }
+    }
+
+    @Test func onlyAdmittedKeysTakePart() async throws {
+        let cluster = try TestCluster()
+        let keys = "\(cluster.folder)/keys"
+        let keygen = try cluster.start("winnow-coordinator", ["keygen", "--output", keys])
+        #expect(try await keygen.exitCode() == 0)
+        let stranger = try cluster.start(
+            "winnow-coordinator", ["keygen", "--output", keys, "--worker-only", "stranger"])
+        #expect(try await stranger.exitCode() == 0)
+
+        let coordinator = try cluster.startRun(
+            masks: 100,
+            ["--bind", "tcp://127.0.0.1:0", "--key-file", "\(keys)/coordinator.key", "--admit", "\(keys)/worker.pub"])
+        let endpoint = try await cluster.endpoint(of: coordinator)
+        let server = ["--server-key-file", "\(keys)/coordinator.pub"]
+
+        let unlisted = try cluster.startWorker(endpoint, ["--key-file", "\(keys)/stranger.key"] + server)
+        try await unlisted.line(containing: "does not admit this worker's key", seconds: 20)
+        try await coordinator.line(containing: "not among those admitted", seconds: 20)
+        let confused = try cluster.startWorker(
+            endpoint, ["--key-file", "\(keys)/worker.key", "--server-key-file", "\(keys)/stranger.pub"])
+        try await confused.line(containing: "is probably not that of this coordinator", seconds: 20)
+        let plain = try cluster.startWorker(endpoint)
+        try await plain.line(containing: "keys (--key-file", seconds: 20)
+        #expect(try cluster.evaluations().isEmpty)
+
+        _ = try cluster.startWorker(endpoint, ["--key-file", "\(keys)/worker.key"] + server)
+        #expect(try await coordinator.exitCode() == 0)
+        try cluster.expectComplete(masks: 100)
+        #expect(try RunFile.read(at: cluster.runFile).workers().count == 1)
+    }
+
+    @Test func localWorkersGetInWithAKeyOfTheirOwn() async throws {
+        let cluster = try TestCluster()
+        let keys = "\(cluster.folder)/keys"
+        #expect(try await cluster.start("winnow-coordinator", ["keygen", "--output", keys]).exitCode() == 0)
+        let coordinator = try cluster.startRun(
+            masks: 50, ["--key-file", "\(keys)/coordinator.key"] + cluster.localWorkers(1))
+        #expect(try await coordinator.exitCode() == 0)
+        try cluster.expectComplete(masks: 50)
+    }
+
+    @Test func aSecretKeyThatOthersCanReadIsRefused() async throws {
+        let cluster = try TestCluster()
+        let keys = "\(cluster.folder)/keys"
+        #expect(try await cluster.start("winnow-coordinator", ["keygen", "--output", keys]).exitCode() == 0)
+        chmod("\(keys)/worker.key", 0o644)
+        let worker = try cluster.startWorker(
+            "tcp://127.0.0.1:9", ["--key-file", "\(keys)/worker.key", "--server-key-file", "\(keys)/coordinator.pub"])
+        #expect(try await worker.exitCode() == 65)
+        #expect(worker.output.contains("chmod 600"))
+    }
+}
