@@ -1,0 +1,6 @@
+import Shared
+
+Program(
+    name: "winnow-swarm", summary: "load a coordinator with thousands of workers that compute nothing",
+    version: Version.number, commands: [Swarm.self]
+).main()
