@@ -84,10 +84,10 @@ struct RunSession {
     }
 
     private func report() throws {
-        var evaluations = [Evaluation?](repeating: nil, count: file.description.ensemble.count)
-        try file.forEachEvaluation { evaluations[$0.mask] = $0.evaluation }
-        let fit = try AdditiveFit(file.description.ensemble, evaluations: evaluations)
-        print(
-            "R² \(Progress.fixed(fit.rSquared ?? .nan, 3)), held out \(Progress.fixed(fit.heldOutRSquared ?? .nan, 3))")
+        let report = try Report(RunRecord(file))
+        print(report.summary(lines: 10))
+        guard let reportFolder else { return }
+        try report.write(to: reportFolder)
+        print("report: \(reportFolder)/report.html")
     }
 }

@@ -123,7 +123,7 @@ struct Plots {
 
     /// How the ranking settled as masks came in.
     func settling() -> String {
-        var chart = Chart(margins: Chart.Margins(top: 14, right: 104, bottom: 44, left: 58))
+        var chart = Chart(margins: Chart.Margins(top: 14, right: 112, bottom: 44, left: 58))
         let steps = fit.settling
         let values = steps.flatMap { [$0.splitHalf, $0.againstAll].compactMap { $0 } }
         let x = Scale(domain: 0...Double(max(steps.last?.masks ?? 1, 1)), from: chart.left, to: chart.right)

@@ -184,8 +184,8 @@ public struct Report: Sendable {
                 + "ranking, before fine-tuning. Beyond the dotted part no mask went, and the model extrapolates. "
                 + "“winnow-coordinator prune” weighs importance against cost and does better for a given budget.")
         var table = Table(columns: [
-            Table.Column(title: "filters removed"), Table.Column(title: "FLOPs removed"),
-            Table.Column(title: "parameters removed"), Table.Column(title: "predicted loss"),
+            Table.Column(title: "filters"), Table.Column(title: "FLOPs"), Table.Column(title: "parameters"),
+            Table.Column(title: "predicted loss"),
         ])
         let cost = record.network.architecture.cost()
         table.rows = steps.enumerated().filter { $0.offset % 4 == 0 }.map { _, step in
@@ -200,7 +200,7 @@ public struct Report: Sendable {
                 plots.budgets(steps),
                 caption: "Predicted loss against the share removed of \(Text.amount(cost.multiplyAccumulates)) FLOPs "
                     + "(multiply-accumulates) and \(Text.amount(cost.parameters)) parameters."),
-            table.html + "<p class=\"note\">* extrapolated</p>")
+            "<h3>Removed</h3>" + table.html + "<p class=\"note\">* extrapolated</p>")
     }
 
     private func addAgreement(to page: inout Page, _ plots: Plots) {
@@ -209,7 +209,11 @@ public struct Report: Sendable {
             "Ranking filters by the sum of their absolute weights needs no evaluation. Here the two orders agree with "
                 + "Spearman’s ρ = \(Text.coefficient(ranking.agreementWithL1.spearman)) and Kendall’s τ = "
                 + "\(Text.coefficient(ranking.agreementWithL1.kendall)).")
-        page.figure(plots.agreement(), caption: "Each dot is a filter. The norm is divided by its mean over the layer.")
+        page.add(
+            "<div class=\"half\">"
+                + Page.figure(
+                    plots.agreement(), caption: "Each dot is a filter. The norm is divided by its mean over the layer.")
+                + "</div>")
     }
 
     private func addRanking(to page: inout Page) {

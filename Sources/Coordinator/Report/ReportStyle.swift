@@ -22,6 +22,8 @@ enum ReportStyle {
         .tiles b { display: block; font-size: 1.5rem; font-weight: 620; line-height: 1.25;
           font-variant-numeric: tabular-nums; }
         .tiles span { color: var(--soft); font-size: .84rem; }
+        p.soft { max-width: none; }
+        .half { max-width: 560px; }
         .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); gap: 8px 40px; }
         figure { margin: 16px 0; }
         figcaption { font-size: .875rem; max-width: 46em; }
