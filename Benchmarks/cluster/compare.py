@@ -87,7 +87,8 @@ class Coordinator:
 
     def ended(self):
         """Whether its run is over; fitting what a swarm made up is not of interest."""
-        return self.process.poll() is not None or self.query("SELECT ended_ms FROM life")[0] is not None
+        life = self.query("SELECT ended_ms FROM life")
+        return self.process.poll() is not None or (life is not None and life[0] is not None)
 
     def stop(self):
         if self.process.poll() is None:

@@ -43,6 +43,12 @@ import Testing
         try cluster.expectComplete()
         let times = Dictionary(uniqueKeysWithValues: try cluster.evaluations().map { ($0.mask, $0.recorded) })
         #expect(kept.allSatisfy { times[$0.mask] == $0.recorded }, "what was recorded was evaluated again")
+
+        let undisturbed = try TestCluster()
+        #expect(try await undisturbed.startRun(undisturbed.localWorkers(2)).exitCode() == 0)
+        let ranking = try Data(contentsOf: URL(fileURLWithPath: "\(cluster.report)/ranking.csv"))
+        #expect(!ranking.isEmpty)
+        #expect(try Data(contentsOf: URL(fileURLWithPath: "\(undisturbed.report)/ranking.csv")) == ranking)
     }
 
     @Test func aStoppedWorkersMasksGoToOthersAndItsLateAnswersHarmNothing() async throws {
