@@ -22,8 +22,8 @@ struct SamplingOptions {
         "Another share for the layers of a pattern, such as 'layer1.*=0.1'. May be repeated.", value: "PATTERN=SHARE")
     var layerDropRate: [String]
     @Option(
-        "How masks are drawn: independent, balanced, tree (masks that share their first layers, which is cheaper), or "
-            + "tree-LxB with L segments and B branches.",
+        "How masks are drawn: independent, balanced, tree (masks that share their first layers, which is cheaper), "
+            + "tree-LxB with L segments and B branches, or ablation (each filter alone, then none).",
         value: "DESIGN") var design: SamplingDesign = .tree
 
     /// The ensemble of a network. Throws a `.usage` ``Failure``.

@@ -51,6 +51,12 @@ public struct Ensemble: Sendable, Hashable, Codable {
             throw Failure(.usage, "the number of masks must be from 1 to \(Self.masksMax), not \(masks)")
         }
         let selected = try scope.select(from: space)
+        let ablations = selected.reduce(1) { $0 + $1.layer.filters.count }
+        guard design != .ablation || masks <= ablations else {
+            throw Failure(
+                .usage,
+                "the design ablation has \(ablations) masks here, one for each filter and one that disables nothing")
+        }
         let segments = Self.segments(of: selected.map(\.layer), levels: design.levels)
         generator = Self.generator
         self.design = design
@@ -160,6 +166,7 @@ private struct MaskSequence {
 
     mutating func next(through index: Int) -> Mask {
         precondition((0..<ensemble.count).contains(index), "no such mask")
+        if ensemble.design == .ablation { return ablation(index) }
         var disabled: [Int] = []
         for (position, layer) in ensemble.layers.enumerated() {
             let submask = index / layer.repeats
@@ -179,6 +186,15 @@ private struct MaskSequence {
             round.forEachDisabled(by: submask % sampler.submasks) { disabled.append(layer.first + $0) }
         }
         return Mask(count: ensemble.filterCount, disabled: disabled)
+    }
+
+    private func ablation(_ index: Int) -> Mask {
+        var rest = index
+        for layer in ensemble.layers {
+            if rest < layer.count { return Mask(count: ensemble.filterCount, disabled: [layer.first + rest]) }
+            rest -= layer.count
+        }
+        return Mask(count: ensemble.filterCount)
     }
 
     private func drawIndependently(_ layer: Ensemble.Layer, submask: Int, into disabled: inout [Int]) {

@@ -49,6 +49,10 @@ public struct SamplingDesign: Sendable, Hashable, Codable {
     /// The default: balanced rounds in a tree of three segments with four branches each.
     public static let tree = SamplingDesign(
         unchecked: "tree", isBalanced: true, sizeSpread: 1, levels: 3, branching: 4)
+    /// Mask `i` disables the `i`-th filter that takes part and nothing else; the last mask disables nothing. The common
+    /// baseline: what it measures are not shares of an ensemble's loss, but every filter's own effect.
+    public static let ablation = SamplingDesign(
+        unchecked: "ablation", isBalanced: false, sizeSpread: 0, levels: 1, branching: 1)
 
     private init(unchecked name: String, isBalanced: Bool, sizeSpread: Double, levels: Int, branching: Int) {
         self.name = name
@@ -58,10 +62,10 @@ public struct SamplingDesign: Sendable, Hashable, Codable {
         self.branching = branching
     }
 
-    /// The design of a name: `independent`, `balanced`, `tree`, or `tree-LxB` for L segments with B branches each.
+    /// The design of a name: `independent`, `balanced`, `tree`, `ablation`, or `tree-LxB` for L segments with B branches each.
     /// Throws a `.usage` ``Failure`` where there is none.
     public init(named name: String) throws {
-        let known = [Self.independent, .balanced, .tree]
+        let known = [Self.independent, .balanced, .tree, .ablation]
         if let design = known.first(where: { $0.name == name }) {
             self = design
             return
@@ -96,6 +100,6 @@ extension SamplingDesign: ArgumentValue {
     }
     public var argumentText: String { name }
     public static var expectation: String {
-        "independent, balanced, tree, or tree-LxB with L segments and B branches"
+        "independent, balanced, tree, ablation, or tree-LxB with L segments and B branches"
     }
 }

@@ -13,6 +13,8 @@ struct Calibration {
     let images: PreparedImages
     let arenas: [Arena]
     let normalise: (_ block: Int, _ arena: Arena) -> Void
+    /// Told the mean and variance of every filter of every layer, by one thread at a time.
+    var observe: ((_ layer: Int, _ filter: Int, _ mean: Double, _ variance: Double) -> Void)?
 
     /// Bytes of the sums of one branch with so many filters.
     static func sumBytes(filters: Int, images: Int, lanes: Int) -> Int {
@@ -97,9 +99,11 @@ struct Calibration {
                 }
             }
             let mean = sum / values
+            let variance = max(0, squares / values - mean * mean)
             let filter = Int(description.filters[index])
+            observe?(step.layer, filter, mean, variance)
             let (scale, shift) = batchNorm(
-                layer.gain[filter], layer.offset[filter], mean: mean, variance: max(0, squares / values - mean * mean))
+                layer.gain[filter], layer.offset[filter], mean: mean, variance: variance)
             step.norms[branch].scale[filter] = scale
             step.norms[branch].shift[filter] = shift
         }

@@ -164,13 +164,49 @@ public final class Engine {
         return nil
     }
 
+    /// The mean and population variance of what every convolution puts into its batch norm, over the first images of a
+    /// set, each layer seeing the layers before it normalised by these statistics. In the order of the filter space:
+    /// `[layer][filter]`; empty for a fully connected network.
+    ///
+    /// Throws `CancellationError` where it was cancelled; a ``Failure`` where there are too few images, or too little
+    /// memory for them.
+    public func batchNormStatistics(
+        of images: ImageSet, count: Int, normalisation: Normalisation, isCancelled: () -> Bool = { false }
+    ) throws -> [[(mean: Double, variance: Double)]] {
+        guard case .residual = network.architecture else { return [] }
+        try check(images, has: count, what: "calibration images")
+        guard count > 0 else { throw Failure(.badInput, "there must be at least one calibration image") }
+        let prepared = prepare(images, count: count)
+        let space = FilterSpace(network.architecture)
+        let storage = Storage()
+        let tree = PrefixTree([Mask(count: space.count)], of: network.architecture)
+        let available = memoryBytesMax - network.bytes - prepared.bytes
+        guard
+            let schedule = schedule(
+                tree, copies: prepared.blocks, isCalibration: true, hasOwnNorms: true, available, storage)
+        else {
+            throw Failure(
+                .unavailable,
+                "\(memoryBytesMax >> 20) MB are too little memory for \(count) calibration images; "
+                    + "raise --memory-limit, or use fewer images")
+        }
+        var statistics = space.layers.map { layer in
+            [(mean: Double, variance: Double)](repeating: (0, 0), count: layer.filters.count)
+        }
+        try calibrate(schedule, prepared, normalisation, isCancelled) { layer, filter, mean, variance in
+            statistics[layer][filter] = (mean, variance)
+        }
+        return statistics
+    }
+
     private func calibrate(
-        _ schedule: Schedule, _ images: PreparedImages, _ normalisation: Normalisation, _ isCancelled: () -> Bool
+        _ schedule: Schedule, _ images: PreparedImages, _ normalisation: Normalisation, _ isCancelled: () -> Bool,
+        observe: ((_ layer: Int, _ filter: Int, _ mean: Double, _ variance: Double) -> Void)? = nil
     ) throws {
         let calibration = Calibration(
             schedule: schedule, kernels: kernels, images: images,
             arenas: try (0..<images.blocks).map { _ in try Arena(floats: schedule.arenaFloats) },
-            normalise: { block, arena in self.load(images, block, normalisation, schedule, arena) })
+            normalise: { block, arena in self.load(images, block, normalisation, schedule, arena) }, observe: observe)
         let scratch = try (0..<threads).map { _ in try Arena(floats: schedule.scratchFloats) }
         guard try calibration.run(scratch: scratch, isCancelled: isCancelled) else { throw CancellationError() }
     }

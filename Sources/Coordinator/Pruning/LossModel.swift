@@ -1,0 +1,86 @@
+import Shared
+
+/// How the scores of single units add up to the response when many of a dimension are removed, the least important
+/// first.
+///
+/// With `s_1 ≤ s_2 ≤ …` the scores of the dimension's `n` units, `r` removed units contribute
+///
+/// - `additive`: `Σ_{i≤r} s_i`
+/// - `scarce`: `Σ_{i≤r} s_i (1 - ρ) n / (n - i + 1)`, for what is left of a layer matters more the less of it is left;
+///   `ρ` is the share that was disabled when the scores were measured, so that there the sums agree in slope
+/// - `curved`: `Σ_{i≤r} s_i + κ ((r - e)² - e²)` with the layer's curvature `κ` that the ensemble's fit found about `e`
+///   disabled filters
+public enum LossModel: String, Sendable, CaseIterable, ArgumentValue {
+    case additive
+    case scarce
+    case curved
+}
+
+/// What turns scores into a loss.
+public struct LossPrediction: Sendable {
+    /// A layer's departure from additivity, as the fit found it.
+    public struct Bend: Sendable {
+        /// `κ`, for one filter squared.
+        var curvature: Double
+        /// `e`: the filters that were disabled on average.
+        var expected: Int
+    }
+
+    /// What the scores are rises of.
+    public let response: Response
+    /// The response with as many filters of every layer disabled as ``bends`` expects, at random.
+    let anchor: Double
+    /// By the filters of a layer.
+    let bends: [Range<Int>: Bend]
+
+    /// The bend of the layer that holds a filter.
+    func bend(of filter: Int) -> Bend {
+        bends.first { $0.key.contains(filter) }?.value ?? Bend(curvature: 0, expected: 0)
+    }
+}
+
+/// The units of one dimension in the order in which they go, and what that does.
+struct RemovalOrder: Sendable {
+    /// Least important first.
+    let units: [[Int]]
+    /// What 0, 1, … removed units contribute to the response.
+    let curve: [Double]
+    /// What as many units as were disabled on average contribute, when they are drawn at random.
+    let expectedContribution: Double
+
+    /// Orders a dimension. O(units log units).
+    init(_ dimension: RemovalSpace.Dimension, _ scores: FilterScores, _ model: LossModel) {
+        let scored = dimension.units.map { unit in (unit: unit, score: unit.reduce(0) { $0 + scores.values[$1] }) }
+            .sorted { ($0.score, $0.unit[0]) < ($1.score, $1.unit[0]) }
+        units = scored.map(\.unit)
+        let count = Double(units.count)
+        let bends =
+            dimension.units.first.map { unit in
+                unit.compactMap { filter in scores.prediction?.bend(of: filter) }
+            } ?? []
+        // All layers of a stream are disabled alike, so the first one's share is the dimension's.
+        let expected = min(bends.first?.expected ?? 0, units.count - 1)
+
+        /// What the `i`-th unit that goes counts for, `i` from 0.
+        func weight(_ i: Int) -> Double {
+            model == .scarce ? (count - Double(expected)) / (count - Double(i)) : 1
+        }
+        func bent(_ removed: Int) -> Double {
+            guard model == .curved else { return 0 }
+            return bends.reduce(0) { sum, bend in
+                let excess = Double(removed - bend.expected)
+                return sum + bend.curvature * (excess * excess - Double(bend.expected * bend.expected))
+            }
+        }
+        var sum = 0.0
+        var curve = [0.0]
+        for (index, entry) in scored.enumerated() {
+            // A filter whose removal seems to help helps less, not more, when little is left.
+            sum += entry.score < 0 ? entry.score / max(weight(index), 1) : entry.score * weight(index)
+            curve.append(sum + bent(index + 1))
+        }
+        self.curve = curve
+        let mean = scored.reduce(0) { $0 + $1.score } / max(count, 1)
+        expectedContribution = (0..<expected).reduce(0) { $0 + mean * weight($1) } + bent(expected)
+    }
+}

@@ -1,0 +1,82 @@
+import Shared
+
+/// Chooses what to remove from a network: scores, a model of how they add up, rules and a budget come together here.
+public struct Pruner: Sendable {
+    /// Halvings of the share of FLOPs when the most that a loss allows is sought: to a thousandth of the network.
+    private static let halvings = 10
+
+    let architecture: Architecture
+    let scores: FilterScores
+    let space: RemovalSpace
+    private let orders: [RemovalOrder]
+    private let rules: WidthRules
+
+    /// What was chosen.
+    public struct Outcome: Sendable {
+        /// The filters to remove, set.
+        public let mask: Mask
+        /// How many units of every dimension go.
+        let removed: [Int]
+        /// The loss that is predicted, in nats; nil where the scores predict none.
+        public let predictedLoss: Double?
+    }
+
+    /// Prepares the choice for a network.
+    public init(_ architecture: Architecture, scores: FilterScores, model: LossModel, rules: WidthRules) {
+        self.architecture = architecture
+        self.scores = scores
+        self.rules = rules
+        space = RemovalSpace(architecture, removable: scores.removable)
+        orders = space.dimensions.map { RemovalOrder($0, scores, model) }
+    }
+
+    /// What removing nothing is predicted to do.
+    public var unpruned: Outcome { outcome(removed: orders.map { _ in 0 }) }
+
+    /// The removal that keeps a budget at the least predicted loss. Throws a `.usage` ``Failure`` where none keeps it.
+    public func prune(to budget: PruningBudget) throws -> Outcome {
+        let choice = PruningChoice(space, losses: orders.map(\.curve), budget: budget, rules: rules)
+        return outcome(removed: try choice.removed())
+    }
+
+    /// The removal of most FLOPs, besides keeping a budget, whose predicted loss is at most `rise` nats above that of
+    /// the unpruned network. Throws a `.usage` ``Failure`` where there is none, or scores predict no loss.
+    public func prune(to budget: PruningBudget, lossRiseMax rise: Double) throws -> Outcome {
+        guard let start = unpruned.predictedLoss else {
+            throw Failure(.usage, "--max-loss-rise needs --method ensemble or ablation, which predict a loss")
+        }
+        func isAllowed(_ outcome: Outcome) -> Bool { (outcome.predictedLoss ?? .infinity) - start <= rise }
+        var best = try prune(to: budget)
+        guard isAllowed(best) else {
+            let least = (((best.predictedLoss ?? 0) - start) * 10_000).rounded() / 10_000
+            throw Failure(
+                .usage, "the budget alone is predicted to raise the loss by \(least), more than --max-loss-rise \(rise)"
+            )
+        }
+        let all = Double(space.cost(removed: orders.map { _ in 0 }).multiplyAccumulates)
+        var low = 0.0
+        var high = 1.0
+        for _ in 0..<Self.halvings {
+            let share = (low + high) / 2
+            var further = budget
+            further.multiplyAccumulatesMax = min(
+                Int(((1 - share) * all).rounded(.down)), budget.multiplyAccumulatesMax ?? .max)
+            if let outcome = try? prune(to: further), isAllowed(outcome) {
+                (best, low) = (outcome, share)
+            } else {
+                high = share
+            }
+        }
+        return best
+    }
+
+    private func outcome(removed: [Int]) -> Outcome {
+        var mask = Mask(count: scores.removable.count)
+        var loss = scores.prediction?.anchor ?? 0
+        for (order, count) in zip(orders, removed) {
+            for filter in order.units.prefix(count).joined() { mask[filter] = true }
+            loss += order.curve[count] - order.expectedContribution
+        }
+        return Outcome(mask: mask, removed: removed, predictedLoss: scores.prediction.map { $0.response.loss(loss) })
+    }
+}

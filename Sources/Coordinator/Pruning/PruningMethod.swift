@@ -1,0 +1,99 @@
+import Foundation
+import Shared
+
+/// How filters are judged before they are removed.
+public enum PruningMethod: String, Sendable, CaseIterable, ArgumentValue {
+    /// By the additive model of a run's ensemble.
+    case ensemble
+    /// By what a run with the design `ablation` measured: each filter disabled alone.
+    case ablation
+    /// By the sum of the absolute weights.
+    case l1
+    /// By the root of the sum of squared weights.
+    case l2
+    /// By the distance to the layer's other filters.
+    case geometricMedian = "geometric-median"
+    /// By chance.
+    case random
+
+    /// Whether it needs the evaluations of a run.
+    var needsRun: Bool { self == .ensemble || self == .ablation }
+}
+
+/// What removing each filter is worth, higher for those to keep.
+public struct FilterScores: Sendable {
+    /// Of every filter of the network, by its number; 0 where ``removable`` is not set.
+    public let values: [Double]
+    /// The filters that may be removed, set.
+    public let removable: Mask
+    /// How the scores become a loss; nil where they are not rises of one.
+    public let prediction: LossPrediction?
+
+    /// Scores that were made elsewhere.
+    public init(values: [Double], removable: Mask, prediction: LossPrediction?) {
+        precondition(values.count == removable.count, "one score for each filter")
+        self.values = values
+        self.removable = removable
+        self.prediction = prediction
+    }
+
+    /// Scores by weight norms or by chance, of the network's hidden filters or of all.
+    init(_ method: PruningMethod, of network: Network, scope: SamplingOptions.Scope, seed: UInt64) {
+        let space = FilterSpace(network.architecture)
+        let layers = space.layers.filter { scope == .all || $0.role == .hidden }
+        removable = Mask(count: space.count, disabled: layers.flatMap(\.filters))
+        prediction = nil
+        switch method {
+        case .l1: values = WeightNorm.l1.scores(network)
+        case .l2: values = WeightNorm.l2.scores(network)
+        case .geometricMedian: values = WeightNorm.geometricMedian.scores(network)
+        case .random:
+            var generator = RandomGenerator(key: [seed, 0x7072_756e_65])
+            var order = Array(0..<space.count)
+            generator.shuffle(&order)
+            values = order.map { Double($0 + 1) / Double(space.count) }
+        case .ensemble, .ablation: preconditionFailure("these need a run's evaluations")
+        }
+    }
+
+    /// Scores by the fit of an ensemble's evaluations. Filters that no mask tells of stay.
+    public init(_ fit: AdditiveFit, of ensemble: Ensemble) {
+        var values = [Double](repeating: 0, count: ensemble.filterCount)
+        for estimate in fit.estimates { values[estimate.filter] = estimate.importance }
+        self.values = values
+        removable = Mask(count: ensemble.filterCount, disabled: fit.estimates.map(\.filter))
+        let bends = fit.layers.map { layer in
+            LossPrediction.Bend(curvature: layer.curvature, expected: layer.expected)
+        }
+        prediction = LossPrediction(
+            response: fit.response, anchor: fit.meanResponse,
+            bends: Dictionary(zip(ensemble.layers.map(\.filters), bends)) { first, _ in first })
+    }
+
+    /// Scores by single-filter ablation. Throws a `.badInput` ``Failure`` where the run is of another design or not
+    /// complete.
+    public init(ablation ensemble: Ensemble, evaluations: [Evaluation?], response: Response) throws {
+        guard ensemble.design == .ablation else {
+            throw Failure(
+                .badInput,
+                "--method ablation needs a run that was made with --design ablation, not \(ensemble.design.name)")
+        }
+        let filters = ensemble.participating
+        guard ensemble.count == filters.count + 1, let base = evaluations.last ?? nil,
+            let anchor = response.value(of: base)
+        else {
+            throw Failure(
+                .badInput, "an ablation of \(filters.count) filters needs all of its \(filters.count + 1) masks")
+        }
+        var values = [Double](repeating: 0, count: ensemble.filterCount)
+        for (index, filter) in filters.enumerated() {
+            guard let evaluation = evaluations[index], let value = response.value(of: evaluation) else {
+                throw Failure(.badInput, "mask \(index) of the ablation has no evaluation yet; 'resume' the run")
+            }
+            values[filter] = value - anchor
+        }
+        self.values = values
+        removable = Mask(count: ensemble.filterCount, disabled: filters)
+        prediction = LossPrediction(response: response, anchor: anchor, bends: [:])
+    }
+}

@@ -1,0 +1,122 @@
+import Foundation
+import Shared
+
+/// `winnow-worker` as a process that is given files and answers with one: what needs the engine is done by the program
+/// that has it.
+struct WorkerProcess {
+    /// The program's path.
+    let program: String
+    /// Compute threads; the program's own default where nil.
+    var threads: Int?
+
+    /// Finds `winnow-worker`. Throws `.unavailable` where it is not.
+    static func find(threads: Int?) throws -> WorkerProcess {
+        WorkerProcess(program: try LocalWorkers.program(), threads: threads)
+    }
+
+    /// Mean cross-entropy and correct images of a network as it is, without a mask.
+    func evaluate(_ model: String, data: String, _ settings: EvaluationSettings) throws -> PruningRecord.Measurement {
+        struct Answer: Decodable {
+            struct Result: Decodable {
+                var loss: Double
+                var correct: Int
+            }
+            var results: [Result]
+        }
+        return try Self.withTemporaryFolder { folder in
+            let masks = folder.appending(path: "masks.json")
+            let losses = folder.appending(path: "losses.json")
+            try Data(#"{"masks":[{"disabled":{}}]}"#.utf8).write(to: masks)
+            var arguments = [
+                "evaluate", "--model", model, "--data", data, "--split", settings.split.rawValue,
+                "--images", "\(settings.images)", "--masks", masks.path, "--output", losses.path,
+            ]
+            let batchNorm: String
+            switch settings.batchNorm {
+            case .frozen: batchNorm = "frozen"
+            case .recalibrated(let images):
+                batchNorm = "recalibrated"
+                arguments += ["--calibration-images", "\(images)"]
+            }
+            try run(arguments + ["--batchnorm", batchNorm] + Self.options(settings.normalisation))
+            let answer = try JSONDecoder().decode(Answer.self, from: Data(contentsOf: losses))
+            guard let result = answer.results.first else {
+                throw Failure(.internalFault, "\(program) evaluate answered without a loss")
+            }
+            return PruningRecord.Measurement(
+                split: settings.split.rawValue, images: settings.images, batchNorm: batchNorm, loss: result.loss,
+                correct: result.correct)
+        }
+    }
+
+    /// Writes a network's file again with the batch-norm statistics of training images.
+    func recalibrate(
+        _ model: String, data: String, images: Int, normalisation: Normalisation, output: String
+    ) throws {
+        try run(
+            [
+                "recalibrate", "--model", model, "--data", data, "--calibration-images", "\(images)", "--output",
+                output,
+            ] + Self.options(normalisation))
+    }
+
+    /// Images per second of each network, unmasked and with frozen batch norms: the best of a few rounds, in which the
+    /// networks take turns.
+    func speeds(of models: [String]) throws -> [Double] {
+        struct Answer: Decodable {
+            struct Result: Decodable {
+                var name: String
+                var batchnorm: String
+                var images_per_second: Double
+            }
+            var results: [Result]
+        }
+        var best = models.map { _ in 0.0 }
+        for _ in 0..<Self.speedRounds {
+            for (index, model) in models.enumerated() {
+                let text = try run(["bench", "--model", model, "--masks", "1", "--json"])
+                let answer = try JSONDecoder().decode(Answer.self, from: text)
+                guard let dense = answer.results.first(where: { $0.name == "dense" && $0.batchnorm == "frozen" }) else {
+                    throw Failure(.internalFault, "\(program) bench answered without a speed")
+                }
+                best[index] = max(best[index], dense.images_per_second)
+            }
+        }
+        return best
+    }
+
+    private static let speedRounds = 3
+
+    private static func options(_ normalisation: Normalisation) -> [String] {
+        func text(_ values: [Float]) -> String { values.map { "\($0)" }.joined(separator: ",") }
+        return ["--mean=\(text(normalisation.mean))", "--deviation=\(text(normalisation.deviation))"]
+    }
+
+    /// Runs a subcommand to its end and returns what it printed. Throws what it said where it fails.
+    @discardableResult
+    private func run(_ arguments: [String]) throws -> Data {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: program)
+        process.arguments = arguments + (threads.map { ["--threads", "\($0)"] } ?? [])
+        let output = Pipe()
+        process.standardOutput = output
+        do { try process.run() } catch {
+            throw Failure(.unavailable, "cannot start \(program): \(error.localizedDescription)")
+        }
+        let printed = output.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        guard process.terminationStatus == 0 else {
+            // Its own message is on standard error, which it shares with us.
+            let kind = Failure.Kind(rawValue: process.terminationStatus) ?? .internalFault
+            throw Failure(kind, "winnow-worker \(arguments[0]) failed")
+        }
+        return printed
+    }
+
+    private static func withTemporaryFolder<Result>(_ body: (URL) throws -> Result) throws -> Result {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "winnow-prune-\(UUID())")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        return try body(folder)
+    }
+}

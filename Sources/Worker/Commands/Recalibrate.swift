@@ -1,0 +1,56 @@
+import Foundation
+import Shared
+
+/// `winnow-worker recalibrate`: fresh batch-norm statistics for a network, for example after pruning.
+struct Recalibrate: Command {
+    static let description = CommandDescription(
+        name: "recalibrate",
+        summary: "Write a network with the batch-norm statistics of training images.",
+        discussion: """
+            Takes each layer's mean and variance over the first training images, layer by layer as the network sees \
+            them, and writes the network with these as its running statistics. Nothing else changes.
+
+                winnow-worker recalibrate --model pruned.safetensors --data cifar10 --output recalibrated.safetensors
+            """)
+
+    @Option("The network: a PyTorch checkpoint or safetensors.", value: "FILE") var model: String
+    @Option("The folder of CIFAR-10's binary batches.", value: "DIR") var data: String
+    @Option("The training images, the first ones.", value: "N") var calibrationImages: Int = 1000
+    @Option("Where the network is written, as safetensors; may be the model's own file.", value: "FILE")
+    var output: String
+    @OptionGroup var normalisationOptions = NormalisationOptions()
+    @OptionGroup var engineOptions = EngineOptions()
+
+    func validate() throws {
+        guard (1...Evaluation.imagesMax).contains(calibrationImages) else {
+            throw Failure(.usage, "--calibration-images must be from 1 to \(Evaluation.imagesMax)")
+        }
+    }
+
+    func run() throws {
+        let network = try Checkpoint.network(at: model)
+        let engine = try engineOptions.engine(network)
+        let images = try CIFAR10.read(directory: data, split: .train, limit: calibrationImages)
+        let statistics = try engine.batchNormStatistics(
+            of: images, count: calibrationImages, normalisation: try normalisationOptions.normalisation())
+        let bytes = Checkpoint.safetensors(of: network.replacingStatistics(statistics))
+        do { try Data(bytes).write(to: URL(fileURLWithPath: output), options: .atomic) } catch {
+            throw Failure(.unavailable, "cannot write \(output): \(error.localizedDescription)")
+        }
+    }
+}
+
+extension Network {
+    /// The network with other running statistics, `[layer][filter]` in the order of its filter space; no layers leave
+    /// it as it is.
+    func replacingStatistics(_ statistics: [[(mean: Double, variance: Double)]]) -> Network {
+        guard !statistics.isEmpty else { return self }
+        var replaced = parameters
+        for (layer, values) in zip(FilterSpace(architecture).layers, statistics) {
+            let norm = layer.name.replacing(/conv(?=[12]$)/, with: "bn")
+            replaced["\(norm).running_mean"] = Tensor(shape: [values.count], values: values.map { Float($0.mean) })
+            replaced["\(norm).running_var"] = Tensor(shape: [values.count], values: values.map { Float($0.variance) })
+        }
+        return Network(architecture: architecture, parameters: replaced)
+    }
+}

@@ -1,0 +1,125 @@
+import Foundation
+import TestSupport
+import Testing
+
+@testable import Coordinator
+@testable import Shared
+
+/// The command from its words to its files.
+final class PruneCommandTests {
+    private let folder: String
+    private let network: Network
+
+    init() throws {
+        folder = FileManager.default.temporaryDirectory.appending(path: "winnow-prune-test-\(UUID())").path
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        var generator = SeededGenerator(seed: 1)
+        network = .random(.residual(widths: [8, 12, 16], blocksPerStage: 1, imageSize: 32), using: &generator)
+        let bytes = Checkpoint.safetensors(of: network)
+        try Data(bytes).write(to: URL(fileURLWithPath: "\(folder)/network.safetensors"))
+    }
+
+    deinit { try? FileManager.default.removeItem(atPath: folder) }
+
+    private func prune(_ words: [String]) throws {
+        guard case .command(let command) = try coordinatorProgram.parse(["prune"] + words) else { return }
+        try command.run()
+    }
+
+    private func failure(_ words: [String]) -> Failure? {
+        do {
+            try prune(words)
+            return nil
+        } catch { return error as? Failure }
+    }
+
+    @Test func aBudgetIsKeptAndEveryFileIsWritten() throws {
+        let model = "\(folder)/network.safetensors"
+        let output = "\(folder)/pruned.safetensors"
+        try prune([
+            "--model", model, "--method", "l1", "--scope", "all", "--remove-flops", "0.5", "--remove-parameters=0.55",
+            "--output", output, "--onnx", "\(folder)/pruned.onnx", "--pytorch", "\(folder)/torch",
+            "--json", "\(folder)/pruned.json",
+        ])
+        let pruned = try Checkpoint.network(at: output)
+        let before = network.architecture.cost()
+        let after = pruned.architecture.cost()
+        #expect(2 * after.multiplyAccumulates <= before.multiplyAccumulates)
+        #expect(Double(after.parameters) <= 0.45 * Double(before.parameters))
+        #expect(try InputFile.size(of: output) < InputFile.size(of: model))
+        #expect(InputFile.isReadable("\(folder)/pruned.onnx"))
+        #expect(InputFile.isReadable("\(folder)/torch/network.py"))
+
+        struct Record: Decodable {
+            struct Size: Decodable { var parameters, multiplyAccumulates: Int }
+            struct Layer: Decodable {
+                var name: String
+                var removed: [Int]
+            }
+            var after: Size
+            var layers: [Layer]
+        }
+        let text = try Data(contentsOf: URL(fileURLWithPath: "\(folder)/pruned.json"))
+        let record = try JSONDecoder().decode(Record.self, from: text)
+        #expect(record.after.parameters == after.parameters)
+        #expect(record.after.multiplyAccumulates == after.multiplyAccumulates)
+        // What the record says was removed is what is missing.
+        let space = FilterSpace(network.architecture)
+        var mask = Mask(count: space.count)
+        for layer in record.layers {
+            let first = try #require(space.layer(named: layer.name)).filters.lowerBound
+            for filter in layer.removed { mask[first + filter] = true }
+        }
+        #expect(network.removing(mask) == pruned)
+    }
+
+    @Test func aRunFileHoldsAllThatPruningNeeds() throws {
+        let space = FilterSpace(network.architecture)
+        let ensemble = try Ensemble(.tree, of: space, scope: SamplingScope(dropRate: 0.25), masks: 200, seed: 1)
+        let description = RunDescription(
+            run: RunID.random().description, created: Date(), program: "0", commandLine: [],
+            network: .init(path: "net", digest: Digest(sha256Of: [1]), architecture: "", filters: space.count),
+            data: .init(path: "data", images: Digest(sha256Of: [2]), calibrationImages: nil),
+            settings: EvaluationSettings(split: .train, images: 10, batchNorm: .frozen), ensemble: ensemble,
+            masksDigest: RunDescription.maskSample(of: ensemble), verifiedShare: 0)
+        let path = "\(folder)/run.winnow"
+        let file = try RunFile.create(at: path, description, checkpoint: Checkpoint.safetensors(of: network))
+        // Filter `f` adds `f / 100` to the log-loss.
+        for index in 0..<ensemble.count {
+            let loss = exp(ensemble.mask(index).disabled.reduce(0) { $0 + Double($1) / 100 })
+            try file.record(
+                RecordedEvaluation(
+                    mask: index,
+                    evaluation: Evaluation(lossSum: Int64(loss * 10 * Evaluation.unitsPerNat), correct: 5, images: 10),
+                    worker: 1, recorded: Date(), computeMicroseconds: 1))
+        }
+        try file.commit()
+        let output = "\(folder)/pruned.safetensors"
+        try prune(["--run", path, "--loss-model", "additive", "--remove-filters", "7", "--output", output])
+        let pruned = try Checkpoint.network(at: output)
+        // The first layer's filters matter least, and it keeps one.
+        #expect(pruned["layer1.0.conv1.weight"].shape[0] == 1)
+        #expect(FilterSpace(pruned.architecture).count == space.count - 7)
+    }
+
+    @Test func whatIsMissingIsNamed() {
+        let model = "\(folder)/network.safetensors"
+        let output = ["--output", "\(folder)/out.safetensors"]
+        let cases: [([String], String)] = [
+            (["--model", model, "--remove-flops", "0.5"], "--run"),
+            (["--method", "l1", "--remove-flops", "0.5"], "--model"),
+            (["--model", model, "--method", "l1"], "no budget"),
+            (["--model", model, "--method", "l1", "--remove-flops", "1.5"], "--remove-flops"),
+            (["--model", model, "--method", "l1", "--remove-filters", "1.5"], "whole number"),
+            (["--model", model, "--method", "l1", "--remove-flops", "0.5", "--recalibrate"], "--data"),
+            (["--model", model, "--method", "l1", "--max-loss-rise", "0.5"], "predict a loss"),
+            (["--model", model, "--method", "l1", "--remove-flops", "0.99"], "of the FLOPs can be removed"),
+        ]
+        for (words, expected) in cases {
+            let failure = failure(words + output)
+            #expect(failure?.kind == .usage)
+            #expect(failure?.description.contains(expected) == true, "\(words)")
+        }
+        #expect(!InputFile.isReadable("\(folder)/out.safetensors"))
+    }
+}

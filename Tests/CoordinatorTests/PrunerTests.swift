@@ -1,0 +1,130 @@
+import Foundation
+import Shared
+import TestSupport
+import Testing
+
+@testable import Coordinator
+
+/// From scores to masks.
+struct PrunerTests {
+    /// Evaluations whose log-loss is `base` and what `rise` says of the mask.
+    private static func evaluations(
+        _ ensemble: Ensemble, base: Double, rise: (Mask) -> Double
+    ) -> [Evaluation?] {
+        ensemble.masks(0..<ensemble.count).map { mask in
+            let loss = exp(base + rise(mask))
+            return Evaluation(lossSum: Int64(loss * 100 * Evaluation.unitsPerNat), correct: 50, images: 100)
+        }
+    }
+
+    private static func ablation(_ space: FilterSpace, masks: Int? = nil) throws -> Ensemble {
+        let all = space.layers.filter { $0.role == .hidden }.reduce(1) { $0 + $1.filters.count }
+        return try Ensemble(
+            .ablation, of: space, scope: SamplingScope(dropRate: 0.25), masks: masks ?? all, seed: 1)
+    }
+
+    /// Scores that are what each filter alone adds to the log-loss.
+    private static func scores(_ architecture: Architecture, _ effects: [Double], base: Double) throws -> FilterScores {
+        let ensemble = try ablation(FilterSpace(architecture))
+        let evaluations = evaluations(ensemble, base: base) { $0.disabled.reduce(0) { $0 + effects[$1] } }
+        return try FilterScores(ablation: ensemble, evaluations: evaluations, response: .logLoss)
+    }
+
+    @Test func anAblationDisablesEachFilterAloneAndThenNone() throws {
+        let space = FilterSpace(.residual(widths: [4, 6], blocksPerStage: 1))
+        let ensemble = try Self.ablation(space)
+        let disabled = ensemble.masks(0..<ensemble.count).map(\.disabled)
+        let hidden = space.layers.filter { $0.role == .hidden }.flatMap { $0.filters.map { [$0] } }
+        #expect(disabled == hidden + [[]])
+        #expect(throws: Failure.self) { try Self.ablation(space, masks: ensemble.count + 1) }
+    }
+
+    @Test func ablationScoresAreWhatEachFilterAloneDoes() throws {
+        let architecture = Architecture.fullyConnected(widths: [8, 5, 4, 3])
+        let effects = (0..<9).map { 0.1 * Double($0 * 4 % 9) - 0.05 }
+        let scores = try Self.scores(architecture, effects, base: -1)
+        for (found, expected) in zip(scores.values, effects) { #expect(abs(found - expected) < 1e-6) }
+        #expect(scores.removable.disabledCount == 9)
+    }
+
+    @Test func anUnfinishedAblationIsRefused() throws {
+        let ensemble = try Self.ablation(FilterSpace(.fullyConnected(widths: [8, 5, 4, 3])))
+        var evaluations = Self.evaluations(ensemble, base: 0) { _ in 0 }
+        evaluations[3] = nil
+        #expect(throws: Failure.self) {
+            try FilterScores(ablation: ensemble, evaluations: evaluations, response: .logLoss)
+        }
+    }
+
+    @Test func theLeastImportantFiltersGoAndTheLossIsPredicted() throws {
+        let architecture = Architecture.fullyConnected(widths: [8, 6, 6, 3])
+        let effects = [0.5, 0.01, 0.4, 0.02, 0.6, 0.7, 0.03, 0.9, 0.04, 0.8, 0.75, 0.85]
+        let scores = try Self.scores(architecture, effects, base: log(0.5))
+        let pruner = Pruner(architecture, scores: scores, model: .additive, rules: WidthRules())
+        let outcome = try pruner.prune(to: PruningBudget(removedFiltersMin: 4))
+        #expect(outcome.mask.disabled == [1, 3, 6, 8])
+        let predicted = try #require(outcome.predictedLoss)
+        #expect(abs(predicted - 0.5 * exp(0.1)) < 1e-6)
+        let unpruned = try #require(pruner.unpruned.predictedLoss)
+        #expect(abs(unpruned - 0.5) < 1e-6)
+    }
+
+    @Test func aLossRiseIsUsedUpButNotExceeded() throws {
+        let architecture = Architecture.fullyConnected(widths: [8, 16, 16, 3])
+        let effects = (0..<32).map { 0.002 * Double(1 + $0 * 7 % 32) }
+        let scores = try Self.scores(architecture, effects, base: 0)
+        let pruner = Pruner(architecture, scores: scores, model: .additive, rules: WidthRules())
+        let outcome = try pruner.prune(to: PruningBudget(), lossRiseMax: 0.1)
+        let rise = try #require(outcome.predictedLoss) - 1
+        #expect(rise <= 0.1)
+        #expect(rise > 0.07)
+        #expect(throws: Failure.self) { try pruner.prune(to: PruningBudget(removedFiltersMin: 28), lossRiseMax: 0.1) }
+    }
+
+    @Test func normsPredictNoLoss() throws {
+        var generator = SeededGenerator(seed: 1)
+        let network = Network.random(.fullyConnected(widths: [8, 6, 6, 3]), using: &generator)
+        let scores = FilterScores(.l1, of: network, scope: .hidden, seed: 1)
+        let pruner = Pruner(network.architecture, scores: scores, model: .additive, rules: WidthRules())
+        #expect(try pruner.prune(to: PruningBudget(removedFiltersMin: 3)).predictedLoss == nil)
+        #expect(throws: Failure.self) { try pruner.prune(to: PruningBudget(), lossRiseMax: 1) }
+    }
+
+    @Test func aScarceLayerCostsMoreTheEmptierItIs() {
+        let dimension = RemovalSpace.Dimension(name: "layer", units: [[0], [1], [2], [3]])
+        let scores = FilterScores(values: [0.4, 0.1, 0.2, 0.3], removable: Mask(count: 4), prediction: nil)
+        let order = RemovalOrder(dimension, scores, .scarce)
+        #expect(order.units == [[1], [2], [3], [0]])
+        let expected = [0, 0.1, 0.1 + 0.2 * 4 / 3, 0.1 + 0.2 * 4 / 3 + 0.3 * 2, 0.1 + 0.2 * 4 / 3 + 0.3 * 2 + 0.4 * 4]
+        for (a, b) in zip(order.curve, expected) { #expect(abs(a - b) < 1e-12) }
+    }
+
+    @Test func aFitsCurvatureBendsTheCurve() {
+        let dimension = RemovalSpace.Dimension(name: "layer", units: [[0], [1], [2], [3]])
+        let prediction = LossPrediction(
+            response: .logLoss, anchor: 0, bends: [0..<4: LossPrediction.Bend(curvature: 0.01, expected: 1)])
+        let scores = FilterScores(values: [0.1, 0.1, 0.1, 0.1], removable: Mask(count: 4), prediction: prediction)
+        let order = RemovalOrder(dimension, scores, .curved)
+        for (removed, value) in order.curve.enumerated() {
+            let bend = 0.01 * (Double((removed - 1) * (removed - 1)) - 1)
+            #expect(abs(value - 0.1 * Double(removed) - bend) < 1e-12)
+        }
+    }
+
+    @Test func anEnsembleRecoversWhichFiltersMatter() throws {
+        let architecture = Architecture.fullyConnected(widths: [8, 16, 16, 3])
+        let important: Set<Int> = [1, 4, 9, 17, 20, 25, 30]
+        let ensemble = try Ensemble(
+            .balanced, of: FilterSpace(architecture), scope: SamplingScope(dropRate: 0.25), masks: 400, seed: 5)
+        let evaluations = Self.evaluations(ensemble, base: -1) { mask in
+            mask.disabled.reduce(0) { $0 + (important.contains($1) ? 0.3 : 0.01) }
+        }
+        let scores = FilterScores(try AdditiveFit(ensemble, evaluations: evaluations), of: ensemble)
+        for model in LossModel.allCases {
+            let pruner = Pruner(architecture, scores: scores, model: model, rules: WidthRules())
+            let removed = try pruner.prune(to: PruningBudget(removedFiltersMin: 20)).mask.disabled
+            #expect(removed.count == 20)
+            #expect(important.isDisjoint(with: removed))
+        }
+    }
+}

@@ -1,0 +1,50 @@
+import Shared
+import TestSupport
+import Testing
+
+@testable import Worker
+
+/// Writing fresh batch-norm statistics into a network.
+struct RecalibrateTests {
+    private static let architecture = Architecture.residual(
+        widths: [5, 7, 12], blocksPerStage: 2, imageSize: ImageSet.size)
+
+    @Test func writtenStatisticsGiveTheLossesOfRecalibratedBatchNorms() throws {
+        var generator = SeededGenerator(seed: 1)
+        let network = Network.random(Self.architecture, using: &generator)
+        let images = ImageSet.random(6, using: &generator)
+        let none = Mask(count: FilterSpace(Self.architecture).count)
+        func loss(_ network: Network, _ batchNorm: EvaluationSettings.BatchNorm) throws -> Double {
+            let settings = EvaluationSettings(split: .test, images: images.count, batchNorm: batchNorm)
+            return try Engine(network: network, threads: 2)
+                .evaluate([none], images: images, calibration: images, settings: settings)[0].loss
+        }
+        let statistics = try Engine(network: network, threads: 2)
+            .batchNormStatistics(of: images, count: 4, normalisation: .standard)
+        let written = try loss(network.replacingStatistics(statistics), .frozen)
+        let recalibrated = try loss(network, .recalibrated(images: 4))
+        let frozen = try loss(network, .frozen)
+        #expect(abs(written - recalibrated) < 1e-5 * recalibrated)
+        #expect(abs(frozen - recalibrated) > 1e-2 * recalibrated)
+    }
+
+    @Test func aFullyConnectedNetworkHasNothingToRecalibrate() throws {
+        var generator = SeededGenerator(seed: 2)
+        let network = Network.random(
+            .fullyConnected(widths: [ImageSet.imageBytes, 8, ImageSet.classes]), using: &generator)
+        let images = ImageSet.random(4, using: &generator)
+        let statistics = try Engine(network: network, threads: 1)
+            .batchNormStatistics(of: images, count: 4, normalisation: .standard)
+        #expect(network.replacingStatistics(statistics) == network)
+    }
+
+    @Test func tooFewImagesAreRefused() throws {
+        var generator = SeededGenerator(seed: 3)
+        let engine = try Engine(network: .random(Self.architecture, using: &generator), threads: 1)
+        let images = ImageSet.random(4, using: &generator)
+        let failure = #expect(throws: Failure.self) {
+            try engine.batchNormStatistics(of: images, count: 5, normalisation: .standard)
+        }
+        #expect(failure?.kind == .badInput)
+    }
+}
