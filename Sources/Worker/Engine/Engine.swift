@@ -176,7 +176,7 @@ public final class Engine {
         guard case .residual = network.architecture else { return [] }
         try check(images, has: count, what: "calibration images")
         guard count > 0 else { throw Failure(.badInput, "there must be at least one calibration image") }
-        let prepared = prepare(images, count: count)
+        let prepared = try prepare(images, count: count)
         let space = FilterSpace(network.architecture)
         let storage = Storage()
         let tree = PrefixTree([Mask(count: space.count)], of: network.architecture)
