@@ -72,9 +72,11 @@ struct SchedulerStage {
                     evaluations: lease.masks.map { Self.evaluation($0, wrongBy: error) })), from: peer)
     }
 
-    /// Lets time pass in steps of 100 ms, while the given peers send heartbeats that name their open leases.
+    /// Lets time pass in steps of 100 ms, while the given peers send heartbeats that name their open leases, or others.
     @discardableResult
-    mutating func wait(_ milliseconds: Int64, heartbeatsFrom peers: [Int] = []) -> [Scheduler.Action] {
+    mutating func wait(_ milliseconds: Int64, heartbeatsFrom peers: [Int] = [], holding: [LeaseID]? = nil) -> [Scheduler
+        .Action]
+    {
         var all: [Scheduler.Action] = []
         let end = time + milliseconds
         while time < end {
@@ -85,7 +87,7 @@ struct SchedulerStage {
                     let held = scheduler.workers[worker].leases.map {
                         LeaseID(life: scheduler.welcome.life, number: $0)
                     }
-                    all += receive(.heartbeat(held), from: peer)
+                    all += receive(.heartbeat(holding ?? held), from: peer)
                 }
             }
             if scheduler.nextDeadline <= time { all += perform { $0.timePassed(at: $1) } }

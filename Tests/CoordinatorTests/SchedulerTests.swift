@@ -86,7 +86,7 @@ private func policy(_ change: (inout SchedulingPolicy) -> Void) -> SchedulingPol
 @Test func aLeasePastItsDeadlineIsGivenToAnother() {
     var stage = SchedulerStage(masks: 4, policy: policy { $0.firstDeadlineMilliseconds = 10_000 })
     let lease = stage.join(1).grants[0]
-    let actions = stage.wait(11_500, heartbeatsFrom: [1])
+    let actions = stage.wait(11_500, heartbeatsFrom: [1], holding: [lease.id])
     #expect(actions.cancelled.contains(lease.id))
     #expect(stage.scheduler.workers[0].overdue)
     #expect(actions.grants.isEmpty)
@@ -97,7 +97,7 @@ private func policy(_ change: (inout SchedulingPolicy) -> Void) -> SchedulingPol
 @Test func anAnswerAfterTheDeadlineStillCounts() {
     var stage = SchedulerStage(masks: 4, policy: policy { $0.firstDeadlineMilliseconds = 10_000 })
     let lease = stage.join(1).grants[0]
-    stage.wait(11_500, heartbeatsFrom: [1])
+    stage.wait(11_500, heartbeatsFrom: [1], holding: [lease.id])
     let others = stage.join(2).grants
     let actions = stage.answer(lease, from: 1)
     #expect(actions.outcome == .complete)
@@ -319,4 +319,44 @@ private func policy(_ change: (inout SchedulingPolicy) -> Void) -> SchedulingPol
     #expect(stage.scheduler.whyIdle(at: stage.time) == nil)
     stage.wait(9000)
     #expect(try #require(stage.scheduler.whyIdle(at: stage.time)).contains("no workers connected for"))
+}
+
+@Test func aWorkerThatMissedItsDeadlineButCouldStopIsTrustedAgain() {
+    var stage = SchedulerStage(masks: 4, policy: policy { $0.firstDeadlineMilliseconds = 10_000 })
+    let late = stage.join(1).grants[0]
+    stage.wait(11_500, heartbeatsFrom: [1], holding: [late.id])
+    // It still names the lease, so its threads are not free.
+    #expect(stage.receive(.heartbeat([late.id]), from: 1).grants.isEmpty)
+    #expect(stage.receive(.heartbeat([]), from: 1).grants.flatMap(\.masks).contains(0))
+}
+
+@Test func aMillionMasksAndTwoThousandWorkersAreScheduled() {
+    // Without the invariants, which look at every mask after every event.
+    var policy = SchedulingPolicy()
+    policy.masksPerLeaseMax = 64
+    let welcome = SchedulerStage.welcome(masks: 1_000_000)
+    var scheduler = Scheduler(welcome: welcome, policy: policy, at: Moment(milliseconds: 0))
+    var recorded = 0
+    var open = Queue<Scheduler.Granted>()
+    func take(_ actions: [Scheduler.Action]) {
+        for action in actions { if case .record = action { recorded += 1 } }
+        for grant in actions.grants { open.append(grant) }
+    }
+    for worker in 1...2000 {
+        let hello = WorkerMessage.Hello(
+            worker: WorkerID(high: 0, low: UInt64(worker)), incarnation: 1, host: "", threads: 1,
+            instructionSet: "", programVersion: "")
+        let peer = Peer(id: UInt64(worker))
+        take(scheduler.received(.hello(hello), from: peer, at: Moment(milliseconds: 1)))
+        take(scheduler.received(.ready(SchedulerStage.run), from: peer, at: Moment(milliseconds: 1)))
+    }
+    while let lease = open.popFirst() {
+        let losses = WorkerMessage.Losses(
+            run: SchedulerStage.run, lease: lease.id, computeMicroseconds: 64_000,
+            evaluations: lease.masks.map { SchedulerStage.evaluation($0) })
+        take(scheduler.received(.losses(losses), from: Peer(id: UInt64(lease.peer)), at: Moment(milliseconds: 2)))
+    }
+    #expect(recorded == 1_000_000)
+    #expect(scheduler.ended == .complete)
+    scheduler.checkInvariants()
 }

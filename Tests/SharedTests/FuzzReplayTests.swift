@@ -30,3 +30,14 @@ private func inputs(_ target: FuzzTarget) -> [String] {
         #expect(network.architecture.cost().parameters > 50)
     }
 }
+
+@Test func theCorpusHoldsEveryMessage() throws {
+    var understood = 0
+    for path in inputs(.wire) {
+        let bytes = Array(try Data(contentsOf: URL(fileURLWithPath: path)))
+        let frame = Wire.frame(type: bytes.first ?? 0, fields: bytes.dropFirst())
+        if (try? WorkerMessage(decoding: frame)) != nil { understood += 1 }
+        if (try? CoordinatorMessage(decoding: frame)) != nil { understood += 1 }
+    }
+    #expect(understood >= 18)
+}

@@ -79,7 +79,9 @@ extension Simulation {
             }
             queue.insert(.prepared(worker, process: process, welcome.run), at: now + draw(0...500))
         case .compute(let lease): compute(lease, worker, process)
-        case .abandon: workers[worker].computationHangs = false
+        case .abandon(let lease):
+            guard !workers[worker].computationHangs else { break }
+            queue.insert(.abandoned(worker, process: process, lease), at: now + draw(0...50))
         case .note(let text): note("worker \(worker) says: \(text)")
         case .stop(let ending): try stop(worker, ending)
         }

@@ -18,6 +18,7 @@ public final class Simulation {
         case checked(Int, process: Int, CoordinatorMessage.Blob)
         case prepared(Int, process: Int, RunID)
         case computed(Int, process: Int, CoordinatorMessage.Lease, milliseconds: Int64)
+        case abandoned(Int, process: Int, LeaseID)
         case startWorker(Int)
         case startCoordinator
         case fault
@@ -182,6 +183,8 @@ public final class Simulation {
             try withWorker(worker, process, event) { state, now in state.prepared(run, at: now) }
         case .computed(let worker, let process, let lease, let milliseconds):
             try finishComputing(worker, process, lease, milliseconds, event)
+        case .abandoned(let worker, let process, let lease):
+            try withWorker(worker, process, event) { state, now in state.abandoned(lease, at: now) }
         case .startWorker(let worker): try startWorker(worker)
         case .startCoordinator: try startCoordinator()
         case .fault: try strike()

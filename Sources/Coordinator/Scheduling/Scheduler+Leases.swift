@@ -205,8 +205,15 @@ extension Scheduler {
             guard let lease = leases[number], now - lease.grantedAt > grace else { continue }
             if !held.contains(LeaseID(life: welcome.life, number: number)) { release(number, "it does not hold it") }
         }
+        var isBusy = false
         for lease in held where lease.life == welcome.life && leases[lease.number]?.worker != worker {
             actions.append(.cancel(peer, lease))
+            isBusy = true
+        }
+        // A worker that missed a deadline but could stop has its threads free again.
+        if workers[worker].overdue, !isBusy {
+            workers[worker].overdue = false
+            queue(worker)
         }
     }
 

@@ -48,3 +48,12 @@ struct WireWriter {
         return bytes
     }
 }
+
+extension Wire {
+    /// A message of any type and fields with the right header and checksum, to test how decoding takes it.
+    public static func frame(type: UInt8, fields: some Sequence<UInt8>) -> [UInt8] {
+        var writer = WireWriter(type: type)
+        for byte in fields { writer.write(byte) }
+        return writer.finished()
+    }
+}

@@ -24,6 +24,7 @@ final class Workbench: Sendable {
         case preparationFailed(reason: String)
         case computed(LeaseID, [MaskEvaluation], microseconds: UInt64)
         case computationFailed(LeaseID, reason: String)
+        case abandoned(LeaseID)
     }
 
     private struct State {
@@ -46,7 +47,7 @@ final class Workbench: Sendable {
             while true {
                 wanted.wait()
                 guard let job = state.withLock({ $0.jobs.isEmpty ? nil : $0.jobs.removeFirst() }) else { continue }
-                guard let result = bench.result(of: job, isAbandoned: { self.isAbandoned($0) }) else { continue }
+                let result = bench.result(of: job, isAbandoned: { self.isAbandoned($0) })
                 state.withLock { $0.results.append(result) }
                 finished.signal()
             }
@@ -59,7 +60,7 @@ final class Workbench: Sendable {
         wanted.signal()
     }
 
-    /// Gives up a lease, whether it waits or is being computed; no result comes of it.
+    /// Gives up a lease, whether it waits or is being computed.
     func abandon(_ lease: LeaseID) { state.withLock { $0.abandoned = lease } }
 
     /// The results since the last call.
@@ -93,8 +94,8 @@ private struct Bench {
         self.threads = threads
     }
 
-    /// Does a job; nil where a lease was abandoned.
-    mutating func result(of job: Workbench.Job, isAbandoned: (LeaseID) -> Bool) -> Workbench.Result? {
+    /// Does a job.
+    mutating func result(of job: Workbench.Job, isAbandoned: (LeaseID) -> Bool) -> Workbench.Result {
         switch job {
         case .locate(let blob): return .located(blob.digest, isWhole: library.locate(blob))
         case .check(let blob, let bytes): return .checked(blob.digest, isRight: library.keep(bytes, as: blob))
@@ -119,7 +120,7 @@ private struct Bench {
                 let pairs = zip(lease.masks, evaluations).map { MaskEvaluation(mask: $0.index, evaluation: $1) }
                 return .computed(lease.lease, pairs, microseconds: UInt64(max(1, time)))
             } catch is CancellationError {
-                return nil
+                return .abandoned(lease.lease)
             } catch {
                 return .computationFailed(lease.lease, reason: "\(error)")
             }

@@ -148,6 +148,7 @@ final class WorkerLoop {
             case .preparationFailed(let reason): try perform(state.preparationFailed(reason, at: now))
             case .computed(let lease, let evaluations, let microseconds):
                 try perform(state.computed(lease, evaluations: evaluations, microseconds: microseconds, at: now))
+            case .abandoned(let lease): try perform(state.abandoned(lease, at: now))
             case .computationFailed(let lease, let reason):
                 Log.shared.line("lease \(lease) cannot be computed: \(reason)")
                 try perform(state.computationFailed(lease, reason: reason, at: now))

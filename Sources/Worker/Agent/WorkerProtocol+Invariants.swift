@@ -11,7 +11,11 @@ extension WorkerProtocol {
         let all = held
         let faults: [(Bool, String)] = [
             (Set(all).count != all.count, "it holds a lease twice"),
-            (computing == nil && !waiting.isEmpty && ending == nil, "it idles although a lease waits"),
+            (
+                computing == nil && abandoned == nil && !waiting.isEmpty && ending == nil,
+                "it idles although a lease waits"
+            ),
+            (computing != nil && abandoned != nil, "it computes two leases"),
             (waiting.count > Self.waitingMax, "too many leases wait"),
             (answers.count > Self.answersMax, "too many answers are kept"),
             (work != .none && run == nil, "it works for no run"),

@@ -28,11 +28,25 @@ extension WorkerProtocol {
         waiting.removeAll { $0.lease == lease }
         answers.removeAll { $0.losses.lease == lease }
         if computing?.lease == lease {
-            actions.append(.abandon(lease))
-            computing = nil
-            computeNext()
+            abandonComputing()
         }
         leaveIfDone()
+    }
+
+    /// Stops what is computed; the next lease begins when that is done.
+    mutating func abandonComputing() {
+        guard let lease = computing?.lease else { return }
+        actions.append(.abandon(lease))
+        abandoned = lease
+        computing = nil
+    }
+
+    /// Computing a lease that was abandoned has stopped.
+    public mutating func abandoned(_ lease: LeaseID, at moment: Moment) -> [Action] {
+        guard advance(to: moment), abandoned == lease else { return [] }
+        abandoned = nil
+        computeNext()
+        return conclude()
     }
 
     /// A lease's masks are evaluated, but for those that could not be.
@@ -40,6 +54,7 @@ extension WorkerProtocol {
         _ lease: LeaseID, evaluations: [MaskEvaluation], failures: [(mask: Int, reason: String)] = [],
         microseconds: UInt64, at moment: Moment
     ) -> [Action] {
+        if abandoned == lease { return abandoned(lease, at: moment) }
         guard advance(to: moment), computing?.lease == lease, let run else { return [] }
         computing = nil
         for failure in failures { fail(lease, mask: failure.mask, failure.reason) }
@@ -54,6 +69,7 @@ extension WorkerProtocol {
 
     /// A lease could not be computed at all.
     public mutating func computationFailed(_ lease: LeaseID, reason: String, at moment: Moment) -> [Action] {
+        if abandoned == lease { return abandoned(lease, at: moment) }
         guard advance(to: moment), computing?.lease == lease else { return [] }
         computing = nil
         fail(lease, mask: nil, reason)
@@ -63,7 +79,7 @@ extension WorkerProtocol {
     }
 
     private mutating func computeNext() {
-        guard computing == nil, !waiting.isEmpty else { return }
+        guard computing == nil, abandoned == nil, !waiting.isEmpty else { return }
         let next = waiting.removeFirst()
         computing = next
         actions.append(.compute(next))

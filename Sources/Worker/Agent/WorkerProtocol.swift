@@ -40,7 +40,8 @@ public struct WorkerProtocol: Sendable {
         /// Evaluate masks and say so with ``computed(_:evaluations:failures:microseconds:at:)`` or
         /// ``computationFailed(_:reason:at:)``. There is one at a time.
         case compute(CoordinatorMessage.Lease)
-        /// Stop computing a lease; nothing more need be said about it.
+        /// Stop computing a lease, and say with ``abandoned(_:at:)`` (or with its late end) that this is done: before
+        /// that nothing else is computed, and the coordinator grants nothing to a worker that cannot stop.
         case abandon(LeaseID)
         /// Tell people.
         case note(String)
@@ -105,6 +106,8 @@ public struct WorkerProtocol: Sendable {
     var work = Work.none
     var run: CoordinatorMessage.Welcome?
     var computing: CoordinatorMessage.Lease?
+    /// The lease that is not wanted any more but still keeps the computing threads.
+    var abandoned: LeaseID?
     var waiting: [CoordinatorMessage.Lease] = []
     var answers: [Answer] = []
     var tries = 0
@@ -245,8 +248,10 @@ public struct WorkerProtocol: Sendable {
 
     var isOnline: Bool { link == .online }
 
-    /// Leases here: computing, waiting, answered but not acknowledged.
-    var held: [LeaseID] { (computing.map { [$0.lease] } ?? []) + waiting.map(\.lease) + answers.map(\.losses.lease) }
+    /// Leases here: abandoned, computing, waiting, answered but not acknowledged.
+    var held: [LeaseID] {
+        [abandoned, computing?.lease].compactMap { $0 } + waiting.map(\.lease) + answers.map(\.losses.lease)
+    }
 
     /// Sends where there is somebody to hear it.
     mutating func send(_ message: WorkerMessage) { if isOnline { actions.append(.send(message)) } }
@@ -321,8 +326,7 @@ public struct WorkerProtocol: Sendable {
                 send(.losses(answers[index].losses))
             }
         } else {
-            if let computing { actions.append(.abandon(computing.lease)) }
-            computing = nil
+            abandonComputing()
             waiting = []
             answers = []
             work = .none

@@ -14,6 +14,8 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     case images
     /// Mask files.
     case masks
+    /// Messages between workers and the coordinator.
+    case wire
 
     /// Reads one input. Stops the process where something is wrong.
     public func run(_ bytes: [UInt8]) {
@@ -24,6 +26,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
             case .safetensors: try checkpoint(bytes, beginning: [])
             case .images: try images(bytes)
             case .masks: try masks(bytes)
+            case .wire: wire(bytes)
             }
         } catch let failure as Failure {
             precondition(failure.kind == .badInput, "not a complaint about the input: \(failure)")
@@ -53,6 +56,21 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
         let written = masks.map { "{\"disabled\":\(MaskFile.text(of: $0, in: space))}" }.joined(separator: ",")
         let again = try? MaskFile.read(Array("{\"masks\":[\(written)]}".utf8), name: "written", for: space)
         precondition(again == masks, "comes back changed")
+    }
+
+    /// The input is a message's type and fields; what surrounds them is put right, so that decoding meets the fields.
+    private func wire(_ bytes: [UInt8]) {
+        guard bytes.count + 16 <= Wire.messageBytesMax else { return }
+        let frame = Wire.frame(type: bytes.first ?? 0, fields: bytes.dropFirst())
+        for input in [bytes, frame] {
+            if let message = try? WorkerMessage(decoding: input) {
+                precondition(message.encoded() == input, "a worker's message comes back changed")
+            }
+            if let message = try? CoordinatorMessage(decoding: input) {
+                let again = try? CoordinatorMessage(decoding: message.encoded())
+                precondition(again == message, "a coordinator's message comes back changed")
+            }
+        }
     }
 
     /// The filters of a small network, whose layers the masks of the corpus name.
