@@ -65,6 +65,8 @@ public struct AdditiveFit: Sendable {
 
     /// Deviations that a 95 % interval extends to either side.
     static let intervalDeviations = 1.959964
+    /// The most columns whose products are kept: three matrices of them and their copies take about 4 GB.
+    static let directColumnsMax = 6000
     /// Fewer masks than this say nothing.
     static let masksMin = 8
 
@@ -112,8 +114,13 @@ public struct AdditiveFit: Sendable {
     /// are fewer than ``masksMin``.
     ///
     /// O(masks × columns² + columns³), in memory O(columns²), where columns are the filters and some for each layer and
-    /// pair of layers.
+    /// pair of layers; beyond ``directColumnsMax`` columns O(masks × filters) and O(filters), see ``LargeFit``.
     public init(_ ensemble: Ensemble, evaluations: [Evaluation?], response: Response = .logLoss) throws {
+        try self.init(
+            ensemble, evaluations: evaluations, response: response, directColumnsMax: Self.directColumnsMax)
+    }
+
+    init(_ ensemble: Ensemble, evaluations: [Evaluation?], response: Response, directColumnsMax: Int) throws {
         let observations = Observations(ensemble, evaluations: evaluations, response: response)
         guard observations.indices.count >= Self.masksMin else {
             throw Failure(
@@ -124,11 +131,13 @@ public struct AdditiveFit: Sendable {
         let terms = ModelTerms(ensemble)
         let variance = observations.variance
         var times = [Int](repeating: 0, count: ensemble.filterCount)
-        var equations = NormalEquations(terms, levels: NormalEquations.levels(of: ensemble))
+        let isLarge = terms.count > directColumnsMax
+        var equations = NormalEquations(
+            terms, levels: NormalEquations.levels(of: ensemble), isEmpty: isLarge)
         let mean = observations.mean
         observations.forEach { position, mask, value in
             for filter in mask.disabled { times[filter] += 1 }
-            equations.add(index: observations.indices[position], mask: mask, response: value - mean)
+            if !isLarge { equations.add(index: observations.indices[position], mask: mask, response: value - mean) }
         }
         equations.finish()
         self.response = response
@@ -149,6 +158,30 @@ public struct AdditiveFit: Sendable {
             residualDeviations = equations.levels.map { _ in 0 }
             ridgeStrengths = []
             (rSquared, heldOutRSquared, splitHalf, halvings) = (nil, nil, nil, 0)
+            (heldOut, settling) = ([], [])
+            return
+        }
+
+        if isLarge {
+            guard let large = LargeFit(observations, terms: terms) else {
+                throw Failure(.internalFault, "the fit's equations are singular")
+            }
+            coefficients = large.coefficients[0]
+            estimates = measured.map { filter in
+                Estimate(
+                    filter: filter, importance: terms.importance(of: filter, in: large.coefficients[0]),
+                    standardError: large.variances[terms.columnOfFilter[filter] - 1].squareRoot(),
+                    timesDisabled: times[filter])
+            }
+            layers = Self.layerEffects(terms, coefficients: large.coefficients[0], prior: large.components.prior)
+            residualDeviations = large.components.noise.map { $0.squareRoot() }
+            ridgeStrengths = large.components.prior.map { large.components.noise[0] / $0 }
+            (rSquared, heldOutRSquared) = (large.rSquared, large.heldOutRSquared)
+            let halves = large.coefficients.dropFirst().map { half in
+                measured.map { terms.importance(of: $0, in: half) }
+            }
+            splitHalf = RankCorrelation.spearman(halves[0], halves[1])
+            halvings = 1
             (heldOut, settling) = ([], [])
             return
         }

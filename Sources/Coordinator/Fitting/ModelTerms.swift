@@ -118,6 +118,25 @@ struct ModelTerms: Sendable {
         }
     }
 
+    /// Writes the unscaled values of the columns that concern whole layers: the intercept, then ``layerColumns`` and
+    /// all that follow.
+    func fillDense(_ values: inout [Double], counts: [Int]) {
+        values[0] = 1
+        for index in layers.indices {
+            let excess = Double(counts[index] - expected[index])
+            values[1 + index] = excess
+            values[1 + layers.count + index] = excess * excess
+        }
+        guard !interactionColumns.isEmpty else { return }
+        var place = 1 + 2 * layers.count
+        for a in layers.indices {
+            for b in a + 1..<max(layers.count, a + 1) {
+                values[place] = values[1 + a] * values[1 + b]
+                place += 1
+            }
+        }
+    }
+
     /// The response that coefficients (of scaled columns) predict for a mask.
     func predict(_ mask: Mask, with coefficients: [Double]) -> Double {
         withUnsafeTemporaryAllocation(of: Double.self, capacity: count) { row in

@@ -29,12 +29,13 @@ struct NormalEquations: Sendable {
         Set(ensemble.layers.map(\.repeats)).union([1]).sorted()
     }
 
-    /// Empty sums. `weights` has the factor of each level's matrix where only their weighted sum is wanted.
-    init(_ terms: ModelTerms, levels: [Int], weights: [Double]? = nil) {
+    /// Empty sums. `weights` has the factor of each level's matrix where only their weighted sum is wanted. Sums that
+    /// stay empty, `isEmpty`, take no memory.
+    init(_ terms: ModelTerms, levels: [Int], weights: [Double]? = nil, isEmpty: Bool = false) {
         self.terms = terms
         self.levels = levels
         self.weights = weights
-        let width = terms.count + 1
+        let width = isEmpty ? 0 : terms.count + 1
         matrices = Array(repeating: SymmetricMatrix(order: width), count: weights == nil ? levels.count : 1)
         groups = Array(repeating: 0, count: levels.count)
         tiles = Array(repeating: Tile(width: width), count: levels.count)
