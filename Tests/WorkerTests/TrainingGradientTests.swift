@@ -24,9 +24,8 @@ import Testing
         let images = TrainingFixtures.images(Self.imageCount, seed: 2)
         let loss = TrainingLoss(labelSmoothing: 0.1)
         let layout = ParameterLayout(architecture)
-        let (trained, statistics) = layout.flatten(network)
         let result = try trainer(architecture, images, loss).gradient(
-            of: shard, trained: trained, statistics: statistics)
+            of: shard, with: ShardTrainer.Parameters(network))
 
         let reference = ReferenceTraining(architecture: architecture, loss: loss)
         let pixels = (0..<Self.imageCount).map { TrainingFixtures.pixels(images, $0) }
@@ -98,12 +97,12 @@ import Testing
         let architecture = TrainingFixtures.connected
         let network = TrainingFixtures.network(architecture, seed: 1)
         let images = TrainingFixtures.images(Self.imageCount, seed: 2)
-        let (trained, statistics) = ParameterLayout(architecture).flatten(network)
+        let parameters = ShardTrainer.Parameters(network)
         let plain = try trainer(architecture, images, TrainingLoss()).gradient(
-            of: shard, trained: trained, statistics: statistics)
+            of: shard, with: parameters)
         let taught = try trainer(
             architecture, images, TrainingLoss(distillation: .init(temperature: 2, weight: 0.5)), teacher: network
-        ).gradient(of: shard, trained: trained, statistics: statistics)
+        ).gradient(of: shard, with: parameters)
         for (a, b) in zip(plain.gradient, taught.gradient) { #expect(abs(a / 2 - b) < 1e-5) }
     }
 
@@ -111,26 +110,26 @@ import Testing
         let architecture = TrainingFixtures.residual
         let network = TrainingFixtures.network(architecture, seed: 1)
         let images = TrainingFixtures.images(12, seed: 2)
-        let (trained, statistics) = ParameterLayout(architecture).flatten(network)
+        let parameters = ShardTrainer.Parameters(network)
         let first = trainer(architecture, images, TrainingLoss())
         let second = trainer(architecture, images, TrainingLoss())
         let shard = TrainingShard(images: [7, 0, 5], augmentationSeed: 9, epoch: 2)
         let other = TrainingShard(images: [1, 2, 3], augmentationSeed: 9, epoch: 3)
-        let expected = try first.gradient(of: shard, trained: trained, statistics: statistics)
-        _ = try second.gradient(of: other, trained: trained, statistics: statistics)
-        _ = try second.evaluate(0..<12, trained: trained, statistics: statistics)
-        let found = try second.gradient(of: shard, trained: trained, statistics: statistics)
+        let expected = try first.gradient(of: shard, with: parameters)
+        _ = try second.gradient(of: other, with: parameters)
+        _ = try second.evaluate(0..<12, of: ImageLoader(images, .standard), with: parameters)
+        let found = try second.gradient(of: shard, with: parameters)
         #expect(found == expected)
-        #expect(found.gradient != (try first.gradient(of: other, trained: trained, statistics: statistics)).gradient)
+        #expect(found.gradient != (try first.gradient(of: other, with: parameters)).gradient)
     }
 
     @Test func batchStatisticsAreTheMeanAndTheUnbiasedVariance() throws {
         let architecture = TrainingFixtures.residual
         let network = TrainingFixtures.network(architecture, seed: 1)
         let images = TrainingFixtures.images(Self.imageCount, seed: 2)
-        let (trained, statistics) = ParameterLayout(architecture).flatten(network)
+        let parameters = ShardTrainer.Parameters(network)
         let found = try trainer(architecture, images, TrainingLoss()).gradient(
-            of: shard, trained: trained, statistics: statistics
+            of: shard, with: parameters
         ).statistics
 
         // The first convolution, by its definition.
@@ -167,9 +166,11 @@ import Testing
         let images = TrainingFixtures.images(1, seed: 2)
         let layout = ParameterLayout(architecture)
         let (trained, statistics) = layout.flatten(network)
+        let loader = ImageLoader(images, .standard)
         let trainer = ShardTrainer(
-            architecture, images: ImageLoader(images, .standard), loss: TrainingLoss(), teacher: nil, shardSize: 1)
-        let found = try trainer.squaredGateGradients(of: 0..<1, trained: trained, statistics: statistics)
+            architecture, images: loader, loss: TrainingLoss(), teacher: nil, shardSize: 1)
+        let found = try trainer.squaredGateGradients(
+            of: 0..<1, with: ShardTrainer.Parameters(network))
         // A gate on a filter multiplies the scale and the shift of its normalisation, a ReLU notwithstanding.
         let space = FilterSpace(architecture)
         for (index, layer) in space.layers.enumerated() {
@@ -182,7 +183,9 @@ import Testing
                     var changed = trained
                     changed[scale + filter] *= gate
                     changed[shift + filter] *= gate
-                    return try trainer.evaluate(0..<1, trained: changed, statistics: statistics).loss
+                    return try trainer.evaluate(
+                        0..<1, of: loader, with: .init(trained: changed, statistics: statistics)
+                    ).loss
                 }
                 let slope = try (loss(1.002) - loss(0.998)) / 0.004
                 #expect(

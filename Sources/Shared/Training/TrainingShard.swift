@@ -1,6 +1,11 @@
 /// One share of a training step: images of the training split and how they are distorted. What comes of it is a
 /// function of the shard and the parameters alone.
 public struct TrainingShard: Sendable, Hashable {
+    /// The most images of a shard.
+    public static let imagesMax = 4096
+    /// The greatest number of an image.
+    public static let imageMax = 1 << 30
+
     /// Records of the training split.
     public var images: [Int]
     /// The seed of the crops and flips, or nil for none. An image's distortion is a function of the seed, the epoch

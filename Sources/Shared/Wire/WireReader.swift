@@ -71,6 +71,20 @@ struct WireReader {
         try take(field, count: try read(field, as: UInt32.self, max: limit))
     }
 
+    /// Reads a count and so many numbers, which may be infinite or no numbers.
+    mutating func readFloats(_ field: String, max limit: Int) throws(WireError) -> [Float] {
+        let count = try readCount(field, max: limit, itemBytes: 4)
+        defer { offset += 4 * count }
+        let source = UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + 4 * count])
+        return [Float](unsafeUninitializedCapacity: count) { floats, filled in
+            UnsafeMutableRawBufferPointer(floats).copyMemory(from: source)
+            #if !_endian(little)
+                for index in floats.indices { floats[index] = Float(bitPattern: floats[index].bitPattern.byteSwapped) }
+            #endif
+            filled = count
+        }
+    }
+
     /// Reads a text.
     mutating func readText(_ field: String, bytesMax: Int) throws(WireError) -> String {
         let utf8 = try take(field, count: try read(field, as: UInt16.self, max: bytesMax))

@@ -31,6 +31,16 @@ struct WireWriter {
         bytes += data
     }
 
+    /// Appends a count and so many numbers by their bits.
+    mutating func write(_ floats: [Float]) {
+        write(UInt32(floats.count))
+        #if _endian(little)
+            floats.withUnsafeBytes { bytes.append(contentsOf: $0) }
+        #else
+            for float in floats { write(float) }
+        #endif
+    }
+
     /// Appends a text, cut where it is longer than its limit.
     mutating func write(_ text: String, bytesMax: Int) {
         var utf8 = Array(text.utf8.prefix(bytesMax))

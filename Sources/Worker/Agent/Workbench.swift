@@ -36,12 +36,15 @@ final class Workbench: Sendable {
 
     /// Signalled when there are results.
     let finished: WakeUp
+    /// Where networks and images are found.
+    let library: BlobLibrary
     private let state = Mutex(State())
     private let wanted = DispatchSemaphore(value: 0)
 
     /// Starts the thread; it lives as long as the process. Throws a ``TransportError``.
     init(library: BlobLibrary, threads: Int) throws {
         finished = try WakeUp()
+        self.library = library
         _ = BackgroundThread(name: "winnow-compute", stackBytes: 8 << 20) { [self] in
             var bench = Bench(library: library, threads: threads)
             while true {

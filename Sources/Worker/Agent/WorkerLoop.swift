@@ -37,6 +37,8 @@ final class WorkerLoop {
     private var lastOnline = Moment.now()
     private var complaints: [String: Moment] = [:]
     private var ending: WorkerProtocol.Ending?
+    /// Whether the coordinator trains a network instead of evaluating masks.
+    private var isTraining = false
 
     /// One connection.
     private final class Link {
@@ -87,6 +89,7 @@ final class WorkerLoop {
             }
             if poller.isReadable(results) { try takeResults() }
             if state.nextDeadline <= .now() { try perform(state.timePassed(at: .now())) }
+            if isTraining, try train(signals: signals) { return }
             if let ending, try isOver(ending) { return }
             try giveUpIfDue()
         }
@@ -116,6 +119,18 @@ final class WorkerLoop {
         }
     }
 
+    /// Takes part in a training; true where the worker ends with it.
+    private func train(signals: borrowing SignalQueue) throws -> Bool {
+        isTraining = false
+        link = nil
+        let agent = try TrainingAgent(
+            endpoint: settings.endpoint, security: settings.security, threads: hello.threads, library: workbench.library
+        )
+        let stops = [signals.descriptor] + (settings.endsWithInput ? [STDIN_FILENO] : [])
+        if try agent.run(stops: stops) == .stopped { return true }
+        return try isOver(.finished)
+    }
+
     private func giveUpIfDue() throws {
         if state.isOnline { lastOnline = .now() }
         guard let limit = settings.giveUpAfterMilliseconds, Moment.now() - lastOnline > limit else { return }
@@ -129,6 +144,10 @@ final class WorkerLoop {
         // What one message does may end the connection.
         while self.link === link, let frames = try link.socket.receive()?.frames {
             guard frames.count == 1 else { continue }
+            if TrainingOrder.mayBe(frames[0]) {
+                isTraining = true
+                return
+            }
             do {
                 try perform(state.received(CoordinatorMessage(decoding: frames[0]), at: .now()))
             } catch let error as WireError {

@@ -6,5 +6,7 @@ public var workerProgram: Program {
         name: "winnow-worker",
         summary: "evaluate the loss of a network under filter masks",
         version: Version.number,
-        commands: [Serve.self, Evaluate.self, Benchmark.self, Recalibrate.self])
+        commands: [
+            Serve.self, Evaluate.self, Benchmark.self, Recalibrate.self, Gradients.self, BenchTraining.self,
+        ])
 }

@@ -5,14 +5,37 @@ import Shared
 /// A gradient is a function of the parameters and the shard alone, the same bits on every machine of the same
 /// instruction set.
 final class ShardTrainer {
+    /// A version of the parameters and statistics, in the order of ``ParameterLayout``.
+    final class Parameters: Sendable {
+        let trained: [Float]
+        let statistics: [Float]
+
+        init(trained: [Float], statistics: [Float]) {
+            self.trained = trained
+            self.statistics = statistics
+        }
+
+        /// Those of a network.
+        convenience init(_ network: Network) {
+            let (trained, statistics) = ParameterLayout(network.architecture).flatten(network)
+            self.init(trained: trained, statistics: statistics)
+        }
+    }
+
+    /// A plan and the parameters that it holds.
+    private struct Loaded {
+        let plan: any TrainingPlan
+        var parameters: Parameters?
+    }
+
     private let architecture: Architecture
     private let images: ImageLoader
     private let loss: TrainingLoss
     private let teacher: Network?
     private let shardSize: Int
-    private var training: (any TrainingPlan)?
+    private var training: Loaded?
+    private var inference: Loaded?
     private var teaching: (any TrainingPlan)?
-    private var inference: (any TrainingPlan)?
 
     /// A trainer for shards of `shardSize` images. `teacher` is needed where the loss has distillation.
     init(
@@ -28,12 +51,10 @@ final class ShardTrainer {
     }
 
     /// The gradient of a shard of as many images as the trainer is made for.
-    func gradient(of shard: TrainingShard, trained: [Float], statistics: [Float]) throws -> ShardGradient {
+    func gradient(of shard: TrainingShard, with parameters: Parameters) throws -> ShardGradient {
         precondition(shard.images.count == shardSize, "the shard has the trainer's size")
-        let plan = try training ?? makePlan(architecture, images: shardSize, purpose: .training)
-        training = plan
-        try plan.load(trained: trained, statistics: statistics)
-        write(shard, to: plan)
+        let plan = try load(parameters, into: &training, .training)
+        write(shard, of: images, to: plan)
         try plan.forward(.batch)
         let (lossSum, correct) = try loseAndDifferentiate(plan, shard)
         try plan.backward(gates: nil)
@@ -43,15 +64,13 @@ final class ShardTrainer {
     }
 
     /// The cross-entropy of images as they are, with running statistics.
-    func evaluate(_ range: Range<Int>, trained: [Float], statistics: [Float]) throws -> Evaluation {
-        let plan = try inference ?? makePlan(architecture, images: shardSize, purpose: .inference)
-        inference = plan
-        try plan.load(trained: trained, statistics: statistics)
+    func evaluate(_ range: Range<Int>, of images: ImageLoader, with parameters: Parameters) throws -> Evaluation {
+        let plan = try load(parameters, into: &inference, .inference)
         var evaluation = Evaluation()
         let crossEntropy = TrainingLoss()
         for start in stride(from: range.lowerBound, to: range.upperBound, by: shardSize) {
             let batch = Array(start..<min(start + shardSize, range.upperBound))
-            write(TrainingShard(images: batch, augmentationSeed: nil, epoch: 0), to: plan)
+            write(TrainingShard(images: batch, augmentationSeed: nil, epoch: 0), of: images, to: plan)
             try plan.forward(.running)
             let classes = plan.logits.count / plan.images
             for (position, image) in batch.enumerated() {
@@ -70,13 +89,11 @@ final class ShardTrainer {
     /// For every layer of the network's ``FilterSpace`` and every filter the sum over images of the squared gradient
     /// of an image's loss with respect to a gate on the filter's output, batch norms frozen: Molchanov et al. (2019),
     /// "Importance estimation for neural network pruning", equation 8 with gates after the batch normalisation.
-    func squaredGateGradients(of range: Range<Int>, trained: [Float], statistics: [Float]) throws -> [[Double]] {
+    func squaredGateGradients(of range: Range<Int>, with parameters: Parameters) throws -> [[Double]] {
         precondition(range.count == shardSize, "the range has the trainer's size")
-        let plan = try training ?? makePlan(architecture, images: shardSize, purpose: .training)
-        training = plan
-        try plan.load(trained: trained, statistics: statistics)
+        let plan = try load(parameters, into: &training, .training)
         let shard = TrainingShard(images: Array(range), augmentationSeed: nil, epoch: 0)
-        write(shard, to: plan)
+        write(shard, of: images, to: plan)
         try plan.forward(.running)
         _ = try loseAndDifferentiate(plan, shard)
         var sums = FilterSpace(architecture).layers.map { [Double](repeating: 0, count: $0.filters.count) }
@@ -89,7 +106,19 @@ final class ShardTrainer {
         return sums
     }
 
-    private func write(_ shard: TrainingShard, to plan: any TrainingPlan) {
+    private func load(
+        _ parameters: Parameters, into slot: inout Loaded?, _ purpose: PlanPurpose
+    ) throws -> any TrainingPlan {
+        var loaded = try slot ?? Loaded(plan: makePlan(architecture, images: shardSize, purpose: purpose))
+        if loaded.parameters !== parameters {
+            try loaded.plan.load(trained: parameters.trained, statistics: parameters.statistics)
+            loaded.parameters = parameters
+        }
+        slot = loaded
+        return loaded.plan
+    }
+
+    private func write(_ shard: TrainingShard, of images: ImageLoader, to plan: any TrainingPlan) {
         let values = plan.input.count / plan.images
         for (position, image) in shard.images.enumerated() {
             let distortion =
@@ -128,11 +157,11 @@ final class ShardTrainer {
             plan = teaching
         } else {
             plan = try makePlan(teacher.architecture, images: shardSize, purpose: .inference)
-            let (trained, statistics) = ParameterLayout(teacher.architecture).flatten(teacher)
-            try plan.load(trained: trained, statistics: statistics)
+            let parameters = Parameters(teacher)
+            try plan.load(trained: parameters.trained, statistics: parameters.statistics)
             teaching = plan
         }
-        write(shard, to: plan)
+        write(shard, of: images, to: plan)
         try plan.forward(.running)
         return plan.logits
     }

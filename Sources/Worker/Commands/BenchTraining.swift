@@ -1,0 +1,81 @@
+import Foundation
+import Shared
+
+/// `winnow-worker bench-training`.
+struct BenchTraining: Command {
+    static let description = CommandDescription(
+        name: "bench-training",
+        summary: "measure how fast gradients are computed",
+        discussion: """
+            Computes the gradients of steps of random images, one shard on each thread, and prints the images per second \
+            of the fastest step. Benchmarks/training sets it beside PyTorch.
+
+              winnow-worker bench-training --model resnet56.th --batch-size 128 --shards 2 --json
+            """)
+
+    @Option("The network's checkpoint: PyTorch or safetensors.", value: "FILE") var model: String
+    @Option("Images of a step.", value: "N") var batchSize: Int = 128
+    @Option("Shares of a step.", value: "N") var shards: Int = 2
+    @Option("Steps; the fastest counts.", value: "N") var steps: Int = 5
+    @Option("Compute threads; all processors that it may use, where not given.", value: "N") var threads: Int?
+    @Flag("Print JSON.") var json: Bool
+
+    func validate() throws {
+        guard shards > 0, batchSize > 0, batchSize % shards == 0, batchSize / shards <= TrainingShard.imagesMax else {
+            throw Failure(.usage, "--batch-size must be a positive multiple of --shards")
+        }
+        guard steps > 0 else { throw Failure(.usage, "--steps must be positive") }
+        if let threads, !(1...1024).contains(threads) { throw Failure(.usage, "--threads must be from 1 to 1024") }
+    }
+
+    func run() throws {
+        let network = try Checkpoint.network(at: model)
+        let threads = threads ?? CPUAllowance.processors
+        var random = SplitMix64(seed: 1)
+        var records: [UInt8] = []
+        for _ in 0..<batchSize {
+            records.append(UInt8.random(in: 0..<UInt8(ImageSet.classes), using: &random))
+            records += (0..<ImageSet.imageBytes).map { _ in UInt8.random(in: 0...255, using: &random) }
+        }
+        let loader = ImageLoader(ImageSet(records: records), .standard)
+        let finished = try WakeUp()
+        let pool = TrainingPool(
+            threads: threads,
+            TrainingPool.Materials(
+                architecture: network.architecture, teacher: nil, loss: TrainingLoss(), shardSize: batchSize / shards,
+                trainingImages: loader, testImages: loader), finished: finished)
+        var best = Double.infinity
+        var poller = Poller()
+        _ = poller.watch(descriptor: finished.descriptor)
+        // The first step plans the network's layers.
+        for step in 0...steps {
+            let parameters = ShardTrainer.Parameters(network)
+            let start = Date()
+            for shard in 0..<shards {
+                let first = shard * (batchSize / shards)
+                let images = Array(first..<first + batchSize / shards)
+                let work = TrainingTask.Work.gradient(
+                    TrainingShard(images: images, augmentationSeed: 1, epoch: step))
+                pool.submit(TrainingTask(number: UInt64(shard), version: 1, work: work), with: parameters)
+            }
+            var done = 0
+            while done < shards {
+                try poller.wait(milliseconds: -1)
+                finished.clear()
+                for (_, outcome) in pool.takeOutcomes() {
+                    if case .failure(let reason) = outcome { throw Failure(.internalFault, reason) }
+                    done += 1
+                }
+            }
+            if step > 0 { best = min(best, -start.timeIntervalSinceNow) }
+        }
+        pool.stop()
+        let rate = Double(batchSize) / best
+        if json {
+            print("{\"images_per_second\":\(rate),\"threads\":\(threads),\"shards\":\(shards),\"batch\":\(batchSize)}")
+        } else {
+            print(
+                String(format: "%.0f images/s, %d threads, %d shards of %d", rate, threads, shards, batchSize / shards))
+        }
+    }
+}

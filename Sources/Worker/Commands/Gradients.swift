@@ -1,0 +1,52 @@
+import Foundation
+import Shared
+
+/// `winnow-worker gradients`.
+struct Gradients: Command {
+    static let description = CommandDescription(
+        name: "gradients",
+        summary: "compute the first-order Taylor importance of every filter",
+        discussion: """
+            Writes the mean over images of the squared derivative of an image's loss with respect to a gate on the \
+            filter's output (Molchanov et al. 2019), batch norms frozen, as \
+            {"model":…,"images":N,"importance":{"layer1.0.conv1":[…]}}.
+
+              winnow-worker gradients --model resnet20.th --data cifar10 --images 1024 --output taylor.json
+            """)
+
+    @Option("The network's checkpoint: PyTorch or safetensors.", value: "FILE") var model: String
+    @Option("The folder of the CIFAR-10 binary batches.", value: "DIR") var data: String
+    @Option("How many images: the first N records of the training batches.", value: "N") var images: Int = 1024
+    @Option("Where to write the importances.", value: "FILE") var output: String
+    @Option("Compute threads; all processors that it may use, where not given.", value: "N") var threads: Int?
+
+    func validate() throws {
+        guard (1...Evaluation.imagesMax).contains(images) else {
+            throw Failure(.usage, "--images must be from 1 to \(Evaluation.imagesMax)")
+        }
+        if let threads, !(1...1024).contains(threads) { throw Failure(.usage, "--threads must be from 1 to 1024") }
+    }
+
+    /// What the file holds.
+    private struct Document: Encodable {
+        var model: String
+        var images: Int
+        var importance: [String: [Double]]
+    }
+
+    func run() throws {
+        let network = try Checkpoint.network(at: model)
+        let set = try CIFAR10.read(directory: data, split: .train, limit: images)
+        let importance = try TaylorImportance.ofFilters(
+            network, images: set, normalisation: .standard, threads: threads ?? CPUAllowance.processors)
+        let layers = FilterSpace(network.architecture).layers
+        let document = Document(
+            model: model, images: set.count,
+            importance: Dictionary(uniqueKeysWithValues: zip(layers.map(\.name), importance)))
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys]
+        let file = try OutputFile(output)
+        try file.write(Array(try encoder.encode(document)) + [UInt8(ascii: "\n")])
+        try file.finish()
+    }
+}
