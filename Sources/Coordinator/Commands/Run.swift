@@ -74,15 +74,3 @@ struct Run: Command {
 
     private func absolute(_ path: String) -> String { URL(fileURLWithPath: path).standardizedFileURL.path }
 }
-
-extension Architecture {
-    /// The architecture in words: `ResNet-20`, or `fully connected 3072-512-10`.
-    var summary: String {
-        switch self {
-        case .residual(let residual): return "ResNet-\(residual.depth)"
-        case .fullyConnected(let connected):
-            let sizes = connected.layers.prefix(1).map(\.input) + connected.layers.map(\.output)
-            return "fully connected \(sizes.map(String.init).joined(separator: "-"))"
-        }
-    }
-}

@@ -1,0 +1,27 @@
+import Shared
+
+/// `winnow-coordinator finetune`.
+struct Finetune: Command {
+    static let description = CommandDescription(
+        name: "finetune",
+        summary: "recover the accuracy of a pruned network",
+        discussion: """
+            Goes on training a network on the workers by synchronous stochastic gradient descent. On one machine:
+
+              winnow-coordinator finetune --model pruned.safetensors --distill-from resnet56.th \\
+                  --data cifar-10-batches-bin --epochs 40 --output recovered.safetensors
+
+            On many, add --bind and start 'winnow-worker serve' there. Ctrl-C stops it, and the same command with \
+            --resume goes on; the result is the same as without the interruption.
+            """)
+
+    @Option("The network to go on with: PyTorch or safetensors.", value: "FILE") var model: String
+    @OptionGroup var training = TrainingOptions()
+
+    func validate() throws {
+        try training.cluster.validate()
+        _ = try training.settings()
+    }
+
+    func run() throws { try training.train { try Checkpoint.network(at: model) } }
+}

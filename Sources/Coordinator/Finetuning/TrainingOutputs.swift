@@ -1,0 +1,49 @@
+import Foundation
+import Shared
+
+/// The files that a training leaves: the network of the last epoch, the best one by validation, and the curves.
+struct TrainingOutputs: Sendable {
+    /// The network of the last epoch, a safetensors file.
+    let network: String
+    /// The network with the greatest validation accuracy.
+    let bestNetwork: String
+    /// The curves, for spreadsheets and for programs.
+    let curveCSV: String
+    let curveJSON: String
+
+    /// Names the others beside `network`: `NAME-best.safetensors`, `NAME-curve.csv`, `NAME-curve.json`.
+    init(network: String) {
+        self.network = network
+        let stem = network.hasSuffix(".safetensors") ? String(network.dropLast(".safetensors".count)) : network
+        bestNetwork = "\(stem)-best.safetensors"
+        curveCSV = "\(stem)-curve.csv"
+        curveJSON = "\(stem)-curve.json"
+    }
+
+    /// What the JSON file holds.
+    private struct Curve: Encodable {
+        var settings: TrainingSettings
+        var history: TrainingHistory
+        var bestEpochByValidation: Int?
+    }
+
+    /// Writes all files as they are after the last epoch that is over; each is whole at any time.
+    func write(_ progress: TrainingProgress) throws {
+        try Self.write(Checkpoint.safetensors(of: progress.network), to: network)
+        if let best = progress.bestNetwork { try Self.write(Checkpoint.safetensors(of: best), to: bestNetwork) }
+        try Self.write(Array(progress.history.csv.utf8), to: curveCSV)
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+        encoder.keyEncodingStrategy = .convertToSnakeCase
+        let curve = Curve(
+            settings: progress.settings, history: progress.history,
+            bestEpochByValidation: progress.history.bestByValidation?.epoch)
+        try Self.write(Array(try encoder.encode(curve)) + [UInt8(ascii: "\n")], to: curveJSON)
+    }
+
+    private static func write(_ bytes: [UInt8], to path: String) throws {
+        let file = try OutputFile(path)
+        try file.write(bytes)
+        try file.finish()
+    }
+}
