@@ -10,6 +10,9 @@ import Shared
 ///   `ρ` is the share that was disabled when the scores were measured, so that there the sums agree in slope
 /// - `curved`: `Σ_{i≤r} s_i + κ ((r - e)² - e²)` with the layer's curvature `κ` that the ensemble's fit found about `e`
 ///   disabled filters
+///
+/// Measured on ResNet-20 (`Benchmarks/pruning/results`), they choose about equally well, and `scarce` predicts the loss
+/// best where half of the filters or more go.
 public enum LossModel: String, Sendable, CaseIterable, ArgumentValue {
     case additive
     case scarce
