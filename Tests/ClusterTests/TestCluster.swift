@@ -9,7 +9,7 @@ import Worker
 /// A small network, a few images and a folder for one test, and the means to start the real programs on them.
 final class TestCluster {
     /// Masks of a run, unless a test says otherwise.
-    static let masks = 1200
+    static let masks = 6_000
     static let images = 96
     private static let calibrationImages = 32
 
