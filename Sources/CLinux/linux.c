@@ -6,14 +6,28 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 int winnow_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
 
+/// Runs in a thread that a library started before `main` blocked the signal, as OpenBLAS does when it is loaded: blocks
+/// the signal there from now on, and gives it to the process again, where the descriptor waits for it.
+static void pass_on(int signal, siginfo_t *info, void *context) {
+    (void)info;
+    sigaddset(&((ucontext_t *)context)->uc_sigmask, signal);
+    kill(getpid(), signal);
+}
+
 int winnow_signalfd(const int *signals, int count) {
+    struct sigaction action = {.sa_sigaction = pass_on, .sa_flags = SA_SIGINFO | SA_RESTART};
     sigset_t set;
+    sigemptyset(&action.sa_mask);
     sigemptyset(&set);
-    for (int i = 0; i < count; i++) sigaddset(&set, signals[i]);
+    for (int i = 0; i < count; i++) {
+        sigaddset(&set, signals[i]);
+        sigaction(signals[i], &action, NULL);
+    }
     return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 

@@ -44,7 +44,11 @@ public struct SignalQueue: ~Copyable {
 
     /// Gives the signals back: from now on they do what they do by default.
     public func release() {
-        for signal in signals { Foundation.signal(signal, SIG_DFL) }
+        for signal in signals {
+            // Ignoring a signal first throws away one that is still waiting.
+            Foundation.signal(signal, SIG_IGN)
+            Foundation.signal(signal, SIG_DFL)
+        }
         var set = Self.set(of: signals)
         pthread_sigmask(SIG_UNBLOCK, &set, nil)
     }

@@ -1,0 +1,21 @@
+# SIGTERM ends a run in good order with status 130, and the same command goes on with it to the report.
+source "$(dirname "$0")/common.sh"
+
+export PATH=$WINNOW_BINARIES:$PATH
+winnow-demo images --output "$work/images" --train 300 --test 10 > /dev/null
+export WINNOW_RUN_OPTIONS="--model $PWD/demo/resnet.safetensors --data $work/images --masks 400 --images 100"
+start=(deploy/run-or-resume "$work/run" --local-workers 1 --worker-threads 1 --report "$work/report")
+
+"${start[@]}" > "$work/log" 2>&1 &
+run=$!
+finish() { kill -9 "$run" 2> /dev/null || true; }
+joined() { grep -q "joined" "$work/log"; }
+until_true 60 joined
+kill -TERM "$run"
+status=0
+wait "$run" || status=$?
+[ $status = 130 ] || fail "status $status after SIGTERM: $(tail -n 5 "$work/log")"
+grep -q "winnow-coordinator resume" "$work/log" || fail "it does not say how to go on"
+
+"${start[@]}" > "$work/log" 2>&1 || fail "it does not go on: $(tail -n 5 "$work/log")"
+[ "$(wc -l < "$work/report/ranking.csv")" -gt 100 ] || fail "no ranking: $(tail -n 5 "$work/log")"
