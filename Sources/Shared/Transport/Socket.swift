@@ -70,7 +70,11 @@ public struct Socket: ~Copyable {
         if case .server = options.security { isServer = true } else { isServer = false }
     }
 
-    deinit { zmq_close(handle) }
+    deinit {
+        // A monitor's events block ZeroMQ's I/O thread for ever once nobody reads them, so they stop first.
+        _ = zmq_socket_monitor(handle, nil, 0)
+        zmq_close(handle)
+    }
 
     /// Listens. Throws ``TransportError``: `EADDRINUSE`, `EADDRNOTAVAIL`, `ENODEV`, `EINVAL`.
     public func bind(to endpoint: String) throws {
