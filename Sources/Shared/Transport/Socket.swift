@@ -70,10 +70,12 @@ public struct Socket: ~Copyable {
         if case .server = options.security { isServer = true } else { isServer = false }
     }
 
-    deinit {
-        // A monitor's events block ZeroMQ's I/O thread for ever once nobody reads them, so they stop first.
+    deinit { zmq_close(handle) }
+
+    /// Ends what a ``SocketMonitor`` watches; to be called while the monitor lives. Events that nobody reads any more
+    /// block ZeroMQ's I/O thread for ever.
+    public func stopMonitoring() {
         _ = zmq_socket_monitor(handle, nil, 0)
-        zmq_close(handle)
     }
 
     /// Listens. Throws ``TransportError``: `EADDRINUSE`, `EADDRNOTAVAIL`, `ENODEV`, `EINVAL`.

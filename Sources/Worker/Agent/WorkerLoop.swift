@@ -55,6 +55,8 @@ final class WorkerLoop {
             self.socket = socket
             self.monitor = monitor
         }
+
+        deinit { socket.stopMonitoring() }
     }
 
     /// Prepares a worker. Throws a ``Failure`` or ``TransportError``.
