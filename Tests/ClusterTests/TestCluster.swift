@@ -10,6 +10,8 @@ import Worker
 final class TestCluster {
     /// Masks of a run, unless a test says otherwise.
     static let masks = 6_000
+    /// So few that a run is made of many leases however fast the machine is, and can be disturbed in the middle.
+    private static let masksPerLease = 32
     static let images = 96
     private static let calibrationImages = 32
 
@@ -64,7 +66,7 @@ final class TestCluster {
             "run", "--model", model, "--data", "\(folder)/data", "--masks", String(masks), "--images",
             String(Self.images), "--calibration-images", String(Self.calibrationImages), "--seed", "5", "--run",
             runFile,
-            "--report", report,
+            "--report", report, "--masks-per-lease", String(Self.masksPerLease),
         ]
     }
 
@@ -82,7 +84,8 @@ final class TestCluster {
     func startResume(_ more: [String] = []) throws -> TestProcess {
         try start(
             "winnow-coordinator",
-            ["resume", "--run", runFile, "--report", report] + binding(besides: more) + more)
+            ["resume", "--run", runFile, "--report", report, "--masks-per-lease", String(Self.masksPerLease)]
+                + binding(besides: more) + more)
     }
 
     /// Options that let the coordinator start workers.
