@@ -17,7 +17,7 @@ struct SamplingOptions {
         "Only the layers of this name or pattern, such as 'layer3.*.conv1', take part. May be repeated.",
         value: "PATTERN") var layers: [String]
     @Option("The share of each layer's filters that a mask disables on average.", value: "SHARE")
-    var dropRate: Double = 0.25
+    var dropRate: Double = SamplingScope.defaultDropRate
     @Option(
         "Another share for the layers of a pattern, such as 'layer1.*=0.1'. May be repeated.", value: "PATTERN=SHARE")
     var layerDropRate: [String]

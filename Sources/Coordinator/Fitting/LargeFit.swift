@@ -1,3 +1,5 @@
+import Shared
+
 /// The fit of models with too many columns for their products to be kept: the same model, solved by conjugate gradients
 /// from masks that are drawn anew in every pass.
 ///

@@ -31,13 +31,7 @@ struct BenchTraining: Command {
     func run() throws {
         let network = try Checkpoint.network(at: model)
         let threads = threads ?? CPUAllowance.processors
-        var random = SplitMix64(seed: 1)
-        var records: [UInt8] = []
-        for _ in 0..<batchSize {
-            records.append(UInt8.random(in: 0..<UInt8(ImageSet.classes), using: &random))
-            records += (0..<ImageSet.imageBytes).map { _ in UInt8.random(in: 0...255, using: &random) }
-        }
-        let loader = ImageLoader(ImageSet(records: records), .standard)
+        let loader = ImageLoader(.noise(batchSize, seed: 1), .standard)
         let finished = try WakeUp()
         let pool = TrainingPool(
             threads: threads,

@@ -8,8 +8,7 @@ struct Benchmark: Command {
         summary: "Measure how fast this machine evaluates a network.",
         discussion: """
             Measures the machine's multiply-add peak, then evaluates noise images with the dense network, under \
-            independent masks, and under an ensemble like the default one, with frozen and with recalibrated batch \
-            norms. The effective rate counts what the masked networks would cost one by one, two operations for a \
+            independent masks, and under the default ensemble, with frozen and with recalibrated batch norms. The effective rate counts what the masked networks would cost one by one, two operations for a \
             multiply-accumulate.
 
                 winnow-worker bench --model resnet56.th --json
@@ -48,18 +47,18 @@ struct Benchmark: Command {
         let network = try Checkpoint.network(at: model)
         let architecture = network.architecture
         let engine = try engineOptions.engine(network)
-        var generator = BenchRandom(state: 0)
-        let evaluated = generator.images(images)
-        let calibration = generator.images(calibrationImages)
+        let evaluated = ImageSet.noise(images, seed: 1)
+        let calibration = ImageSet.noise(calibrationImages, seed: 2)
 
-        let made = BenchMasks(architecture: architecture)
-        var ensembles = [
-            ("dense", [Mask(count: FilterSpace(architecture).count)]),
-            ("independent masks", made.independent(masks)), ("default ensemble", made.tree(masks)),
-        ]
-        if let maskFile {
-            ensembles.append((maskFile, try MaskFile.read(at: maskFile, for: FilterSpace(architecture))))
+        let space = FilterSpace(architecture)
+        func drawn(_ design: SamplingDesign) throws -> [Mask] {
+            try Ensemble(design, of: space, scope: SamplingScope(), masks: masks, seed: 1).masks(0..<masks)
         }
+        var ensembles = [
+            ("dense", [Mask(count: space.count)]), ("independent masks", try drawn(.independent)),
+            ("default ensemble", try drawn(.tree)),
+        ]
+        if let maskFile { ensembles.append((maskFile, try MaskFile.read(at: maskFile, for: space))) }
         var cases = ensembles.flatMap { name, masks in
             let cost = masks.reduce(0) { $0 + architecture.cost(under: $1).multiplyAccumulates }
             return [EvaluationSettings.BatchNorm.frozen, .recalibrated(images: calibrationImages)].map {

@@ -1,6 +1,4 @@
 import Foundation
-import Shared
-
 /// The masks of one run: a small description from which every mask follows.
 ///
 /// A mask is made when it is asked for, from its index alone, so that an ensemble of a million masks needs no memory.

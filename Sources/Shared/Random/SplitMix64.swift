@@ -7,8 +7,13 @@ public struct SplitMix64: RandomNumberGenerator, Sendable {
 
     /// A generator that is a function of a seed and of a path of numbers, for example the epoch and the image.
     public init(seed: UInt64, _ path: Int...) {
-        self.init(seed: seed)
-        for step in path { state = next() ^ UInt64(truncatingIfNeeded: step) }
+        self.init(seed: seed, path: path.map { UInt64(truncatingIfNeeded: $0) })
+    }
+
+    /// The same for a path of any length.
+    public init(seed: UInt64, path: [UInt64]) {
+        state = seed
+        for step in path { state = next() ^ step }
     }
 
     /// The next 64 bits.

@@ -1,5 +1,3 @@
-import Shared
-
 /// Which layers take part in an ensemble, and how much of each is disabled.
 public struct SamplingScope: Sendable {
     /// The layers that take part.
@@ -12,6 +10,8 @@ public struct SamplingScope: Sendable {
         case named([NamePattern])
     }
 
+    /// The expected disabled share where none is given.
+    public static let defaultDropRate = 0.25
     /// The expected disabled shares that the designs support.
     public static let dropRates = 0.001...0.75
 
@@ -24,7 +24,8 @@ public struct SamplingScope: Sendable {
 
     /// Makes a scope.
     public init(
-        layers: Layers = .hidden, dropRate: Double, layerDropRates: [(pattern: NamePattern, rate: Double)] = []
+        layers: Layers = .hidden, dropRate: Double = defaultDropRate,
+        layerDropRates: [(pattern: NamePattern, rate: Double)] = []
     ) {
         self.layers = layers
         self.dropRate = dropRate

@@ -1,7 +1,7 @@
-import Shared
+import TestSupport
 import Testing
 
-@testable import Coordinator
+@testable import Shared
 
 private func ensemble(
     _ design: SamplingDesign = .tree, of space: FilterSpace = Networks.resnet20, layers: SamplingScope.Layers = .hidden,

@@ -5,8 +5,7 @@ public struct RandomGenerator: Sendable {
 
     /// Seeds a stream of its own for a key, such as `[seed, layer, round]`. O(key).
     public init(key: [UInt64]) {
-        var seed = SplitMix(state: 0x6a09_e667_f3bc_c908)
-        for word in key { seed.state = seed.next() ^ word }
+        var seed = SplitMix64(seed: 0x6a09_e667_f3bc_c908, path: key)
         state = (seed.next(), seed.next(), seed.next(), seed.next())
     }
 
@@ -44,18 +43,5 @@ public struct RandomGenerator: Sendable {
 
     private static func rotated(_ value: UInt64, by bits: UInt64) -> UInt64 {
         value << bits | value >> (64 - bits)
-    }
-}
-
-/// SplitMix64 (Steele, Lea and Flood, 2014).
-private struct SplitMix {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ mixed >> 30) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ mixed >> 27) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ mixed >> 31
     }
 }

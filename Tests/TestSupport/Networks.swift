@@ -1,9 +1,9 @@
 import Shared
 
 /// Networks that the tests speak of.
-enum Networks {
+public enum Networks {
     /// A CIFAR-10 ResNet of `6 n + 2` layers with the published channel counts.
-    static func resnet(_ n: Int) -> Architecture {
+    public static func resnet(_ n: Int) -> Architecture {
         var blocks: [ResidualArchitecture.Block] = []
         var input = 16
         for (stage, output) in [16, 32, 64].enumerated() {
@@ -20,12 +20,12 @@ enum Networks {
     }
 
     /// ResNet-20's filters.
-    static let resnet20 = FilterSpace(resnet(3))
+    public static let resnet20 = FilterSpace(resnet(3))
     /// ResNet-56's filters.
-    static let resnet56 = FilterSpace(resnet(9))
+    public static let resnet56 = FilterSpace(resnet(9))
 
     /// A chain of linear layers with names as `nn.Sequential` gives them.
-    static func connected(_ widths: [Int]) -> FilterSpace {
+    public static func connected(_ widths: [Int]) -> FilterSpace {
         let layers = zip(widths, widths.dropFirst()).enumerated().map { index, width in
             FullyConnectedArchitecture.Linear(name: "layers.\(2 * index)", input: width.0, output: width.1)
         }

@@ -1,5 +1,3 @@
-import Shared
-
 /// How an ensemble's masks are drawn. A value, so that designs can be named, compared and stored.
 ///
 /// Three choices make a design:
@@ -23,7 +21,7 @@ public struct SamplingDesign: Sendable, Hashable, Codable {
     public let branching: Int
 
     /// The most masks that share their first segment.
-    static let sharedMasksMax = 4096
+    public static let sharedMasksMax = 4096
 
     /// Makes a design, or returns nil where a number is out of its range.
     public init?(name: String, isBalanced: Bool, sizeSpread: Double, levels: Int = 1, branching: Int = 1) {
