@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 export WINNOW_BINARIES
 work=$(mktemp -d)
 finish() { :; }
-trap 'finish; rm -rf "$work"' EXIT
+trap 'finish; [ -n "${KEEP:-}" ] || rm -rf "$work"' EXIT
 
 fail() { printf 'FAILED: %s\n' "$*" >&2; exit 1; }
 
@@ -37,4 +37,15 @@ check_options() {
     while read -r option; do
         grep -q -- "^ *$option\b" "$work/help" || fail "$program $subcommand has no option $option, but $* use it"
     done < <(sed 's/^ *#.*//' "$@" | grep -o -- '--[a-z][a-z-]*' | sort -u)
+}
+
+# blocks LANGUAGE PAGE: the lines of the page's fenced blocks of a language.
+blocks() {
+    awk -v language="$1" '
+        /^ *```/ {
+            if (inside) inside = 0
+            else { match($0, /^ */); indent = RLENGTH; inside = 1; wanted = substr($0, indent + 4) == language }
+            next
+        }
+        inside && wanted { print substr($0, indent + 1) }' "$2"
 }
