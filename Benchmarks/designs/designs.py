@@ -8,15 +8,19 @@ images, no fine-tuning). The reference is a run of the `balanced` design with an
 
     Benchmarks/designs/designs.py --model resnet20.th --data cifar10 --output designs \\
         --reference 2560 independent=900 balanced=832 tree-3x4=2432 tree-9x2=6144
+
+What --output has already is not made again, so an interrupted comparison goes on where it stopped. In the environment
+BINARIES may name the folder of the programs.
 """
 import argparse
 import csv
 import json
+import os
 import pathlib
 import sqlite3
 import subprocess
 
-BIN = pathlib.Path(__file__).resolve().parents[2] / ".build" / "release"
+BIN = pathlib.Path(os.environ.get("BINARIES", pathlib.Path(__file__).resolve().parents[2] / ".build" / "release"))
 
 
 def evaluate_run(options, name, design, masks, seed, rate, norms):
@@ -24,13 +28,16 @@ def evaluate_run(options, name, design, masks, seed, rate, norms):
     folder = options.output / name
     run = folder / "run.winnow"
     folder.mkdir(parents=True, exist_ok=True)
-    if not run.exists():
+    if (folder / "ranking.json").exists():
+        pass
+    elif run.exists():
+        subprocess.run([BIN / "winnow-coordinator", "resume", "--run", run, "--local-workers", "1", "--report", folder],
+                       check=True)
+    else:
         subprocess.run(
             [BIN / "winnow-coordinator", "run", "--model", options.model, "--data", options.data, "--split", "train",
              "--images", str(options.images), *norms, "--masks", str(masks), "--seed", str(seed), "--design", design,
              "--drop-rate", str(rate), "--local-workers", "1", "--run", run, "--report", folder], check=True)
-    else:
-        subprocess.run([BIN / "winnow-coordinator", "report", "--run", run, "--report", folder], check=True)
     ranking = json.loads((folder / "ranking.json").read_text())
     with sqlite3.connect(f"file:{run}?mode=ro", uri=True) as database:
         seconds = database.execute("SELECT sum(compute_us) / 1e6 FROM evaluation").fetchone()[0]

@@ -92,6 +92,3 @@ size_t winnow_scratch_floats(const winnow_layer *layer, int32_t lanes);
 void winnow_winograd_weights(const float *weights, int32_t filters, int32_t channels, float *target);
 // Weights [filters][channels][taps] to [taps][channels][filters].
 void winnow_transposed_weights(const float *weights, int32_t filters, int32_t channels, int32_t taps, float *target);
-
-// Processors that the scheduler may put this process on; 0 where the system does not say.
-int32_t winnow_processors_allowed(void);

@@ -20,3 +20,6 @@ int winnow_lock_byte(int descriptor, int64_t byte);
 
 /// Raises the limit of open descriptors to the hard limit and returns it.
 uint64_t winnow_raise_descriptor_limit(void);
+
+/// Processors that the scheduler may put this process on; 0 where the system does not say.
+int32_t winnow_processors_allowed(void);

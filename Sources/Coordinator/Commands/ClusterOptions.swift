@@ -68,8 +68,7 @@ struct ClusterOptions {
         let count = localWorkerCount
         guard count > 0 else { return nil }
         var arguments = ["serve", "--connect", endpoint, "--stop-when-input-ends", "--once"]
-        let processors = ProcessInfo.processInfo.activeProcessorCount
-        if let threads = workerThreads ?? (count > 1 ? max(1, processors / count) : nil) {
+        if let threads = workerThreads ?? (count > 1 ? max(1, CPUAllowance.processors / count) : nil) {
             arguments += ["--threads", String(threads)]
         }
         if let workerCache { arguments += ["--cache", workerCache] }

@@ -1,4 +1,4 @@
-import CKernels
+import CLinux
 import Foundation
 
 /// How many processors this process may use.
