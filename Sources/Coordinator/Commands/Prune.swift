@@ -15,12 +15,15 @@ struct Prune: Command {
                 --data cifar10 --recalibrate --output pruned.safetensors --onnx pruned.onnx
             Remove half of the hidden filters by their L1 norms:
               winnow-coordinator prune --model resnet20.th --method l1 --remove-filters 0.5 --output l1.safetensors
+            Half of the FLOPs by squared gate gradients (Molchanov et al. 2019) on the first 1024 training images:
+              winnow-coordinator prune --model resnet20.th --method taylor --data cifar10 --remove-flops 0.5 \\
+                --output taylor.safetensors
             """)
 
     @Option("The run file that judges the filters; it also holds the network.", name: "run", value: "FILE")
     var runFile: String?
     @Option("The network's checkpoint, where there is no run.", value: "FILE") var model: String?
-    @Option("How filters are judged: ensemble, ablation, l1, l2, geometric-median or random.", value: "METHOD")
+    @Option("How filters are judged: ensemble, ablation, l1, l2, geometric-median, taylor or random.", value: "METHOD")
     var method: PruningMethod = .ensemble
     @Option("How the scores of many filters of one layer add up: additive, scarce or curved.", value: "MODEL")
     var lossModel: LossModel = .scarce
@@ -31,6 +34,7 @@ struct Prune: Command {
     var keepAtLeast: Double = 0.1
     @Option("Round the filters that a pruned layer keeps to a multiple of this.", value: "M") var roundTo: Int = 1
     @Option("The seed of --method random.", value: "S") var seed: UInt64 = 1
+    @Option("The training images of --method taylor, the first ones.", value: "N") var gradientImages: Int = 1024
     @Option("Write the smaller network, as safetensors.", value: "FILE") var output: String
     @Option("Write it as an ONNX model too.", value: "FILE") var onnx: String?
     @Option("Write it as a PyTorch module too: network.py and network.safetensors in a folder.", value: "FOLDER")
@@ -50,6 +54,12 @@ struct Prune: Command {
             throw Failure(.usage, "--keep-at-least must be a share, at least 0 and below 1")
         }
         guard (1...64).contains(roundTo) else { throw Failure(.usage, "--round-to must be from 1 to 64") }
+        if method.needsGradients && measurement.data == nil {
+            throw Failure(.usage, "--method \(method.rawValue) needs --data")
+        }
+        guard (1...Evaluation.imagesMax).contains(gradientImages) else {
+            throw Failure(.usage, "--gradient-images must be from 1 to \(Evaluation.imagesMax)")
+        }
         try budget.validate()
         try measurement.validate()
     }
@@ -57,7 +67,11 @@ struct Prune: Command {
     func run() throws {
         let source = try PruningSource(run: runFile, model: model)
         let network = source.network
-        let scores = try source.scores(method, scope: scope, seed: seed)
+        let normalisation = source.settings?.normalisation ?? .standard
+        let scores = try source.scores(
+            method, scope: scope, seed: seed,
+            gradients: try method.needsGradients
+                ? measurement.gradients(images: gradientImages, normalisation: normalisation) : nil)
         let pruner = Pruner(
             network.architecture, scores: scores, model: lossModel,
             rules: WidthRules(leastShare: keepAtLeast, multiple: roundTo))
@@ -65,7 +79,6 @@ struct Prune: Command {
 
         let pruned = network.removing(outcome.mask)
         let files = PrunedFiles(output: output, onnx: onnx, pytorch: pytorch)
-        let normalisation = source.settings?.normalisation ?? .standard
         try files.write(pruned, normalisation: normalisation)
         if measurement.recalibrate {
             let recalibrated = try measurement.recalibrated(output, normalisation: normalisation)

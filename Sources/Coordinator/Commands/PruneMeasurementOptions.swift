@@ -26,6 +26,13 @@ struct PruneMeasurementOptions {
         }
     }
 
+    /// Where gradients on the training images come from.
+    func gradients(images: Int, normalisation: Normalisation) throws -> GradientSource {
+        guard let data else { throw Failure(.usage, "gradients need --data") }
+        return GradientSource(
+            worker: try WorkerProcess.find(threads: threads), data: data, images: images, normalisation: normalisation)
+    }
+
     /// The network of a file with the statistics of training images, which replace those in the file.
     func recalibrated(_ path: String, normalisation: Normalisation) throws -> Network {
         guard let data else { throw Failure(.usage, "--recalibrate needs --data") }

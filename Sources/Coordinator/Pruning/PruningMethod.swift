@@ -13,11 +13,15 @@ public enum PruningMethod: String, Sendable, CaseIterable, ArgumentValue {
     case l2
     /// By the distance to the layer's other filters.
     case geometricMedian = "geometric-median"
+    /// By the squared gradient of the loss with respect to a gate on the filter (first-order Taylor).
+    case taylor
     /// By chance.
     case random
 
     /// Whether it needs the evaluations of a run.
     var needsRun: Bool { self == .ensemble || self == .ablation }
+    /// Whether it needs gradients on training images, which `winnow-worker` computes.
+    var needsGradients: Bool { self == .taylor }
 }
 
 /// What removing each filter is worth, higher for those to keep.
@@ -37,23 +41,29 @@ public struct FilterScores: Sendable {
         self.prediction = prediction
     }
 
-    /// Scores by weight norms or by chance, of the network's hidden filters or of all.
-    init(_ method: PruningMethod, of network: Network, scope: SamplingOptions.Scope, seed: UInt64) {
+    /// Scores of the network's hidden filters, or of all, that were made elsewhere and are no rises of a loss.
+    init(values: [Double], of network: Network, scope: SamplingOptions.Scope) {
         let space = FilterSpace(network.architecture)
         let layers = space.layers.filter { scope == .all || $0.role == .hidden }
-        removable = Mask(count: space.count, disabled: layers.flatMap(\.filters))
-        prediction = nil
+        self.init(
+            values: values, removable: Mask(count: space.count, disabled: layers.flatMap(\.filters)), prediction: nil)
+    }
+
+    /// Scores by weight norms or by chance, of the network's hidden filters or of all.
+    init(_ method: PruningMethod, of network: Network, scope: SamplingOptions.Scope, seed: UInt64) {
+        let values: [Double]
         switch method {
         case .l1: values = WeightNorm.l1.scores(network)
         case .l2: values = WeightNorm.l2.scores(network)
         case .geometricMedian: values = WeightNorm.geometricMedian.scores(network)
         case .random:
             var generator = RandomGenerator(key: [seed, 0x7072_756e_65])
-            var order = Array(0..<space.count)
+            var order = Array(0..<FilterSpace(network.architecture).count)
             generator.shuffle(&order)
-            values = order.map { Double($0 + 1) / Double(space.count) }
-        case .ensemble, .ablation: preconditionFailure("these need a run's evaluations")
+            values = order.map { Double($0 + 1) / Double(order.count) }
+        case .ensemble, .ablation, .taylor: preconditionFailure("these need evaluations or gradients")
         }
+        self.init(values: values, of: network, scope: scope)
     }
 
     /// Scores by the fit of an ensemble's evaluations. Filters that no mask tells of stay.

@@ -26,8 +26,15 @@ struct PruningSource {
     /// The run's identity.
     var runIdentity: String? { run?.description.run }
 
-    /// The scores of the network's filters. Throws a ``Failure`` where the run cannot give them.
-    func scores(_ method: PruningMethod, scope: SamplingOptions.Scope, seed: UInt64) throws -> FilterScores {
+    /// The scores of the network's filters; `gradients` computes those of the training images. Throws a ``Failure``
+    /// where the run or the worker cannot give them.
+    func scores(
+        _ method: PruningMethod, scope: SamplingOptions.Scope, seed: UInt64, gradients: GradientSource?
+    ) throws -> FilterScores {
+        if method.needsGradients {
+            guard let gradients else { throw Failure(.usage, "--method \(method.rawValue) needs --data") }
+            return FilterScores(values: try gradients.importances(of: network), of: network, scope: scope)
+        }
         guard method.needsRun, let run else { return FilterScores(method, of: network, scope: scope, seed: seed) }
         let ensemble = run.description.ensemble
         var evaluations = [Evaluation?](repeating: nil, count: ensemble.count)
@@ -36,5 +43,23 @@ struct PruningSource {
             return try FilterScores(ablation: ensemble, evaluations: evaluations, response: .logLoss)
         }
         return FilterScores(try AdditiveFit(ensemble, evaluations: evaluations), of: ensemble)
+    }
+}
+
+/// Where the first-order Taylor importances of a network's filters come from: `winnow-worker`, which has the training
+/// engine, on training images.
+struct GradientSource {
+    let worker: WorkerProcess
+    /// The folder of the CIFAR-10 binary batches.
+    let data: String
+    /// How many training images, the first ones.
+    let images: Int
+    let normalisation: Normalisation
+
+    /// The importance of every filter by its number: the mean over images of the squared derivative of an image's loss
+    /// with respect to a gate on the filter's output, batch norms frozen (Molchanov et al. 2019, equation 8; the
+    /// first-order term of Molchanov et al. 2017). Not divided by layer: the paper compares filters of all layers so.
+    func importances(of network: Network) throws -> [Double] {
+        try worker.gateGradients(of: network, data: data, images: images, normalisation: normalisation)
     }
 }

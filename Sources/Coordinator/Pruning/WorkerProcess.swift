@@ -60,6 +60,30 @@ struct WorkerProcess {
             ] + Self.options(normalisation))
     }
 
+    /// The mean squared gate gradient of every filter of a network, by its number, on the first training images.
+    func gateGradients(
+        of network: Network, data: String, images: Int, normalisation: Normalisation
+    ) throws -> [Double] {
+        struct Answer: Decodable { var importance: [String: [Double]] }
+        return try Self.withTemporaryFolder { folder in
+            let model = folder.appending(path: "network.safetensors")
+            let output = folder.appending(path: "gradients.json")
+            try Data(Checkpoint.safetensors(of: network)).write(to: model)
+            try run(
+                [
+                    "gradients", "--model", model.path, "--data", data, "--images", "\(images)", "--output",
+                    output.path,
+                ] + Self.options(normalisation))
+            let answer = try JSONDecoder().decode(Answer.self, from: Data(contentsOf: output))
+            return try FilterSpace(network.architecture).layers.flatMap { layer in
+                guard let values = answer.importance[layer.name], values.count == layer.filters.count else {
+                    throw Failure(.internalFault, "\(program) gradients answered without \(layer.name)")
+                }
+                return values
+            }
+        }
+    }
+
     /// Images per second of each network, unmasked and with frozen batch norms: the best of a few rounds, in which the
     /// networks take turns.
     func speeds(of models: [String]) throws -> [Double] {

@@ -18,6 +18,7 @@ struct Gradients: Command {
     @Option("The folder of the CIFAR-10 binary batches.", value: "DIR") var data: String
     @Option("How many images: the first N records of the training batches.", value: "N") var images: Int = 1024
     @Option("Where to write the importances.", value: "FILE") var output: String
+    @OptionGroup var normalisationOptions = NormalisationOptions()
     @Option("Compute threads; all processors that it may use, where not given.", value: "N") var threads: Int?
 
     func validate() throws {
@@ -38,7 +39,8 @@ struct Gradients: Command {
         let network = try Checkpoint.network(at: model)
         let set = try CIFAR10.read(directory: data, split: .train, limit: images)
         let importance = try TaylorImportance.ofFilters(
-            network, images: set, normalisation: .standard, threads: threads ?? CPUAllowance.processors)
+            network, images: set, normalisation: try normalisationOptions.normalisation(),
+            threads: threads ?? CPUAllowance.processors)
         let layers = FilterSpace(network.architecture).layers
         let document = Document(
             model: model, images: set.count,
