@@ -197,6 +197,38 @@ final class ReportTests {
         let masks = try MaskFile.read(at: "\(folder)/masks.json", for: FilterSpace(Self.architecture))
         #expect(masks == record.description.ensemble.masks(0..<256))
     }
+
+    @Test func theBudgetsOfTheReportAreKeptAtARisingLoss() throws {
+        let budgets = try Report(Self.record()).budgets()
+        #expect(budgets.count >= 3)
+        for budget in budgets { #expect(budget.flops >= budget.asked && budget.filters > 0 && budget.parameters > 0) }
+        for (less, more) in zip(budgets, budgets.dropFirst()) { #expect(less.predictedLoss <= more.predictedLoss) }
+    }
+
+    @Test func aLeaseThatWasLostIsShownUntilItsMasksWereLeasedAgain() throws {
+        func at(_ second: Int64) -> Date { Date(milliseconds: 1_700_000_000_000 + second * 1000) }
+        let whole = try Self.record()
+        func lease(_ number: UInt32, _ worker: Int, _ start: Int64, _ end: Int64?) -> RunFile.LeaseRecord {
+            RunFile.LeaseRecord(
+                lease: LeaseID(life: 1, number: number), worker: worker, masks: MaskRanges(0..<256),
+                granted: at(start), ended: end.map(at), outcome: end.map { _ in "answered" })
+        }
+        let workers = [1, 2].map { number in
+            RunFile.Worker(
+                number: number, host: "host", threads: 1, instructionSet: "avx2",
+                version: "0.1.0", joined: at(0), dismissed: nil, evaluations: 128, computeSeconds: 1)
+        }
+        func schedule(_ leases: [RunFile.LeaseRecord]) throws -> String? {
+            let record = RunRecord(
+                description: whole.description, network: whole.network, evaluations: whole.evaluations,
+                workers: workers, leases: leases)
+            return Plots(ranking: try Report(record).ranking, record: record).schedule()
+        }
+        let lost = try #require(try schedule([lease(1, 1, 0, nil), lease(2, 2, 4, 8)]))
+        #expect(lost.components(separatedBy: "class=\"lease lost\"").count == 2)
+        let out = try #require(try schedule([lease(1, 1, 0, 4), lease(2, 2, 4, nil)]))
+        #expect(!out.contains("lost"))
+    }
 }
 
 @Test func ticksAreRoundNumbers() {

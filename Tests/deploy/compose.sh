@@ -24,6 +24,6 @@ done
 
 check_options winnow-worker serve <(grep 'command: \[winnow-worker' deploy/compose/compose.yaml)
 check_options winnow-coordinator run <(grep -A 1 'WINNOW_RUN_OPTIONS\|WINNOW_OPTIONS' deploy/compose/compose.yaml)
-check_options winnow-coordinator resume <(grep 'WINNOW_OPTIONS' deploy/compose/compose.yaml)
+check_options winnow-coordinator resume <(grep -A 1 'WINNOW_OPTIONS' deploy/compose/compose.yaml)
 
 if docker compose version > /dev/null 2>&1; then docker compose -f deploy/compose/compose.yaml config --quiet; fi

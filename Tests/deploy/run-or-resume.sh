@@ -19,3 +19,12 @@ grep -q "winnow-coordinator resume" "$work/log" || fail "it does not say how to 
 
 "${start[@]}" > "$work/log" 2>&1 || fail "it does not go on: $(tail -n 5 "$work/log")"
 [ "$(wc -l < "$work/report/ranking.csv")" -gt 100 ] || fail "no ranking: $(tail -n 5 "$work/log")"
+
+# An interrupted run writes no report, so that the one that goes on with it must: every configuration gives --report to
+# both.
+for file in deploy/systemd/example.conf deploy/kubernetes/run.env deploy/compose/compose.yaml deploy/slurm/coordinator.sbatch; do
+    grep -A 1 'WINNOW_OPTIONS' "$file" | grep -q -- '--report' || fail "$file has no --report for a run that goes on"
+    if grep -A 1 'WINNOW_RUN_OPTIONS' "$file" | sed '/[^_]WINNOW_OPTIONS/,$d; /^WINNOW_OPTIONS/,$d' | grep -q -- '--report'; then
+        fail "$file gives --report twice"
+    fi
+done

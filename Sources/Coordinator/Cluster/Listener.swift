@@ -87,6 +87,13 @@ struct Listener: ~Copyable {
         endpoint.replacing("tcp://0.0.0.0:", with: "tcp://127.0.0.1:").replacing("tcp://[::]:", with: "tcp://[::1]:")
     }
 
+    /// Where a worker elsewhere connects to, as far as this host knows its own name.
+    var endpointForPeople: String {
+        let host = ProcessInfo.processInfo.hostName
+        return endpoint.replacing("tcp://0.0.0.0:", with: "tcp://\(host):").replacing(
+            "tcp://[::]:", with: "tcp://\(host):")
+    }
+
     /// Whether only this host can reach an endpoint.
     static func isLoopback(_ endpoint: String) -> Bool {
         guard let port = endpoint.lastIndex(of: ":") else { return false }

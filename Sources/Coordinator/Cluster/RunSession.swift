@@ -25,8 +25,8 @@ struct RunSession {
     func run(
         at listener: consuming Listener, signals: consuming SignalQueue
     ) throws {
-        let endpoint = listener.endpoint
-        Log.shared.line("listening at \(endpoint)")
+        let endpoint = listener.endpointForPeople
+        Log.shared.line("listening at \(listener.endpoint)")
         let description = file.description
         let blobs = Blobs(checkpoint: try file.checkpoint(), images: images, calibrationImages: calibrationImages)
         let done = try file.evaluationCount()

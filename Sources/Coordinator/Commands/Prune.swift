@@ -4,7 +4,7 @@ import Shared
 /// `prune`: from a run, or a network, and a budget to the physically smaller network.
 struct Prune: Command {
     static let description = CommandDescription(
-        name: "prune", summary: "Remove the filters that a budget can do without, and write the smaller network.",
+        name: "prune", summary: "remove the filters that a budget can do without, and write the smaller network",
         discussion: """
             Chooses the filters whose removal is predicted to raise the loss least while every budget that is given \
             holds, removes them physically, and writes the network that is left. FLOPs are multiply-accumulates of \

@@ -104,7 +104,10 @@ private func handleRequest(
     let headers = [
         ("Content-Type", answer.contentType),
         ("Cache-Control", "no-store"),
-        ("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'"),
+        (
+            "Content-Security-Policy",
+            "default-src 'none'; img-src data:; script-src 'self'; style-src 'self'; connect-src 'self'"
+        ),
         ("X-Content-Type-Options", "nosniff"),
         ("Referrer-Policy", "no-referrer"),
     ]

@@ -47,7 +47,8 @@ final class LivePage {
         let (model, data) = (URL(filePath: description.network.path), URL(filePath: description.data.path))
         var fixed = RunSnapshot()
         fixed.model = "\(description.network.architecture) (\(model.lastPathComponent))"
-        fixed.data = "\(settings.images) \(settings.split.rawValue) images of \(data.lastPathComponent)"
+        fixed.data =
+            "\(settings.images) \(settings.split == .train ? "training" : "test") images of \(data.lastPathComponent)"
         fixed.runFile = runFile
         fixed.seed = description.ensemble.seed
         fixed.imagesPerMask = settings.images

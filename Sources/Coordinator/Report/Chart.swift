@@ -5,7 +5,7 @@ struct Chart {
         var top = 14.0
         var right = 16.0
         var bottom = 44.0
-        var left = 58.0
+        var left = 68.0
     }
 
     let width: Double

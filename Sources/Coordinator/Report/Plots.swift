@@ -1,3 +1,4 @@
+import Foundation
 import Shared
 
 /// The drawings of a report, each as inline SVG.
@@ -32,24 +33,28 @@ struct Plots {
 
     private func row(of layers: [(String, [Ranking.Row])], ends: [Double]) -> String {
         var chart = Chart(
-            width: 1080, height: 300, margins: Chart.Margins(top: 14, right: 8, bottom: 66, left: 58))
+            width: 1080, height: 300, margins: Chart.Margins(top: 14, right: 8, bottom: 66, left: 68))
         let y = Scale(holding: ends, from: chart.bottom, to: chart.top)
         let gap = 1.5
         let slots = layers.reduce(0.0) { $0 + Double($1.1.count) + gap }
         let slot = (chart.right - chart.left) / max(slots, 1)
+        var start = chart.left
+        for (index, layer) in layers.enumerated() {
+            let width = (Double(layer.1.count) + gap) * slot
+            if index % 2 == 0 {
+                chart.rectangle(
+                    x: start, y: chart.top, width: width, height: chart.bottom - chart.top, "stripe")
+            }
+            start += width
+        }
         for tick in y.ticks() {
             chart.line(chart.left, y(tick), chart.right, y(tick), abs(tick) < 1e-12 ? "axis" : "grid")
             chart.text(chart.left - 8, y(tick) + 4, y.label(tick), "tick", anchor: "end")
         }
         chart.verticalTitle(importanceTitle)
         var place = chart.left + gap / 2 * slot
-        for (index, (name, rows)) in layers.enumerated() {
+        for (name, rows) in layers {
             let width = Double(rows.count) * slot
-            if index % 2 == 0 {
-                chart.rectangle(
-                    x: place - gap / 2 * slot, y: chart.top, width: width + gap * slot,
-                    height: chart.bottom - chart.top, "stripe")
-            }
             for (position, filter) in rows.enumerated() {
                 let x = place + (Double(position) + 0.5) * slot
                 let interval = filter.estimate.interval
@@ -68,7 +73,7 @@ struct Plots {
 
     /// The rise of the loss as more of one layer is disabled.
     func sensitivity() -> String {
-        var chart = Chart(height: 380, margins: Chart.Margins(top: 14, right: 108, bottom: 44, left: 64))
+        var chart = Chart(height: 380, margins: Chart.Margins(top: 14, right: 108, bottom: 44, left: 68))
         let shareMax = min(1, 2 * (record.description.ensemble.layers.map(\.dropRate).max() ?? 0.5))
         let shares = (0...24).map { Double($0) / 24 * shareMax }
         let curves = fit.layers.map { layer in shares.map { layer.rise(disabled: $0 * Double(layer.filters)) } }
@@ -123,7 +128,7 @@ struct Plots {
 
     /// How the ranking settled as masks came in.
     func settling() -> String {
-        var chart = Chart(margins: Chart.Margins(top: 14, right: 112, bottom: 44, left: 58))
+        var chart = Chart(margins: Chart.Margins(top: 14, right: 112, bottom: 44, left: 68))
         let steps = fit.settling
         let values = steps.flatMap { [$0.splitHalf, $0.againstAll].compactMap { $0 } }
         let x = Scale(domain: 0...Double(max(steps.last?.masks ?? 1, 1)), from: chart.left, to: chart.right)
@@ -163,7 +168,7 @@ struct Plots {
 
     /// What removing the least important filters costs and saves.
     func budgets(_ steps: [PruningStep]) -> String {
-        var chart = Chart(margins: Chart.Margins(top: 14, right: 92, bottom: 44, left: 58))
+        var chart = Chart(margins: Chart.Margins(top: 14, right: 92, bottom: 44, left: 68))
         let x = Scale(domain: 0...1, from: chart.left, to: chart.right)
         let y = Scale(holding: steps.map(\.loss), from: chart.bottom, to: chart.top)
         chart.axes(
@@ -187,9 +192,8 @@ struct Plots {
     func schedule() -> String? {
         let workersMax = 64
         let leasesMax = 4000
-        let leases = record.leases.filter { $0.ended != nil }
-        guard let first = record.leases.map(\.granted).min(), let last = leases.compactMap(\.ended).max(),
-            last > first
+        let leases = record.leases.indices.map { (record.leases[$0], endOfLease(at: $0)) }
+        guard let first = record.leases.map(\.granted).min(), let last = leases.compactMap(\.1).max(), last > first
         else { return nil }
         let workers = Array(record.workers.prefix(workersMax))
         let lane = 22.0
@@ -210,16 +214,26 @@ struct Plots {
             let y = chart.top + Double(index) * lane
             let host = worker.host.count > 14 ? String(worker.host.prefix(13)) + "…" : worker.host
             chart.text(chart.left - 8, y + 15, "\(worker.number) \(host)", "tick", anchor: "end")
-            for (position, lease) in leases.enumerated() where lease.worker == worker.number && position % stride == 0 {
-                guard let ended = lease.ended else { continue }
+            for (position, (lease, end)) in leases.enumerated() where lease.worker == worker.number {
+                guard let end, lease.outcome == nil || position % stride == 0 else { continue }
                 let start = x(lease.granted.timeIntervalSince(first))
-                let outcome = lease.outcome ?? "no outcome"
+                let outcome = lease.outcome ?? "lost with its worker or coordinator"
                 let style = outcome == "answered" ? "lease" : "lease lost"
                 chart.rectangle(
-                    x: start, y: y + 4, width: max(x(ended.timeIntervalSince(first)) - start - 0.4, 0.6),
+                    x: start, y: y + 4, width: max(x(end.timeIntervalSince(first)) - start - 0.4, 0.6),
                     height: lane - 8, style, tip: "masks \(lease.masks): \(outcome)")
             }
         }
         return chart.svg(title: "The leases of every worker over time")
+    }
+
+    /// When a lease ended. One that was lost has no end of its own: its masks were leased again then. Nil where a lease
+    /// is out still.
+    private func endOfLease(at index: Int) -> Date? {
+        let lease = record.leases[index]
+        if let ended = lease.ended { return ended }
+        guard let mask = lease.masks.ranges.first?.lowerBound else { return nil }
+        return record.leases[(index + 1)...].first { later in later.masks.ranges.contains { $0.contains(mask) } }?
+            .granted
     }
 }

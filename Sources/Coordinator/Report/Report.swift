@@ -177,45 +177,6 @@ public struct Report: Sendable {
 
     private var responseName: String { fit.response == .logLoss ? "logarithm of the loss" : "loss" }
 
-    private func addBudgets(to page: inout Page, _ plots: Plots, _ steps: [PruningStep]) {
-        page.heading("What pruning would cost")
-        page.paragraph(
-            "The loss that the model predicts when the least important filters are removed in the order of the "
-                + "ranking, before fine-tuning. Beyond the dotted part no mask went, and the model extrapolates. "
-                + "“winnow-coordinator prune” weighs importance against cost and does better for a given budget.")
-        var table = Table(columns: [
-            Table.Column(title: "filters"), Table.Column(title: "FLOPs"), Table.Column(title: "parameters"),
-            Table.Column(title: "predicted loss"),
-        ])
-        let cost = record.network.architecture.cost()
-        table.rows = steps.enumerated().filter { $0.offset % 4 == 0 }.map { _, step in
-            [
-                Table.Cell(text: Text.grouped(step.removed)), Table.Cell(text: Text.percent(step.flops)),
-                Table.Cell(text: Text.percent(step.parameters)),
-                Table.Cell(text: Text.fixed(step.loss, 3) + (step.isWithinMeasured ? "" : " *")),
-            ]
-        }
-        page.pair(
-            Page.figure(
-                plots.budgets(steps),
-                caption: "Predicted loss against the share removed of \(Text.amount(cost.multiplyAccumulates)) FLOPs "
-                    + "(multiply-accumulates) and \(Text.amount(cost.parameters)) parameters."),
-            "<h3>Removed</h3>" + table.html + "<p class=\"note\">* extrapolated</p>")
-    }
-
-    private func addAgreement(to page: inout Page, _ plots: Plots) {
-        page.heading("Agreement with the L1 norm")
-        page.paragraph(
-            "Ranking filters by the sum of their absolute weights needs no evaluation. Here the two orders agree with "
-                + "Spearman’s ρ = \(Text.coefficient(ranking.agreementWithL1.spearman)) and Kendall’s τ = "
-                + "\(Text.coefficient(ranking.agreementWithL1.kendall)).")
-        page.add(
-            "<div class=\"half\">"
-                + Page.figure(
-                    plots.agreement(), caption: "Each dot is a filter. The norm is divided by its mean over the layer.")
-                + "</div>")
-    }
-
     private func addRanking(to page: inout Page) {
         page.heading("The whole ranking")
         page.paragraph("Rank 1 is the least important filter. ranking.csv and ranking.json hold the same in full.")

@@ -16,9 +16,9 @@ enum ReportStyle {
         h3 { font-size: 1rem; font-weight: 620; margin: 28px 0 4px; }
         p { max-width: 46em; margin: 8px 0 14px; }
         .soft, figcaption, .note { color: var(--soft); }
-        .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 1px; margin: 28px 0;
+        .tiles { display: flex; flex-wrap: wrap; gap: 1px; margin: 28px 0;
           background: var(--line); border: 1px solid var(--line); border-radius: 8px; overflow: hidden; }
-        .tiles div { background: var(--panel); padding: 14px 16px; }
+        .tiles div { flex: 1 1 150px; background: var(--panel); padding: 14px 16px; }
         .tiles b { display: block; font-size: 1.5rem; font-weight: 620; line-height: 1.25;
           font-variant-numeric: tabular-nums; }
         .tiles span { color: var(--soft); font-size: .84rem; }
@@ -58,7 +58,9 @@ enum ReportStyle {
         code { font: .875em ui-monospace, "DejaVu Sans Mono", monospace; }
         .warning { border-left: 3px solid var(--second); padding-left: 14px; }
         @media (max-width: 560px) { dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: 8px; }
-          main { padding-top: 24px; } h1 { font-size: 1.6rem; } }
+          main { padding: 24px 14px 60px; } h1 { font-size: 1.6rem; }
+          svg { font-size: 15px; overflow: visible; } .wide svg { min-width: 860px; font-size: 13px; }
+          table { font-size: .78rem; } th, td { padding-right: 7px; } .wide th, .wide td { white-space: normal; } }
         @media print { :root { --page: #fff; --panel: #fff; } main { max-width: none; padding: 0; }
           .scroll { max-height: none; overflow: visible; border: 0; } input.filter { display: none; }
           figure, .tiles { break-inside: avoid; } h2, h3 { break-after: avoid; } .wide svg { min-width: 0; } }

@@ -34,7 +34,7 @@ extension RunFile {
         public var masks: MaskRanges
         /// When it was granted.
         public var granted: Date
-        /// When it ended; nil where it is out still, or its coordinator was killed.
+        /// When it ended; nil where it is out still, or was lost with its worker or coordinator.
         public var ended: Date?
         /// How it ended.
         public var outcome: String?

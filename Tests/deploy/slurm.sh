@@ -1,0 +1,106 @@
+# A real Slurm on this machine runs the coordinator and an array of workers. One worker is cancelled half-way, one is
+# sent away by its time limit, the coordinator is interrupted as by its time limit, requeued and goes on; the run ends
+# with every mask recorded once, a report, and an empty queue.
+source "$(dirname "$0")/common.sh"
+needs slurmctld slurmd sbatch scancel squeue sqlite3
+[ -n "$(ls /usr/lib/*/slurm-wlm/auth_none.so 2> /dev/null)" ] || { echo "Slurm without auth/none"; exit 77; }
+
+host=$(hostname -s)
+port=$((20000 + RANDOM % 20000))
+mkdir "$work/state" "$work/spool"
+cat > "$work/slurm.conf" << END
+ClusterName=winnow
+SlurmctldHost=$host(127.0.0.1)
+SlurmUser=$(id -un)
+SlurmdUser=$(id -un)
+AuthType=auth/none
+CredType=cred/none
+SlurmctldPort=$port
+SlurmdPort=$((port + 1))
+StateSaveLocation=$work/state
+SlurmdSpoolDir=$work/spool
+SlurmctldPidFile=$work/slurmctld.pid
+SlurmdPidFile=$work/slurmd.pid
+SlurmctldLogFile=$work/slurmctld.log
+SlurmdLogFile=$work/slurmd.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+MpiDefault=none
+SwitchType=switch/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+SchedulerParameters=batch_sched_delay=0,sched_interval=2
+SlurmdParameters=config_overrides
+KillWait=5
+ReturnToService=2
+NodeName=$host NodeAddr=127.0.0.1 CPUs=16 RealMemory=16000
+PartitionName=all Nodes=$host Default=YES State=UP MaxTime=INFINITE
+END
+export SLURM_CONF=$work/slurm.conf PATH=$WINNOW_BINARIES:$PATH
+
+finish() {
+    status=$?
+    if [ $status != 0 ]; then tail -n 25 "$work"/run/*.log "$work"/slurm*.log || true; squeue --array; scontrol show jobs; fi
+    scancel --quiet --user "$(id -un)" 2> /dev/null || true
+    sleep 1
+    kill "$slurmd" "$slurmctld" 2> /dev/null || true
+    wait "$slurmd" "$slurmctld" 2> /dev/null || true
+    # Slurm's own step daemons leave a moment later.
+    sleep 1
+}
+slurmctld -D > "$work/slurmctld.out" 2>&1 &
+slurmctld=$!
+slurmd -D > "$work/slurmd.out" 2>&1 &
+slurmd=$!
+node_is_idle() { sinfo --noheader --format %T | grep -q idle; }
+until_true 30 node_is_idle
+
+winnow-demo images --output "$work/images" --train 2000 --test 10
+cat > "$work/my.conf" << END
+WINNOW_FOLDER=$work/run
+WINNOW_RUN_OPTIONS="--model $PWD/demo/resnet.safetensors --data $work/images --masks 600 --images 400"
+WINNOW_WORKER_OPTIONS=""
+WORKERS=3
+COORDINATOR_SBATCH="--cpus-per-task=1 --mem=1G"
+WORKER_SBATCH="--cpus-per-task=1 --mem=1G"
+END
+
+deploy/slurm/submit "$work/my.conf" > "$work/said"
+coordinator=$(sed -n 's/^coordinator: job \([0-9]*\),.*/\1/p' "$work/said")
+array=$(sed -n 's/^workers: array \([0-9]*\) .*/\1/p' "$work/said")
+if [ -z "$coordinator" ] || [ -z "$array" ]; then fail "submit said: $(cat "$work/said")"; fi
+
+recorded() { sqlite3 -readonly "$work/run/winnow.run" "select count(*) from evaluation" 2> /dev/null || echo 0; }
+at_least() { [ "$(recorded)" -ge "$1" ]; }
+running() { squeue --noheader --array --jobs "$array" --states R 2> /dev/null | wc -l; }
+
+until_true 60 at_least 60
+[ "$(running)" = 3 ] || fail "not three workers: $(squeue --array)"
+
+# Cancelled in the middle of its work.
+scancel "${array}_1"
+# As its time limit does it: SIGTERM to the batch script.
+scancel --signal=TERM --batch "${array}_2"
+only_one() { [ "$(running)" -le 1 ]; }
+until_true 30 only_one
+left=$(tail -n 3 "$work/run/worker.${array}.2.log")
+grep -q "stopping" <<< "$left" || fail "the worker did not leave in good order: $left"
+
+deploy/slurm/submit --more 1 "$work/my.conf" > /dev/null
+
+# The coordinator's time is up.
+before=$(recorded)
+scancel --signal=TERM --batch "$coordinator"
+requeued() { grep -q "back into the queue" "$work/run/coordinator.$coordinator.log"; }
+until_true 30 requeued
+# Slurm may hold a requeued job back for a while; here it goes on at once. Asking all the time would keep the scheduler
+# from its work.
+back_at_work() { [ -s "$work/run/address" ] || { scontrol update jobid="$coordinator" starttime=now; sleep 3; false; }; }
+until_true 90 back_at_work
+until_true 200 at_least 600
+done_and_gone() { [ -s "$work/run/report/ranking.csv" ] && [ -z "$(squeue --noheader)" ]; }
+until_true 60 done_and_gone
+
+[ "$(recorded)" = 600 ] || fail "$(recorded) evaluations instead of 600"
+[ "$before" -lt 600 ] || fail "the run was over before the coordinator was interrupted: make it longer"
+printf '%s masks recorded before the interruption, %s at the end\n' "$before" "$(recorded)"
