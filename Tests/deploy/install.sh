@@ -28,3 +28,14 @@ left=$(find "$DESTDIR" -type f)
 
 if deploy/install --binaries "$work" 2> "$work/error"; then fail "no programs, and no complaint"; fi
 grep -q "no program" "$work/error" || fail "unclear: $(cat "$work/error")"
+
+# A folder that is not the user's is written with sudo, here a stand-in that says so.
+if [ "$(id -u)" != 0 ]; then
+    [ ! -w /usr ] || exit 0
+    mkdir "$work/bin"
+    printf '#!/bin/sh\necho "as root: $*"\n' > "$work/bin/sudo"
+    chmod +x "$work/bin/sudo"
+    DESTDIR="" PATH=$work/bin:$PATH deploy/install --uninstall > "$work/said"
+    grep -q "as root: rm -f /usr/bin/winnow-worker" "$work/said" \
+        || fail "no sudo for a folder that is not the user's"
+fi
