@@ -48,6 +48,8 @@ extension Report {
                 + "would choose, weighing each filter’s importance against what it costs; the plot, by the fit’s own "
                 + "model, what removing filters in the plain order of the ranking would do. Where it is dotted, more "
                 + "is removed than masks disabled, and the model extrapolates.")
+        // Who knows nothing gives every class the same probability. Beyond that loss the model's number says no more.
+        let guess = log(Double(ImageSet.classes))
         var table = Table(columns: [
             Table.Column(title: "FLOPs to remove"), Table.Column(title: "filters"), Table.Column(title: "parameters"),
             Table.Column(title: "predicted loss"),
@@ -56,7 +58,9 @@ extension Report {
             [
                 Table.Cell(text: Text.percent(budget.asked)), Table.Cell(text: Text.grouped(budget.filters)),
                 Table.Cell(text: Text.percent(budget.parameters)),
-                Table.Cell(text: Text.fixed(budget.predictedLoss, 3)),
+                Table.Cell(
+                    text: budget.predictedLoss < guess
+                        ? Text.fixed(budget.predictedLoss, 3) : "no better than a guess"),
             ]
         }
         let cost = record.network.architecture.cost()

@@ -60,8 +60,10 @@ enum ReportStyle {
         @media (max-width: 560px) { dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: 8px; }
           main { padding: 24px 14px 60px; } h1 { font-size: 1.6rem; }
           svg { font-size: 15px; overflow: visible; } .wide svg { min-width: 860px; font-size: 13px; }
-          table { font-size: .78rem; } th, td { padding-right: 7px; } .wide th, .wide td { white-space: normal; } }
+          table { font-size: .74rem; } th, td { padding-right: 5px; } .wide th { white-space: normal; } }
         @media print { :root { --page: #fff; --panel: #fff; } main { max-width: none; padding: 0; }
+          html, body { font-size: 11px; } h2 { margin-top: 24px; padding-top: 12px; } td, th { padding: 1px 8px 1px 0; }
+          .pair { grid-template-columns: 1fr 1fr; gap: 4px 24px; } .tiles div { flex-basis: 90px; padding: 8px 10px; }
           .scroll { max-height: none; overflow: visible; border: 0; } input.filter { display: none; }
           figure, .tiles { break-inside: avoid; } h2, h3 { break-after: avoid; } .wide svg { min-width: 0; } }
         """
