@@ -22,9 +22,18 @@ struct RunSession {
     }
 
     /// Evaluates, fits and reports. Throws a ``Failure``, of the kind `.interrupted` where the user interrupted it.
-    func run(
-        at listener: consuming Listener, signals: consuming SignalQueue
-    ) throws {
+    func run(at listener: consuming Listener, signals: consuming SignalQueue) throws {
+        let page = try evaluate(at: listener, signals: signals)
+        // What was evaluated is in the file, so that the fit may be ended as any program.
+        signals.release()
+        try report()
+        page?.ended(.finished)
+    }
+
+    /// Evaluates what is not evaluated yet, and returns the live page, if there is one. Throws a ``Failure``, of the kind
+    /// `.interrupted` where the user interrupted it.
+    @discardableResult
+    func evaluate(at listener: consuming Listener, signals: borrowing SignalQueue) throws -> LivePage? {
         let endpoint = listener.endpointForPeople
         Log.shared.line("listening at \(listener.endpoint)")
         let description = file.description
@@ -57,7 +66,6 @@ struct RunSession {
             ending = try loop.run(signals: signals)
         }
         page?.ended(ending == .interrupted ? .interrupted : .fitting)
-        signals.release()
         file.finish()
         switch ending {
         case .interrupted:
@@ -71,8 +79,7 @@ struct RunSession {
                 "\(setAside) masks could not be evaluated and are left out; "
                     + "'winnow-coordinator resume --run \(file.path)' tries them again")
         }
-        try report()
-        page?.ended(.finished)
+        return page
     }
 
     private func livePage(_ monitor: RankingMonitor, _ endpoint: String) throws -> LivePage? {

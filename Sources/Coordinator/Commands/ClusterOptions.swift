@@ -48,8 +48,9 @@ struct ClusterOptions {
     /// How many workers to start here.
     private var localWorkerCount: Int { localWorkers ?? ($bind.isGiven ? 0 : 1) }
 
-    /// Listens. Throws a ``Failure``.
-    func listen() throws -> Listener {
+    /// Listens, at another endpoint than --bind where one is given. Throws a ``Failure``.
+    func listen(at endpoint: String? = nil) throws -> Listener {
+        let bind = endpoint ?? bind
         let own =
             try keyFile.map { try KeyFile.secretKey(at: $0) } ?? KeyFile.secretKey(inEnvironment: "WINNOW_SECRET_KEY")
         guard let own else {

@@ -9,18 +9,16 @@ struct EvaluationOptions {
     }
 
     @Option("The folder of the CIFAR-10 binary batches.", value: "DIR") var data: String
-    @Option(
-        "Which images the masks are evaluated on; the ranking should not see the test images.", value: "SPLIT")
-    var split: EvaluationSettings.Split = .train
-    @Option("How many images: the first N records of the split.", value: "N") var images: Int = 1000
+    @Option("How many images the masks are evaluated on: the first N records of the split.", value: "N")
+    var images: Int = 1000
     @Option(
         "Where batch-norm statistics come from: frozen (the checkpoint) or recalibrated (training images, as the masked "
             + "network sees them).", value: "MODE") var batchnorm: BatchNorm = .recalibrated
     @Option("How many images recalibrate: the first N training images.", value: "N") var calibrationImages: Int = 256
     @OptionGroup var normalisation = NormalisationOptions()
 
-    /// The settings. Throws a `.usage` ``Failure``.
-    func settings() throws -> EvaluationSettings {
+    /// The settings for images of a split. Throws a `.usage` ``Failure``.
+    func settings(split: EvaluationSettings.Split) throws -> EvaluationSettings {
         guard (1...Evaluation.imagesMax).contains(images) else {
             throw Failure(.usage, "--images must be from 1 to \(Evaluation.imagesMax)")
         }

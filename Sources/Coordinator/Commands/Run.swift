@@ -22,6 +22,8 @@ struct Run: Command {
 
     @Option("The network's checkpoint: PyTorch or safetensors.", value: "FILE") var model: String
     @OptionGroup var evaluation = EvaluationOptions()
+    @Option("Which images the masks are evaluated on; the ranking should not see the test images.", value: "SPLIT")
+    var split: EvaluationSettings.Split = .train
     @OptionGroup var sampling = SamplingOptions()
     @Option("The run file to make; everything about the run is in it.", name: "run", value: "FILE") var runFile: String
     @Option("The folder to write the ranking and the report to.", value: "DIR") var report: String?
@@ -33,7 +35,7 @@ struct Run: Command {
     func validate() throws {
         try cluster.validate()
         try livePage.validate()
-        _ = try evaluation.settings()
+        _ = try evaluation.settings(split: split)
         guard (0...1).contains(verifyShare) else { throw Failure(.usage, "--verify-share must be from 0 to 1") }
     }
 
@@ -41,23 +43,15 @@ struct Run: Command {
         signal(SIGPIPE, SIG_IGN)
         signal(SIGXFSZ, SIG_IGN)
         let signals = try SignalQueue([SIGINT, SIGTERM])
-        let settings = try evaluation.settings()
+        let settings = try evaluation.settings(split: split)
         let checkpoint = try InputFile.bytes(at: model, bytesMax: Checkpoint.bytesMax)
         let network = try Checkpoint.network(bytes: checkpoint, name: model)
         let space = FilterSpace(network.architecture)
         let ensemble = try sampling.ensemble(of: space)
         let (images, calibration) = try RunSession.readImages(settings, from: evaluation.data)
         let description = RunDescription(
-            run: RunID.random().description, created: Date(milliseconds: Date().milliseconds), program: Version.number,
-            commandLine: CommandLine.arguments,
-            network: .init(
-                path: absolute(model), digest: Digest(sha256Of: checkpoint),
-                architecture: network.architecture.summary, filters: space.count),
-            data: .init(
-                path: absolute(evaluation.data), images: Digest(sha256Of: images.records),
-                calibrationImages: calibration.map { Digest(sha256Of: $0.records) }),
-            settings: settings, ensemble: ensemble, masksDigest: RunDescription.maskSample(of: ensemble),
-            verifiedShare: verifyShare)
+            of: network, checkpoint: checkpoint, from: model, images: images, calibration: calibration,
+            in: evaluation.data, settings: settings, ensemble: ensemble, verifiedShare: verifyShare)
         let dashboard = try livePage.open()
         // A port that is taken must not leave a run file behind.
         let listener = try cluster.listen()
@@ -71,6 +65,4 @@ struct Run: Command {
             reportFolder: report)
         try session.run(at: listener, signals: signals)
     }
-
-    private func absolute(_ path: String) -> String { URL(fileURLWithPath: path).standardizedFileURL.path }
 }

@@ -26,8 +26,8 @@ struct SamplingOptions {
             + "tree-LxB with L segments and B branches, or ablation (each filter alone, then none).",
         value: "DESIGN") var design: SamplingDesign = .tree
 
-    /// The ensemble of a network. Throws a `.usage` ``Failure``.
-    func ensemble(of space: FilterSpace) throws -> Ensemble {
+    /// The ensemble of a network, drawn from --seed or another seed. Throws a `.usage` ``Failure``.
+    func ensemble(of space: FilterSpace, seed: UInt64? = nil) throws -> Ensemble {
         let rates = try layerDropRate.map { word -> (pattern: NamePattern, rate: Double) in
             let parts = word.split(separator: "=", omittingEmptySubsequences: false)
             guard parts.count == 2, !parts[0].isEmpty, let rate = Double(parts[1]) else {
@@ -42,6 +42,6 @@ struct SamplingOptions {
             chosen = .named(layers.map { NamePattern($0) })
         }
         let scope = SamplingScope(layers: chosen, dropRate: dropRate, layerDropRates: rates)
-        return try Ensemble(design, of: space, scope: scope, masks: masks, seed: seed)
+        return try Ensemble(design, of: space, scope: scope, masks: masks, seed: seed ?? self.seed)
     }
 }

@@ -13,54 +13,15 @@ struct TrainingOptions {
     @Flag("Go on with the training in the state file, by its settings; other training options are not read.")
     var resume: Bool
     @Option("Passes over the training images.", value: "N") var epochs: Int = 40
-    @Option("Images of a step.", value: "N") var batchSize: Int = 128
-    @Option(
-        "Shares of a step, which workers compute at the same time, each with batch-norm statistics of its own. The result "
-            + "depends on it, but not on who computes them.", value: "N")
-    var shards: Int = 2
-    @Option("The greatest learning rate.", value: "RATE") var learningRate: Double = 0.05
-    @Option(
-        "How the learning rate falls: cosine (to zero) or step (to a tenth after half of the epochs, a hundredth after "
-            + "three quarters).", value: "FORM")
-    var schedule: LearningRateSchedule.Form = .cosine
-    @Option("Epochs in which the learning rate rises to its greatest value.", value: "N") var warmUp: Double = 1
-    @Option("The momentum.", value: "M") var momentum: Double = 0.9
-    @Flag("Use Nesterov's momentum.") var nesterov: Bool
-    @Option("The weight decay.", value: "D") var weightDecay: Double = 5e-4
-    @Flag("Let scales and shifts of batch normalisations decay too.") var decayNormalisation: Bool
-    @Option("The share of a label that is spread over all classes.", value: "S") var labelSmoothing: Double = 0
     @Option("A network to learn from as well, such as the unpruned one (knowledge distillation).", value: "FILE")
     var distillFrom: String?
-    @Option("The temperature of the distillation.", value: "T") var distillTemperature: Double = 4
-    @Option("The share of the distillation in the loss, 0 to 1.", value: "W") var distillWeight: Double = 0.7
-    @Flag("Train on the images as they are, neither cropped nor mirrored.") var noAugmentation: Bool
-    @Option(
-        "Keep the last N training images out of training, to see how well others are recognised.", value: "N")
-    var validationImages: Int = 0
     @Option("The seed of the images' order and distortion, and of initial parameters.", value: "S") var seed: UInt64 = 1
+    @OptionGroup var recipe = TrainingRecipeOptions()
     @OptionGroup var cluster = ClusterOptions()
 
     /// The settings. Throws a `.usage` ``Failure``.
     func settings() throws -> TrainingSettings {
-        var settings = TrainingSettings()
-        settings.epochs = epochs
-        settings.batchSize = batchSize
-        settings.shards = shards
-        settings.schedule = LearningRateSchedule(
-            form: schedule, peak: Float(learningRate), warmUpEpochs: min(warmUp, Double(epochs) / 2))
-        settings.optimizer = MomentumOptimizer.Settings(
-            momentum: Float(momentum), nesterov: nesterov, weightDecay: Float(weightDecay),
-            decaysNormalisation: decayNormalisation)
-        settings.loss = TrainingLoss(labelSmoothing: Float(labelSmoothing))
-        if distillFrom != nil {
-            settings.loss.distillation = TrainingLoss.Distillation(
-                temperature: Float(distillTemperature), weight: Float(distillWeight))
-        }
-        settings.seed = seed
-        settings.augments = !noAugmentation
-        settings.validationImages = validationImages
-        try settings.validate()
-        return settings
+        try recipe.settings(epochs: epochs, seed: seed, distills: distillFrom != nil)
     }
 
     /// Trains `network`, or goes on with what the state file has. Throws a ``Failure``.
@@ -70,32 +31,15 @@ struct TrainingOptions {
         let training = try CIFAR10.read(directory: data, split: .train, limit: nil)
         let test = try CIFAR10.read(directory: data, split: .test, limit: nil)
         let listener = try cluster.listen()
-        let statePath = state ?? "\(output).training"
-        var (file, progress, origin) = try begin(training, at: statePath, network)
-        Log.shared.line("listening at \(listener.endpoint)")
-        let materials = TrainingMaterials(
-            network: progress.network, teacher: origin.teacher, trainingImages: training, testImages: test,
-            settings: progress.settings)
-        let localWorkers = try cluster.startLocalWorkers(
-            connectingTo: listener.localEndpoint, environment: listener.localEnvironment)
-        do {
-            defer {
-                Log.shared.clearStatus()
-                localWorkers?.stop()
-            }
-            let cluster = TrainingCluster(
-                at: listener, serving: materials, layout: progress.layout, localWorkers: localWorkers)
-            let session = TrainingSession(
-                cluster: cluster, file: file, outputs: TrainingOutputs(network: output), testImageCount: test.count)
-            try session.run(&progress, signals: signals)
-            try cluster.finish()
-        }
-        report(progress)
+        let state = try begin(training, at: state ?? "\(output).training", network)
+        let run = TrainingRun(
+            trainingImages: training, testImages: test, cluster: cluster, outputs: TrainingOutputs(network: output))
+        report(try run.run(state, at: listener, signals: signals))
     }
 
     private func begin(
         _ training: ImageSet, at statePath: String, _ network: () throws -> Network
-    ) throws -> (TrainingFile, TrainingProgress, TrainingFile.Origin) {
+    ) throws -> (file: TrainingFile, progress: TrainingProgress, origin: TrainingFile.Origin) {
         let digest = Digest(sha256Of: training.records)
         if resume {
             let (file, progress, origin) = try TrainingFile.open(at: statePath)
@@ -127,5 +71,3 @@ struct TrainingOptions {
         print("before training: \(percent(progress.history.testAccuracyBefore)); curves: \(outputs.curveCSV)")
     }
 }
-
-extension LearningRateSchedule.Form: ArgumentValue {}

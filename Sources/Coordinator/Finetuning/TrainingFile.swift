@@ -68,6 +68,11 @@ final class TrainingFile {
         }
     }
 
+    /// Leaves one file, without those that SQLite keeps beside one that is written to.
+    func finish() throws {
+        try Self.reporting(path) { try database.execute("PRAGMA journal_mode = DELETE", "close") }
+    }
+
     private func read() throws -> (TrainingProgress, Origin) {
         guard (try? bytes("format")) == Array(Self.format.utf8) else {
             throw Failure(.badInput, "\(path) is not a training of this version of Winnow")

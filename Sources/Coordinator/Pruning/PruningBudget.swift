@@ -16,6 +16,16 @@ public struct PruningBudget: Sendable, Equatable {
         self.removedFiltersMin = removedFiltersMin
     }
 
+    /// A budget without these shares of the FLOPs and of the parameters of a network; nil sets no limit.
+    public init(removingFlops flops: Double?, parameters: Double?, of cost: NetworkCost) {
+        func most(_ share: Double?, of count: Int) -> Int? {
+            share.map { Int(((1 - $0) * Double(count)).rounded(.down)) }
+        }
+        self.init(
+            multiplyAccumulatesMax: most(flops, of: cost.multiplyAccumulates),
+            parametersMax: most(parameters, of: cost.parameters))
+    }
+
     /// By how much something that costs so much exceeds the budget: for every limit 0 where it is kept.
     func excess(_ cost: RemainingCost, removedFilters: Int) -> Excess {
         Excess(

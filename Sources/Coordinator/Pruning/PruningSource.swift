@@ -20,6 +20,12 @@ struct PruningSource {
         }
     }
 
+    /// A network that is here, without a run.
+    init(_ network: Network) {
+        self.network = network
+        run = nil
+    }
+
     /// How the run's masks were evaluated.
     var settings: EvaluationSettings? { run?.description.settings }
 

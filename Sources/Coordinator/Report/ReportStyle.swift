@@ -36,9 +36,12 @@ enum ReportStyle {
         svg .reference { stroke: var(--soft); stroke-width: 1; stroke-dasharray: 4 4; }
         svg .interval { stroke: var(--first); stroke-opacity: .38; stroke-width: 1.2; }
         svg .dot { fill: var(--first); } svg .dot.second { fill: var(--second); }
+        svg .dot.third { fill: var(--third); } svg .dot.fourth { fill: var(--soft); }
+        svg .dot.hollow { fill: var(--page); stroke: var(--first); stroke-width: 1.6; }
         svg .dot.faint { fill-opacity: .45; }
         svg .curve { fill: none; stroke: var(--first); stroke-width: 1.8; stroke-linejoin: round; }
-        svg .curve.second { stroke: var(--second); } svg .beyond { stroke-dasharray: 2 4; }
+        svg .curve.second { stroke: var(--second); }
+        svg .curve.third { stroke: var(--third); } svg .beyond { stroke-dasharray: 2 4; }
         svg .lease { fill: var(--third); fill-opacity: .8; } svg .lease.lost { fill: var(--second); fill-opacity: 1; }
         table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }
         th, td { padding: 4px 10px 4px 0; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }

@@ -82,3 +82,24 @@ public struct RunDescription: Sendable, Equatable, Codable {
         }
     }
 }
+
+extension RunDescription {
+    /// Describes a new run of a network whose checkpoint was read from `path`, on images of a folder.
+    init(
+        of network: Network, checkpoint: [UInt8], from path: String, images: ImageSet, calibration: ImageSet?,
+        in folder: String, settings: EvaluationSettings, ensemble: Ensemble, verifiedShare: Double = 0
+    ) {
+        func absolute(_ path: String) -> String { URL(fileURLWithPath: path).standardizedFileURL.path }
+        self.init(
+            run: RunID.random().description, created: Date(milliseconds: Date().milliseconds), program: Version.number,
+            commandLine: CommandLine.arguments,
+            network: NetworkSource(
+                path: absolute(path), digest: Digest(sha256Of: checkpoint),
+                architecture: network.architecture.summary, filters: FilterSpace(network.architecture).count),
+            data: DataSource(
+                path: absolute(folder), images: Digest(sha256Of: images.records),
+                calibrationImages: calibration.map { Digest(sha256Of: $0.records) }),
+            settings: settings, ensemble: ensemble, masksDigest: Self.maskSample(of: ensemble),
+            verifiedShare: verifiedShare)
+    }
+}

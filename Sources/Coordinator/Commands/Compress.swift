@@ -1,0 +1,97 @@
+import Foundation
+import Shared
+
+/// `winnow-coordinator compress`.
+struct Compress: Command {
+    static let description = CommandDescription(
+        name: "compress",
+        summary: "rank, prune and fine-tune a network to a budget",
+        discussion: """
+            Ranks the filters on training images, prunes the network, fine-tunes what is left, and does so in rounds until \
+            the budget is kept. Every round removes the same share of what is left. On one machine:
+
+              winnow-coordinator compress --model resnet56.th --data cifar-10-batches-bin --remove-flops 0.64 \\
+                  --remove-parameters 0.6 --rounds 2 --masks 5000 --epochs 200 --epochs-between 20 --folder resnet56
+
+            On many, add --bind and start 'winnow-worker serve' there; the same workers rank and train. The folder gets \
+            compressed.safetensors, report.html, curve.csv and curve.json, and for every round its run file, networks and \
+            training. Whatever stops it, the same command goes on where it was, and the result is the same.
+            """)
+
+    @Option("The network's checkpoint (PyTorch or safetensors).", value: "FILE") var model: String
+    @Option("The folder of everything that comes of it; it is made, or gone on with.", value: "DIR")
+    var folder: String
+    @OptionGroup var budget = CostBudgetOptions()
+    @Option("Times that the network is ranked, pruned and fine-tuned.", value: "N") var rounds: Int = 1
+    @OptionGroup var evaluation = EvaluationOptions()
+    @OptionGroup var sampling = SamplingOptions()
+    @OptionGroup var rules = PruningRuleOptions()
+    @Option("Passes over the training images in the last round.", value: "N") var epochs: Int = 40
+    @Option("Passes over the training images in every round before the last.", value: "N") var epochsBetween: Int = 5
+    @Flag("Fine-tune by the labels alone, instead of learning from the unpruned network as well.")
+    var noDistillation: Bool
+    @OptionGroup var recipe = TrainingRecipeOptions()
+    @OptionGroup var cluster = ClusterOptions()
+
+    func validate() throws {
+        guard (1...CompressionPlan.roundsMax).contains(rounds) else {
+            throw Failure(.usage, "--rounds must be from 1 to \(CompressionPlan.roundsMax)")
+        }
+        guard budget.removeFlops != nil || budget.removeParameters != nil else {
+            throw Failure(.usage, "no budget: give --remove-flops, --remove-parameters or both")
+        }
+        try budget.validate()
+        try rules.validate()
+        try cluster.validate()
+        _ = try evaluation.settings(split: .train)
+        for epochs in [epochs, epochsBetween] { _ = try training(epochs: epochs) }
+    }
+
+    func run() throws {
+        signal(SIGPIPE, SIG_IGN)
+        signal(SIGXFSZ, SIG_IGN)
+        let signals = try SignalQueue([SIGINT, SIGTERM])
+        let checkpoint = try InputFile.bytes(at: model, bytesMax: Checkpoint.bytesMax)
+        let network = try Checkpoint.network(bytes: checkpoint, name: model)
+        let images = CompressionSession.Images(
+            folder: evaluation.data, training: try CIFAR10.read(directory: evaluation.data, split: .train, limit: nil),
+            test: try CIFAR10.read(directory: evaluation.data, split: .test, limit: nil))
+        let plan = CompressionPlan(
+            network: Digest(sha256Of: checkpoint), trainingImages: Digest(sha256Of: images.training.records),
+            testImages: Digest(sha256Of: images.test.records), removeFlops: budget.removeFlops,
+            removeParameters: budget.removeParameters, rounds: rounds,
+            ensemble: try sampling.ensemble(of: FilterSpace(network.architecture)),
+            evaluation: try evaluation.settings(split: .train), lossModel: rules.lossModel,
+            keepAtLeast: rules.keepAtLeast, roundTo: rules.roundTo, lastTraining: try training(epochs: epochs),
+            earlierTraining: try training(epochs: epochsBetween))
+
+        let folder = try CompressionFolder(self.folder)
+        guard try folder.stored(folder.plan, { plan }) == plan else {
+            throw Failure(
+                .badInput,
+                "\(folder.path) holds a compression with other options, images or another network (\(folder.plan)); go on "
+                    + "with it by the command that began it, or name another --folder")
+        }
+        try folder.ensure(folder.unpruned) { try folder.write(checkpoint, to: $0) }
+        let session = try CompressionSession(plan, in: folder, images: images, sampling: sampling, cluster: cluster)
+        tell(try session.run(signals: signals), folder)
+    }
+
+    private func training(epochs: Int) throws -> TrainingSettings {
+        var settings = try recipe.settings(epochs: epochs, seed: sampling.seed, distills: !noDistillation)
+        settings.normalisation = try evaluation.settings(split: .train).normalisation
+        return settings
+    }
+
+    private func tell(_ curve: CompressionCurve, _ folder: CompressionFolder) {
+        guard let last = curve.rounds.last?.finetuned else { return }
+        func percent(_ share: Double, _ digits: Int) -> String { Progress.fixed(share * 100, digits) + " %" }
+        print(
+            "removed \(percent(curve.removedFlops(last), 1)) of the FLOPs and \(percent(curve.removedParameters(last), 1)) of "
+                + "the parameters")
+        print(
+            "test accuracy: \(percent(curve.start.testAccuracy, 2)) before, \(percent(last.testAccuracy, 2)) after the last "
+                + "epoch")
+        print("network: \(folder.compressed); report: \(folder.report)")
+    }
+}

@@ -1,0 +1,115 @@
+import CLinux
+import Foundation
+import Shared
+
+/// The folder of a compression: what is there is done, so a killed compression goes on where it was. Every file appears
+/// under its name when it is whole. One process at a time has it.
+final class CompressionFolder {
+    /// The files of one round, in the order in which they are made.
+    struct Round {
+        let folder: String
+        /// The run file of the ranking.
+        var run: String { "\(folder)/ranking.winnow" }
+        /// The folder of the ranking's report.
+        var ranking: String { "\(folder)/ranking" }
+        /// The smaller network, its batch norms recalibrated.
+        var pruned: String { "\(folder)/pruned.safetensors" }
+        /// What a baseline makes of the same network at the same budget.
+        func baseline(_ method: PruningMethod) -> String { "\(folder)/\(method.rawValue).safetensors" }
+        /// What the pruning did: a ``CompressionRound`` without fine-tuning.
+        var pruning: String { "\(folder)/pruning.json" }
+        /// The state of the fine-tuning.
+        var training: String { "\(folder)/finetuned.training" }
+        /// The network after fine-tuning.
+        var finetuned: String { "\(folder)/finetuned.safetensors" }
+        /// The whole ``CompressionRound``.
+        var result: String { "\(folder)/round.json" }
+    }
+
+    let path: String
+    private let lock: Int32
+
+    /// Makes the folder, or opens it to go on. Throws a ``Failure`` where it cannot be made, or another process has it.
+    init(_ path: String) throws {
+        self.path = path
+        try Self.makeFolder(path)
+        lock = open("\(path)/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+        guard lock >= 0 else {
+            throw Failure(.unavailable, "cannot write to \(path): \(String(cString: strerror(errno)))")
+        }
+        guard winnow_lock_byte(lock, 0) == 0 else {
+            close(lock)
+            throw Failure(.unavailable, "another process compresses in \(path); one at a time can")
+        }
+    }
+
+    deinit { close(lock) }
+
+    /// The ``CompressionPlan``.
+    var plan: String { "\(path)/plan.json" }
+    /// The unpruned network as it was given.
+    var unpruned: String { "\(path)/unpruned" }
+    /// What is known of it: a ``CompressionPoint``.
+    var start: String { "\(path)/unpruned.json" }
+    /// The result.
+    var compressed: String { "\(path)/compressed.safetensors" }
+    var report: String { "\(path)/report.html" }
+    var curveCSV: String { "\(path)/curve.csv" }
+    var curveJSON: String { "\(path)/curve.json" }
+
+    /// The files of a round, counted from one; their folder is made.
+    func round(_ number: Int) throws -> Round {
+        let round = Round(folder: "\(path)/round-\(number)")
+        try Self.makeFolder(round.folder)
+        return round
+    }
+
+    /// Whether a file is there, and so is whole.
+    func has(_ file: String) -> Bool { InputFile.isReadable(file) }
+
+    /// What a JSON file holds, or, where there is none, what `make` gives, which is written. Throws a ``Failure``.
+    func stored<Value: Codable>(_ file: String, _ make: () throws -> Value) throws -> Value {
+        guard has(file) else {
+            let value = try make()
+            try write(try Self.json(value), to: file)
+            return value
+        }
+        do {
+            return try JSONDecoder().decode(Value.self, from: Data(contentsOf: URL(fileURLWithPath: file)))
+        } catch {
+            throw Failure(.badInput, "\(file) is damaged; remove it, and the same command makes it again")
+        }
+    }
+
+    /// Writes a file.
+    func write(_ bytes: [UInt8], to file: String) throws {
+        let output = try OutputFile(file)
+        try output.write(bytes)
+        try output.finish()
+    }
+
+    /// Lets `make` write a file under another name, and gives it its own when it is whole, unless it is there. What an
+    /// earlier process left unfinished is removed.
+    func ensure(_ file: String, _ make: (String) throws -> Void) throws {
+        if has(file) { return }
+        let part = "\(file).part"
+        for suffix in ["", "-wal", "-shm", "-journal"] { unlink(part + suffix) }
+        try make(part)
+        guard rename(part, file) == 0 else {
+            throw Failure(.unavailable, "cannot make \(file): \(String(cString: strerror(errno)))")
+        }
+    }
+
+    /// JSON that is the same bytes for the same value.
+    static func json(_ value: some Encodable) throws -> [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        return Array(try encoder.encode(value)) + [UInt8(ascii: "\n")]
+    }
+
+    private static func makeFolder(_ path: String) throws {
+        do {
+            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        } catch { throw Failure(.unavailable, "cannot make the folder \(path): \(error.localizedDescription)") }
+    }
+}

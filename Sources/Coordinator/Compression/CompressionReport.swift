@@ -1,0 +1,139 @@
+import Shared
+
+/// The page that tells what a compression did.
+struct CompressionReport {
+    let plan: CompressionPlan
+    let curve: CompressionCurve
+
+    var html: String {
+        var page = Page(title: "Compression to \(amountLeft) of the FLOPs")
+        addSummary(to: &page)
+        addAccuracy(to: &page)
+        addRounds(to: &page)
+        addTraining(to: &page)
+        addQuestion(to: &page)
+        return page.html
+    }
+
+    private var last: CompressionPoint { curve.rounds.last?.finetuned ?? curve.start }
+    private var amountLeft: String { Text.percent(1 - curve.removedFlops(last), 1) }
+
+    private func addSummary(to page: inout Page) {
+        page.add("<h1>\(Text.escaped(page.title))</h1>")
+        page.paragraph(
+            "\(curve.rounds.count) of \(plan.rounds) rounds of ranking, pruning and fine-tuning. The rankings were made "
+                + "with the first \(Text.grouped(plan.evaluation.images)) training images only, and fine-tuning saw "
+                + "training images only: the \(Text.grouped(curve.start.testImages)) test images decided nothing.")
+        page.tiles([
+            (Text.percent(curve.removedFlops(last), 1), "of the FLOPs removed"),
+            (Text.percent(curve.removedParameters(last), 1), "of the parameters removed"),
+            (Text.percent(curve.start.testAccuracy, 2), "test accuracy, unpruned"),
+            (Text.percent(last.testAccuracy, 2), "test accuracy, last epoch"),
+        ])
+    }
+
+    private func addAccuracy(to page: inout Page) {
+        let plots = CompressionPlots(curve: curve)
+        page.heading("Accuracy against size")
+        page.paragraph(
+            "Every round prunes one network to one budget by the ranking and by each baseline, with the same filters "
+                + "free to go and batch norms recalibrated on training images; what the ranking leaves is fine-tuned. "
+                + "FLOPs are multiply-accumulates of convolutions and linear layers for one image.")
+        page.pair(
+            Page.figure(
+                plots.accuracy(against: .flops), caption: "Test accuracy against the share of the FLOPs removed."),
+            Page.figure(
+                plots.accuracy(against: .parameters),
+                caption: "Test accuracy against the share of the parameters removed."))
+        var table = Table(columns: [
+            Table.Column(title: "round"), Table.Column(title: "chosen by", isName: true),
+            Table.Column(title: "fine-tuned", isName: true), Table.Column(title: "FLOPs"),
+            Table.Column(title: "removed"), Table.Column(title: "parameters"), Table.Column(title: "removed"),
+            Table.Column(title: "test loss"), Table.Column(title: "test accuracy"),
+        ])
+        table.sorts = true
+        table.rows = curve.points.map { point in
+            [
+                Table.Cell(text: "\(point.round)"), Table.Cell(text: CompressionPlots.name(of: point.method)),
+                Table.Cell(text: point.isFinetuned ? "yes" : "no"),
+                Table.Cell(text: Text.amount(point.multiplyAccumulates), value: Double(point.multiplyAccumulates)),
+                Table.Cell(text: Text.percent(curve.removedFlops(point), 1), value: curve.removedFlops(point)),
+                Table.Cell(text: Text.amount(point.parameters), value: Double(point.parameters)),
+                Table.Cell(
+                    text: Text.percent(curve.removedParameters(point), 1), value: curve.removedParameters(point)),
+                Table.Cell(text: Text.fixed(point.testLoss, 4), value: point.testLoss),
+                Table.Cell(text: Text.percent(point.testAccuracy, 2), value: point.testAccuracy),
+            ]
+        }
+        page.table(table)
+        page.paragraph("curve.csv and curve.json beside this page hold the same.", "note")
+    }
+
+    private func addRounds(to page: inout Page) {
+        page.heading("Predicted and measured loss")
+        page.paragraph(
+            "Mean cross-entropy in nats on the ranking’s own training images, before fine-tuning: what the ranking "
+                + "predicted of the pruned network, and what was measured.")
+        var table = Table(columns: [
+            Table.Column(title: "round"), Table.Column(title: "filters left"), Table.Column(title: "predicted"),
+            Table.Column(title: "measured"), Table.Column(title: "ranking", isName: true),
+        ])
+        table.rows = curve.rounds.map { round in
+            [
+                Table.Cell(text: "\(round.number)"), Table.Cell(text: Text.grouped(round.pruned.filters)),
+                Table.Cell(text: round.pruned.predictedLoss.map { Text.fixed($0, 4) } ?? "–"),
+                Table.Cell(text: round.pruned.measuredLoss.map { Text.fixed($0, 4) } ?? "–"),
+                Table.Cell(text: "round-\(round.number)/ranking/report.html"),
+            ]
+        }
+        page.table(table)
+    }
+
+    private func addTraining(to page: inout Page) {
+        let histories = curve.rounds.compactMap(\.history)
+        guard histories.contains(where: { !$0.epochs.isEmpty }) else { return }
+        let plots = TrainingPlots(histories: histories)
+        page.heading("Fine-tuning")
+        page.paragraph(
+            "The accuracy that counts is that of the last epoch; no epoch was chosen by the test images."
+                + (plan.lastTraining.loss.distillation == nil ? "" : " The unpruned network taught as well."))
+        page.pair(
+            Page.figure(
+                plots.accuracy(),
+                caption: "Recognised images after every epoch of all rounds. Training images are cropped and mirrored."),
+            Page.figure(plots.loss(), caption: "What was minimised on training images, and the test images’ loss."))
+    }
+
+    private func addQuestion(to page: inout Page) {
+        page.heading("What was asked")
+        func share(_ value: Double?) -> String { value.map { Text.percent($0, 1) } ?? "no budget" }
+        let ensemble = plan.ensemble
+        let training = plan.lastTraining
+        page.definitions([
+            ("FLOPs to remove", share(plan.removeFlops), false),
+            ("parameters to remove", share(plan.removeParameters), false),
+            (
+                "rounds",
+                plan.rounds == 1 ? "1" : "\(plan.rounds), each of which removes the same share of what is left",
+                false
+            ),
+            (
+                "masks of a round",
+                "\(Text.grouped(ensemble.count)), design “\(ensemble.design.name)”, seed \(ensemble.seed) and following",
+                false
+            ),
+            ("loss model", plan.lossModel.rawValue, false),
+            (
+                "fine-tuning",
+                "\(plan.rounds > 1 ? "\(plan.earlierTraining.epochs) epochs in rounds before the last, " : "")"
+                    + "\(training.epochs) epochs in the last one, \(training.batchSize) images a step in "
+                    + "\(training.shards) shards, learning rate \(training.schedule.peak), "
+                    + "\(training.schedule.form.rawValue)", false
+            ),
+            ("program", Version.number, false),
+            ("network, SHA-256", plan.network.description, true),
+            ("training images, SHA-256", plan.trainingImages.description, true),
+            ("test images, SHA-256", plan.testImages.description, true),
+        ])
+    }
+}

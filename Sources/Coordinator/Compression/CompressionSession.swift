@@ -1,0 +1,212 @@
+import Foundation
+import Shared
+
+/// Ranks, prunes and fine-tunes a network in rounds, from wherever its folder says that it stands.
+final class CompressionSession {
+    /// Ways to choose filters that the ranking is compared with; they too see training images only, or none.
+    private static let baselines: [PruningMethod] = [.l1, .taylor, .random]
+    /// Training images that give a pruned network its batch-norm statistics.
+    private static let recalibrationImages = 1000
+
+    /// The images, and where they are.
+    struct Images {
+        let folder: String
+        let training: ImageSet
+        let test: ImageSet
+    }
+
+    private let plan: CompressionPlan
+    private let folder: CompressionFolder
+    private let images: Images
+    private let sampling: SamplingOptions
+    private let cluster: ClusterOptions
+    private let worker: WorkerProcess
+    private let unpruned: Network
+    private var endpoint: String?
+
+    init(
+        _ plan: CompressionPlan, in folder: CompressionFolder, images: Images, sampling: SamplingOptions,
+        cluster: ClusterOptions
+    ) throws {
+        self.plan = plan
+        self.folder = folder
+        self.images = images
+        self.sampling = sampling
+        self.cluster = cluster
+        worker = try WorkerProcess.find(threads: nil)
+        unpruned = try Checkpoint.network(at: folder.unpruned)
+    }
+
+    /// Goes on to the end. Throws an `.interrupted` ``Failure`` where a signal comes; what was done is in the folder.
+    func run(signals: borrowing SignalQueue) throws -> CompressionCurve {
+        do {
+            let start = try folder.stored(folder.start) {
+                try point(folder.unpruned, round: 0, method: nil, isFinetuned: false)
+            }
+            var curve = CompressionCurve(start: start, rounds: [])
+            var network = folder.unpruned
+            for number in 1...plan.rounds {
+                curve.rounds.append(try round(number, of: network, signals))
+                network = try folder.round(number).finetuned
+                try write(curve)
+            }
+            try folder.write(Checkpoint.safetensors(of: Checkpoint.network(at: network)), to: folder.compressed)
+            return curve
+        } catch {
+            // A signal may also have ended a program that this one waited for.
+            guard (error as? Failure)?.kind == .interrupted || signals.next() != nil else { throw error }
+            throw Failure(.interrupted, "interrupted; the same command goes on with what is in \(folder.path)")
+        }
+    }
+
+    private func round(
+        _ number: Int, of network: String, _ signals: borrowing SignalQueue
+    ) throws -> CompressionRound {
+        let files = try folder.round(number)
+        if !folder.has(files.pruning) {
+            let ranking = try rank(network, number, files, signals)
+            Log.shared.line("round \(number) of \(plan.rounds): pruning")
+            _ = try folder.stored(files.pruning) { try prune(ranking, number, files, signals) }
+        }
+        if !folder.has(files.result) {
+            var round: CompressionRound = try folder.stored(files.pruning) { preconditionFailure("it is there") }
+            round.history = try finetune(number, files, signals)
+            round.finetuned = try point(
+                files.finetuned, round: number, method: PruningMethod.ensemble.rawValue, isFinetuned: true)
+            _ = try folder.stored(files.result) { round }
+        }
+        return try folder.stored(files.result) { preconditionFailure("it is there") }
+    }
+
+    // MARK: Ranking
+
+    private func rank(
+        _ path: String, _ number: Int, _ files: CompressionFolder.Round, _ signals: borrowing SignalQueue
+    ) throws -> Report {
+        let network = try Checkpoint.network(at: path)
+        let (evaluated, calibration) = try RunSession.readImages(plan.evaluation, from: images.folder)
+        try folder.ensure(files.run) { part in
+            let ensemble = try sampling.ensemble(
+                of: FilterSpace(network.architecture), seed: plan.seed(round: number))
+            let checkpoint = Checkpoint.safetensors(of: network)
+            let description = RunDescription(
+                of: network, checkpoint: checkpoint, from: path, images: evaluated, calibration: calibration,
+                in: images.folder, settings: plan.evaluation, ensemble: ensemble)
+            try RunFile.create(at: part, description, checkpoint: checkpoint).finish()
+        }
+        let file = try RunFile.resume(at: files.run)
+        Log.shared.line(
+            "round \(number) of \(plan.rounds): ranking \(file.description.ensemble.participating.count) filters with "
+                + "\(file.description.ensemble.count) masks")
+        if try file.evaluationCount() < file.description.ensemble.count {
+            let session = RunSession(
+                file: file, images: evaluated, calibrationImages: calibration, cluster: cluster, dashboard: nil,
+                reportFolder: nil)
+            try session.evaluate(at: try listen(), signals: signals)
+        }
+        let report = try Report(RunRecord(file))
+        try report.write(to: files.ranking)
+        return report
+    }
+
+    /// Listens where the session listened before, so that workers on other hosts find each part of it.
+    private func listen() throws -> Listener {
+        let listener = try cluster.listen(at: endpoint)
+        if cluster.$bind.isGiven { endpoint = listener.endpoint }
+        return listener
+    }
+
+    // MARK: Pruning
+
+    private func prune(
+        _ ranking: Report, _ number: Int, _ files: CompressionFolder.Round, _ signals: borrowing SignalQueue
+    ) throws -> CompressionRound {
+        let network = ranking.record.network
+        let budget = plan.budget(round: number, of: unpruned.architecture.cost())
+        let scores = FilterScores(ranking.ranking.fit, of: ranking.record.description.ensemble)
+        func pruned(by scores: FilterScores, _ method: PruningMethod, to file: String) throws -> CompressionPoint {
+            if signals.next() != nil { throw Failure(.interrupted, "interrupted") }
+            let pruner = Pruner(network.architecture, scores: scores, model: plan.lossModel, rules: plan.rules)
+            let outcome = try pruner.prune(to: budget)
+            try folder.ensure(file) { part in
+                try folder.write(Checkpoint.safetensors(of: network.removing(outcome.mask)), to: part)
+                try worker.recalibrate(
+                    part, data: images.folder, images: min(Self.recalibrationImages, images.training.count),
+                    normalisation: plan.evaluation.normalisation, output: part)
+            }
+            var point = try point(file, round: number, method: method.rawValue, isFinetuned: false)
+            point.predictedLoss = outcome.predictedLoss
+            point.measuredLoss = try worker.evaluate(file, data: images.folder, plan.evaluation).loss
+            return point
+        }
+        let gradients = GradientSource(
+            worker: worker, data: images.folder, images: plan.evaluation.images,
+            normalisation: plan.evaluation.normalisation)
+        return CompressionRound(
+            number: number, pruned: try pruned(by: scores, .ensemble, to: files.pruned),
+            baselines: try Self.baselines.map { method in
+                let values = try PruningSource(network).scores(
+                    method, scope: .all, seed: plan.seed(round: number), gradients: gradients
+                ).values
+                // The same filters may go, so that nothing but their order differs.
+                let others = FilterScores(values: values, removable: scores.removable, prediction: nil)
+                return try pruned(by: others, method, to: files.baseline(method))
+            })
+    }
+
+    /// What a network costs, and how well it recognises the test images, which decide nothing.
+    private func point(
+        _ file: String, round: Int, method: String?, isFinetuned: Bool
+    ) throws -> CompressionPoint {
+        let architecture = try Checkpoint.network(at: file).architecture
+        let cost = architecture.cost()
+        let settings = EvaluationSettings(
+            split: .test, images: images.test.count, batchNorm: .frozen, normalisation: plan.evaluation.normalisation)
+        let measured = try worker.evaluate(file, data: images.folder, settings)
+        return CompressionPoint(
+            round: round, method: method, isFinetuned: isFinetuned, parameters: cost.parameters,
+            multiplyAccumulates: cost.multiplyAccumulates, filters: FilterSpace(architecture).count,
+            testLoss: measured.loss, testCorrect: measured.correct, testImages: measured.images)
+    }
+
+    // MARK: Fine-tuning
+
+    private func finetune(
+        _ number: Int, _ files: CompressionFolder.Round, _ signals: borrowing SignalQueue
+    ) throws -> TrainingHistory {
+        let settings = plan.training(round: number)
+        try folder.ensure(files.training) { part in
+            let progress = try TrainingProgress(
+                Checkpoint.network(at: files.pruned), settings: settings, imageCount: images.training.count)
+            let origin = TrainingFile.Origin(
+                trainingImages: plan.trainingImages, teacher: settings.loss.distillation == nil ? nil : unpruned)
+            try TrainingFile.create(at: part, progress, origin).finish()
+        }
+        let state = try TrainingFile.open(at: files.training)
+        Log.shared.line("round \(number) of \(plan.rounds): fine-tuning for \(settings.epochs) epochs")
+        let training = TrainingRun(
+            trainingImages: images.training, testImages: images.test, cluster: cluster,
+            outputs: TrainingOutputs(network: files.finetuned))
+        return try training.run(state, at: listen(), signals: signals).history
+    }
+
+    // MARK: Reporting
+
+    private func write(_ curve: CompressionCurve) throws {
+        try folder.write(Array(curve.csv.utf8), to: folder.curveCSV)
+        try folder.write(try CompressionFolder.json(CompressionDocument(plan, curve)), to: folder.curveJSON)
+        try folder.write(Array(CompressionReport(plan: plan, curve: curve).html.utf8), to: folder.report)
+    }
+}
+
+/// What `curve.json` holds; the same bits however often the compression was interrupted.
+private struct CompressionDocument: Encodable {
+    var program = Version.number
+    var plan: CompressionPlan
+    var points: [CompressionPoint]
+
+    init(_ plan: CompressionPlan, _ curve: CompressionCurve) {
+        self.plan = plan
+        points = curve.points
+    }
+}

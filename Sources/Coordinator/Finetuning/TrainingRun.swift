@@ -1,0 +1,35 @@
+import Shared
+
+/// One training, from the state in its file to its last epoch, on local workers and those that connect.
+struct TrainingRun {
+    let trainingImages: ImageSet
+    let testImages: ImageSet
+    let cluster: ClusterOptions
+    let outputs: TrainingOutputs
+
+    /// Goes on to the last epoch and returns where the training stands then. Throws an `.interrupted` ``Failure`` where
+    /// a signal comes; what was done is in the file.
+    func run(
+        _ state: (file: TrainingFile, progress: TrainingProgress, origin: TrainingFile.Origin),
+        at listener: consuming Listener, signals: borrowing SignalQueue
+    ) throws -> TrainingProgress {
+        var progress = state.progress
+        Log.shared.line("listening at \(listener.endpoint)")
+        let materials = TrainingMaterials(
+            network: progress.network, teacher: state.origin.teacher, trainingImages: trainingImages,
+            testImages: testImages, settings: progress.settings)
+        let localWorkers = try cluster.startLocalWorkers(
+            connectingTo: listener.localEndpoint, environment: listener.localEnvironment)
+        defer {
+            Log.shared.clearStatus()
+            localWorkers?.stop()
+        }
+        let cluster = TrainingCluster(
+            at: listener, serving: materials, layout: progress.layout, localWorkers: localWorkers)
+        let session = TrainingSession(
+            cluster: cluster, file: state.file, outputs: outputs, testImageCount: testImages.count)
+        try session.run(&progress, signals: signals)
+        try cluster.finish()
+        return progress
+    }
+}

@@ -1,0 +1,139 @@
+import Foundation
+import Shared
+import TestSupport
+import Testing
+
+@testable import Coordinator
+
+/// `compress` with real processes that are killed at its stages, and what it leaves.
+@Suite(.serialized) struct CompressionTests {
+    private static let masks = 4_000
+    private static let testImages = 64
+
+    /// The images and the folder of one compression.
+    private final class Compression {
+        let cluster: TestCluster
+        var folder: String { "\(cluster.folder)/compression" }
+
+        init() throws {
+            cluster = try TestCluster()
+            var generator = SeededGenerator(seed: 13)
+            let records = (0..<CompressionTests.testImages).flatMap { _ in
+                [UInt8.random(in: 0..<10, using: &generator)]
+                    + (0..<ImageSet.imageBytes).map { _ in UInt8.random(in: .min ... .max, using: &generator) }
+            }
+            try Data(records).write(to: URL(fileURLWithPath: "\(cluster.folder)/data/test_batch.bin"))
+        }
+
+        func start(_ more: [String]) throws -> TestProcess {
+            try cluster.start(
+                "winnow-coordinator",
+                [
+                    "compress", "--model", cluster.model, "--data", "\(cluster.folder)/data", "--folder", folder,
+                    "--masks", "\(CompressionTests.masks)", "--images", "\(TestCluster.images)",
+                    "--calibration-images", "32", "--seed", "5", "--remove-flops", "0.5", "--remove-parameters", "0.3",
+                    "--keep-at-least", "0", "--rounds", "2", "--epochs-between", "2", "--epochs", "40",
+                    "--batch-size", "16", "--masks-per-lease", "32",
+                ] + more)
+        }
+
+        func file(_ name: String) throws -> Data { try Data(contentsOf: URL(fileURLWithPath: "\(folder)/\(name)")) }
+
+        /// Waits until a round's run file has so many evaluations.
+        func wait(forRecorded count: Int, round: Int, by process: TestProcess) async throws {
+            try await waitUntil("\(count) masks are recorded\n\(process.output)") {
+                let run = try? RunFile.read(at: "\(folder)/round-\(round)/ranking.winnow")
+                return (try? run?.evaluationCount()) ?? 0 >= count || !process.isRunning
+            }
+            #expect(process.isRunning, "it is over too early for this test:\n\(process.output)")
+        }
+    }
+
+    private static let results = ["compressed.safetensors", "curve.csv", "curve.json"]
+
+    @Test func aCompressionKilledAtAnyStageEndsWithTheSameBits() async throws {
+        let calm = try Compression()
+        let undisturbed = try calm.start(calm.cluster.localWorkers(2))
+        #expect(try await undisturbed.exitCode(seconds: 300) == 0, "\(undisturbed.output)")
+
+        let disturbed = try Compression()
+        var process = try disturbed.start(["--bind", "tcp://127.0.0.1:0"])
+        let endpoint = try await disturbed.cluster.endpoint(of: process)
+        // One worker on another host, as it were, ranks and trains in turn and survives every coordinator.
+        let worker = try disturbed.cluster.startWorker(endpoint)
+        func restart() throws { process = try disturbed.start(["--bind", endpoint]) }
+        try await disturbed.wait(forRecorded: Self.masks / 4, round: 1, by: process)
+        process.signal(SIGKILL)
+        process.wait()
+        try restart()
+        try await process.line(containing: "masks are evaluated already")
+        try await process.line(containing: "round 1 of 2: pruning", seconds: 120)
+        process.signal(SIGKILL)
+        process.wait()
+        try restart()
+        try await disturbed.wait(forRecorded: Self.masks / 4, round: 2, by: process)
+        process.signal(SIGINT)
+        #expect(try await process.exitCode() == 130)
+        #expect(process.output.contains("the same command goes on"))
+        try restart()
+        try await process.line(containing: "epoch 3/40", seconds: 120)
+        process.signal(SIGKILL)
+        process.wait()
+        try restart()
+        #expect(try await process.exitCode(seconds: 300) == 0, "\(process.output)")
+        #expect(!process.output.contains("epoch 1/40"), "epochs that were over were trained again")
+        #expect(worker.isRunning)
+        for name in Self.results { #expect(try disturbed.file(name) == calm.file(name), "\(name) differs") }
+
+        try await expectWhatWasAskedFor(calm)
+    }
+
+    /// Checks a compression's curve and report, and that its command does nothing more.
+    private func expectWhatWasAskedFor(_ compression: Compression) async throws {
+        let rows = String(decoding: try compression.file("curve.csv"), as: UTF8.self).split(separator: "\n")
+            .map { $0.split(separator: ",", omittingEmptySubsequences: false).map(String.init) }
+        let columns = Dictionary(uniqueKeysWithValues: zip(rows[0], rows[0].indices))
+        func text(_ row: [String], _ column: String) throws -> String { row[try #require(columns[column])] }
+        func number(_ row: [String], _ column: String) throws -> Double {
+            try #require(Double(try text(row, column)))
+        }
+        let networks = rows.dropFirst()
+        let found = try networks.map {
+            "\(try text($0, "round")) \(try text($0, "method")) \(try text($0, "finetuned"))"
+        }
+        #expect(
+            found == ["0 none no"]
+                + (1...2).flatMap { round in
+                    ["ensemble no", "l1 no", "taylor no", "random no", "ensemble yes"].map { "\(round) \($0)" }
+                })
+        for row in networks.dropFirst() {
+            let share = try number(row, "round") / 2
+            #expect(try number(row, "flops_removed") >= 1 - pow(0.5, share) - 1e-3)
+            #expect(try number(row, "parameters_removed") >= 1 - pow(0.7, share) - 1e-3)
+            #expect(try number(row, "test_loss") > 0)
+        }
+        // What the ranking chooses costs less on the images that it saw than what chance does.
+        for round in ["1", "2"] {
+            let losses = try networks.filter { try text($0, "round") == round && text($0, "finetuned") == "no" }
+                .map { (try text($0, "method"), try number($0, "measured_loss")) }
+            let byMethod = Dictionary(uniqueKeysWithValues: losses)
+            #expect(try #require(byMethod["ensemble"]) < #require(byMethod["random"]))
+        }
+        let network = try Checkpoint.network(at: "\(compression.folder)/compressed.safetensors")
+        #expect(
+            try number(try #require(networks.last), "flops") == Double(network.architecture.cost().multiplyAccumulates))
+
+        let page = String(decoding: try compression.file("report.html"), as: UTF8.self)
+        #expect(page.contains("training images only"))
+        #expect(page.contains("ranking, fine-tuned") && page.contains("L1 norm, before"))
+        #expect(!page.contains("src=\"http") && !page.contains("href=\"http"))
+
+        let before = try compression.file("report.html")
+        let again = try compression.start(compression.cluster.localWorkers(1))
+        #expect(try await again.exitCode() == 0)
+        #expect(try compression.file("report.html") == before)
+        let other = try compression.start(["--round-to", "2"] + compression.cluster.localWorkers(1))
+        #expect(try await other.exitCode() == 65)
+        #expect(other.output.contains("with other options"))
+    }
+}
