@@ -88,6 +88,7 @@ import Testing
         #expect(try Checkpoint.network(at: "\(folder)/out.safetensors") == progress.network)
         #expect(InputFile.isReadable("\(folder)/out-best.safetensors"))
         #expect(InputFile.isReadable("\(folder)/out-curve.json"))
+        #expect(InputFile.isReadable("\(folder)/out-report.html"))
         return progress
     }
 

@@ -6,7 +6,7 @@ struct TrainingOptions {
     @Option("The folder of the CIFAR-10 binary batches.", value: "DIR") var data: String
     @Option(
         "Where to write the network of the last epoch; the best one by validation (-best.safetensors) and the curves "
-            + "(-curve.csv, -curve.json) are written beside it.", value: "FILE")
+            + "(-curve.csv, -curve.json, -report.html) are written beside it.", value: "FILE")
     var output: String
     @Option("The file that keeps the training's state; OUTPUT.training, where not given.", value: "FILE")
     var state: String?
@@ -68,6 +68,6 @@ struct TrainingOptions {
                 "best by validation: epoch \(best.epoch), validation \(percent(best.validationAccuracy)), test "
                     + "\(percent(best.testAccuracy)) (\(outputs.bestNetwork))")
         }
-        print("before training: \(percent(progress.history.testAccuracyBefore)); curves: \(outputs.curveCSV)")
+        print("before training: \(percent(progress.history.testAccuracyBefore)); report: \(outputs.report)")
     }
 }

@@ -69,11 +69,14 @@ final class CompressionFolder {
 
     /// What a JSON file holds, or, where there is none, what `make` gives, which is written. Throws a ``Failure``.
     func stored<Value: Codable>(_ file: String, _ make: () throws -> Value) throws -> Value {
-        guard has(file) else {
-            let value = try make()
-            try write(try Self.json(value), to: file)
-            return value
-        }
+        if has(file) { return try read(file) }
+        let value = try make()
+        try write(try Self.json(value), to: file)
+        return value
+    }
+
+    /// What a JSON file holds. Throws a `.badInput` ``Failure``.
+    func read<Value: Decodable>(_ file: String) throws -> Value {
         do {
             return try JSONDecoder().decode(Value.self, from: Data(contentsOf: URL(fileURLWithPath: file)))
         } catch {

@@ -23,7 +23,7 @@ struct CompressionPlots {
 
     /// Test accuracy against the share of a cost that is removed.
     func accuracy(against cost: Cost) -> String {
-        var chart = Chart(margins: Chart.Margins(top: 14, right: 132, bottom: 44, left: 58))
+        var chart = Chart(margins: Chart.Margins(top: 14, right: 132, bottom: 44, left: 70))
         let removed = { (point: CompressionPoint) in
             cost == .flops ? curve.removedFlops(point) : curve.removedParameters(point)
         }

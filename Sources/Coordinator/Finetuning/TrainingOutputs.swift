@@ -1,7 +1,7 @@
 import Foundation
 import Shared
 
-/// The files that a training leaves: the network of the last epoch, the best one by validation, and the curves.
+/// The files that a training leaves: the network of the last epoch, the best one by validation, the curves, and a page.
 struct TrainingOutputs: Sendable {
     /// The network of the last epoch, a safetensors file.
     let network: String
@@ -10,14 +10,18 @@ struct TrainingOutputs: Sendable {
     /// The curves, for spreadsheets and for programs.
     let curveCSV: String
     let curveJSON: String
+    /// The same for a person.
+    let report: String
 
-    /// Names the others beside `network`: `NAME-best.safetensors`, `NAME-curve.csv`, `NAME-curve.json`.
+    /// Names the others beside `network`: `NAME-best.safetensors`, `NAME-curve.csv`, `NAME-curve.json`,
+    /// `NAME-report.html`.
     init(network: String) {
         self.network = network
         let stem = network.hasSuffix(".safetensors") ? String(network.dropLast(".safetensors".count)) : network
         bestNetwork = "\(stem)-best.safetensors"
         curveCSV = "\(stem)-curve.csv"
         curveJSON = "\(stem)-curve.json"
+        report = "\(stem)-report.html"
     }
 
     /// What the JSON file holds.
@@ -39,6 +43,7 @@ struct TrainingOutputs: Sendable {
             settings: progress.settings, history: progress.history,
             bestEpochByValidation: progress.history.bestByValidation?.epoch)
         try Self.write(Array(try encoder.encode(curve)) + [UInt8(ascii: "\n")], to: curveJSON)
+        try Self.write(Array(TrainingReport(progress: progress).html.utf8), to: report)
     }
 
     private static func write(_ bytes: [UInt8], to path: String) throws {

@@ -37,7 +37,7 @@ struct TrainingPlots {
     private func draw(
         _ series: [Series], start: [Double?], yTitle: String, yLabel: ((Double) -> String)?, title: String
     ) -> String {
-        var chart = Chart(margins: Chart.Margins(top: 14, right: 84, bottom: 44, left: 62))
+        var chart = Chart(margins: Chart.Margins(top: 14, right: 84, bottom: 44, left: 70))
         let epochs = histories.flatMap(\.epochs)
         let values = series.flatMap { series in epochs.compactMap(series.value) } + start.compactMap { $0 }
         let x = Scale(domain: 0...Double(max(1, epochs.count)), from: chart.left, to: chart.right)
