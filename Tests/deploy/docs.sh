@@ -162,7 +162,7 @@ for page; do
     if [ -n "$(blocks sh "$page")" ]; then follow "$page"; fi
 done
 expect README.md project/report/{ranking.csv,ranking.json,report.html} project/report56/report.html \
-    project/pruned.safetensors
+    project/pruned.safetensors project/compressed/{compressed.safetensors,report.html,curve.csv}
 expect docs/operations.md project/report/report.html
 expect deploy/ssh/README.md project/report/report.html hosts/node1/.winnow/worker.log
 expect deploy/systemd/README.md root/var/lib/winnow/report/report.html root/usr/local/bin/winnow-worker
