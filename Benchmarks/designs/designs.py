@@ -1,14 +1,18 @@
 #!/usr/bin/env python3
 """Compares sampling designs by the CPU time of reaching a ranking, not by masks per second.
 
-Each design gets a run of its own with one local worker. The table has, for each: the CPU seconds that its worker
-computed, its masks, Spearman's correlation with the reference ranking, the split-half correlation, R² held out, and the
-test accuracy after disabling the 10, 20, … 60 % least important filters (batch norms recalibrated on the evaluated
-images, no fine-tuning). The reference is a run of the `balanced` design with another seed, whose masks share nothing.
+Each design gets a run of its own with one local worker. The table has, for each: the CPU seconds that it took, its
+masks, Spearman's correlation with the reference ranking, the split-half correlation, R² held out, and the test accuracy
+after disabling the 10, 20, … 60 % least important filters (2,000 test images, batch norms recalibrated on 1,000
+training images, no fine-tuning). The reference is a run of the `balanced` design with another seed, whose masks share
+nothing.
 
-    Benchmarks/designs/designs.py --model resnet20.th --data cifar10 --output designs \\
-        --reference 2560 independent=900 balanced=832 tree-3x4=2432 tree-9x2=6144
+    Benchmarks/designs/designs.py --model resnet20.th --data cifar10 --output designs --reference 2560 \\
+        tree-3x4=2432 tree-3x4@0.1=2240 tree-3x4@0.35=2560 frozen:tree-3x4@0.1=3904 independent=900 balanced=832 \\
+        tree-9x2=6144
 
+A design may carry a drop rate of its own (@0.1; the default is 0.25), and frozen: keeps the checkpoint's batch-norm
+statistics while masks are evaluated.
 What --output has already is not made again, so an interrupted comparison goes on where it stopped. In the environment
 BINARIES may name the folder of the programs.
 """
@@ -17,31 +21,36 @@ import csv
 import json
 import os
 import pathlib
-import sqlite3
+import re
+import resource
 import subprocess
 
 BIN = pathlib.Path(os.environ.get("BINARIES", pathlib.Path(__file__).resolve().parents[2] / ".build" / "release"))
 
 
+RECALIBRATED = ["--batchnorm", "recalibrated", "--calibration-images", "256"]
+FROZEN = ["--batchnorm", "frozen"]
+
+
 def evaluate_run(options, name, design, masks, seed, rate, norms):
-    """Runs an ensemble (or goes on with it) and returns its ranking and what it cost."""
-    folder = options.output / name
-    run = folder / "run.winnow"
+    """Runs an ensemble (or goes on with it) and returns its ranking and the CPU seconds that it took."""
+    folder = options.output / name.replace(":", "-")
+    run, spent = folder / "run.winnow", folder / "cpu_seconds"
     folder.mkdir(parents=True, exist_ok=True)
-    if (folder / "ranking.json").exists():
-        pass
-    elif run.exists():
-        subprocess.run([BIN / "winnow-coordinator", "resume", "--run", run, "--local-workers", "1", "--report", folder],
-                       check=True)
-    else:
-        subprocess.run(
-            [BIN / "winnow-coordinator", "run", "--model", options.model, "--data", options.data, "--split", "train",
-             "--images", str(options.images), *norms, "--masks", str(masks), "--seed", str(seed), "--design", design,
-             "--drop-rate", str(rate), "--local-workers", "1", "--run", run, "--report", folder], check=True)
-    ranking = json.loads((folder / "ranking.json").read_text())
-    with sqlite3.connect(f"file:{run}?mode=ro", uri=True) as database:
-        seconds = database.execute("SELECT sum(compute_us) / 1e6 FROM evaluation").fetchone()[0]
-    return ranking, seconds
+    seconds = float(spent.read_text()) if spent.exists() else 0.0
+    if not (folder / "ranking.json").exists():
+        command = ["resume", "--run", run] if run.exists() else [
+            "run", "--model", options.model, "--data", options.data, "--split", "train", "--images",
+            str(options.images), *norms, "--masks", str(masks), "--seed", str(seed), "--design", design, "--drop-rate",
+            str(rate), "--run", run]
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        status = subprocess.run(
+            [BIN / "winnow-coordinator", *command, "--local-workers", "1", "--worker-threads", "1", "--report", folder])
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds += after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        spent.write_text(str(seconds))
+        status.check_returncode()
+    return json.loads((folder / "ranking.json").read_text()), seconds
 
 
 def ranks(values):
@@ -73,7 +82,7 @@ def accuracies(options, name, ranking):
         for row in rows[:len(rows) * tenths // 10]:
             disabled.setdefault(row["layer"], []).append(row["filter"])
         masks.append({"disabled": disabled})
-    folder = options.output / name
+    folder = options.output / name.replace(":", "-")
     (folder / "masks.json").write_text(json.dumps({"masks": masks}))
     subprocess.run(
         [BIN / "winnow-worker", "evaluate", "--model", options.model, "--data", options.data, "--split", "test",
@@ -89,22 +98,21 @@ def main():
     parser.add_argument("--data", required=True)
     parser.add_argument("--output", required=True, type=pathlib.Path)
     parser.add_argument("--images", type=int, default=512)
-    parser.add_argument("--rate", type=float, default=0.25)
     parser.add_argument("--reference", type=int, default=2560, help="masks of the reference run")
-    parser.add_argument("--frozen", action="store_true", help="keep the checkpoint's batch-norm statistics")
-    parser.add_argument("designs", nargs="+", metavar="DESIGN=MASKS")
+    parser.add_argument("designs", nargs="+", metavar="[frozen:]DESIGN[@RATE]=MASKS")
     options = parser.parse_args()
-    norms = ["--batchnorm", "frozen"] if options.frozen else [
-        "--batchnorm", "recalibrated", "--calibration-images", "256"]
-    reference, _ = evaluate_run(options, "reference", "balanced", options.reference, 99, options.rate, norms)
+    parsed = [re.fullmatch(r"((frozen:)?([a-z0-9-]+)(?:@([0-9.]+))?)=([0-9]+)", word) for word in options.designs]
+    if None in parsed:
+        parser.error(f"{options.designs[parsed.index(None)]} is not [frozen:]DESIGN[@RATE]=MASKS")
+    reference, _ = evaluate_run(options, "reference", "balanced", options.reference, 99, 0.25, RECALIBRATED)
     table = []
-    for word in options.designs:
-        design, masks = word.split("=")
-        ranking, seconds = evaluate_run(options, design, design, int(masks), 1, options.rate, norms)
+    for name, frozen, design, rate, masks in (match.groups() for match in parsed):
+        ranking, seconds = evaluate_run(
+            options, name, design, int(masks), 1, float(rate or 0.25), FROZEN if frozen else RECALIBRATED)
         fit = ranking["fit"]
-        row = [design, f"{seconds:.0f}", fit["masks"], f"{agreement(ranking, reference):.3f}",
+        row = [name, f"{seconds:.0f}", fit["masks"], f"{agreement(ranking, reference):.3f}",
                f"{fit['split_half']:.3f}", f"{fit['held_out_r_squared']:.3f}"]
-        row += [f"{accuracy:.1f}" for accuracy in accuracies(options, design, ranking)]
+        row += [f"{accuracy:.1f}" for accuracy in accuracies(options, name, ranking)]
         table.append(row)
     head = ["design", "cpu_seconds", "masks", "agreement", "split_half", "held_out_r2"] + [f"at_{k}0" for k in range(1, 7)]
     with open(options.output / "designs.csv", "w", newline="") as file:
@@ -112,7 +120,7 @@ def main():
         writer.writerow(head)
         writer.writerows(table)
     for row in [head] + table:
-        print("  ".join(str(cell).rjust(11) for cell in row))
+        print("  ".join(str(cell).rjust(21) for cell in row))
 
 
 if __name__ == "__main__":
