@@ -122,16 +122,23 @@ import Testing
         let line = try await coordinator.line(containing: "nothing progresses")
         #expect(line.contains("no worker has connected"))
         #expect(line.contains("winnow-worker serve --connect \(endpoint)"))
+        let status = try cluster.start("winnow-coordinator", ["status", "--run", cluster.runFile])
+        #expect(try await status.exitCode() == 0)
+        #expect(status.output.contains("nothing progresses: no worker has connected"))
     }
 
     @Test func aRunThatGoesOnCanBeLookedAt() async throws {
         let cluster = try TestCluster()
         let coordinator = try cluster.startRun(cluster.localWorkers(1))
         try await cluster.wait(forRecorded: 20, by: coordinator)
-        let status = try cluster.start("winnow-coordinator", ["status", "--run", cluster.runFile, "--story", "3"])
+        let status = try cluster.start("winnow-coordinator", ["status", "--run", cluster.runFile])
         #expect(try await status.exitCode() == 0)
         #expect(status.output.contains("of \(TestCluster.masks) masks"))
-        #expect(status.output.contains("mask 3"))
+        let story = try cluster.start("winnow-coordinator", ["story", "--run", cluster.runFile, "--mask", "3"])
+        #expect(try await story.exitCode() == 0)
+        for part in ["life 1 of the coordinator began", "mask 3: recorded", ": answered"] {
+            #expect(story.output.contains(part))
+        }
         coordinator.signal(SIGINT)
         #expect(try await coordinator.exitCode() == 130)
     }

@@ -120,14 +120,64 @@ final class RunFileTests {
         #expect(workers.map(\.evaluations) == [1])
         #expect(workers.map(\.dismissed) == ["wrong answers"])
         #expect(try file.leases().map(\.masks.description) == ["3-5,9", "6"])
-        #expect(try file.leases(ofMask: 9).map(\.outcome) == ["answered"])
-        #expect(try file.leases(ofMask: 8).isEmpty)
+        #expect(try file.leases().map(\.outcome) == ["answered", nil])
+        #expect(try file.leases(atMost: 1).count == 1)
         #expect(try file.masksSetAside().map(\.mask) == [7])
+    }
+
+    @Test func aStoryTellsWhatHappenedInOrder() throws {
+        let file = try RunFile.create(at: path, Self.description(), checkpoint: [])
+        let life = try file.beginLife(at: Date(milliseconds: 0))
+        let lease = LeaseID(life: life, number: 1)
+        try file.recordLease(lease, worker: 1, masks: MaskRanges(2...5), at: Date(milliseconds: 1))
+        try file.endLease(lease, "taken back: it was silent", at: Date(milliseconds: 5))
+        let occurrence = Scheduler.Occurrence(masks: MaskRuns([4]), what: "set aside")
+        try file.remember(occurrence, worker: nil, life: life, at: Date(milliseconds: 6))
+        let late = Scheduler.Occurrence(lease: lease, masks: MaskRuns([2, 3]), what: "answered late")
+        try file.remember(late, worker: 1, life: life, at: Date(milliseconds: 7))
+        try file.record(Self.evaluation(3))
+        try file.endLife(life, at: Date(milliseconds: 9), "complete")
+        func story(_ subject: RunFile.StorySubject) throws -> [String] {
+            var lines: [String] = []
+            try RunFile.read(at: path).forEachStoryEntry(of: subject) { lines.append($0.what) }
+            return lines
+        }
+        let frame = (begin: "life 1 of the coordinator began", end: "life 1 of the coordinator ended: complete")
+        let all = ["granted", "taken back: it was silent", "set aside", "answered late"]
+        #expect(try story(.everything) == [frame.begin] + all + [frame.end])
+        #expect(try story(.lease(lease)) == [frame.begin, all[0], all[1], all[3], frame.end])
+        #expect(try story(.worker(1)) == [frame.begin, all[0], all[1], all[3], frame.end])
+        #expect(try story(.mask(4)) == [frame.begin, all[0], all[1], all[2], frame.end])
+        #expect(try story(.mask(3)).last == "recorded: loss 0.000000, 3 correct")
+        #expect(try story(.mask(9)) == [frame.begin, frame.end])
+    }
+
+    @Test func aStandstillIsToldUntilTheNextLife() throws {
+        let file = try RunFile.create(at: path, Self.description(), checkpoint: [])
+        try file.setStandstill("no worker has connected")
+        try file.commit()
+        #expect(try RunFile.read(at: path).standstill() == "no worker has connected")
+        _ = try file.beginLife(at: Date())
+        #expect(try file.standstill() == nil)
+    }
+
+    @Test func aFileOfTheFirstVersionIsReadAndGoesOn() throws {
+        do {
+            let file = try RunFile.create(at: path, Self.description(), checkpoint: [])
+            try file.record(Self.evaluation(3))
+            try file.commit()
+            try file.database.execute("DROP TABLE occurrence; PRAGMA user_version = 1", "age")
+        }
+        try RunFile.read(at: path).forEachStoryEntry(of: .everything) { _ in }
+        let file = try RunFile.resume(at: path)
+        #expect(try all(file).map(\.mask) == [3])
+        try file.remember(.init(what: "joined"), worker: nil, life: 1, at: Date())
+        try file.commit()
     }
 
     @Test func maskRangesReadOnlyWhatTheyWrite() {
         #expect(MaskRanges("1-3,7").map(\.count) == 4)
-        for text in ["", "-", "3-1", "1-2-3", "a", "1,,2"] { #expect(MaskRanges(text) == nil) }
+        for text in ["", "-", "3-1", "1-2-3", "a", "1,,2", "0-9223372036854775807"] { #expect(MaskRanges(text) == nil) }
     }
 
     @Test func aSecondCoordinatorIsRefused() throws {

@@ -295,18 +295,23 @@ private func policy(_ change: (inout SchedulingPolicy) -> Void) -> SchedulingPol
     #expect(stage.scheduler.troubles.isEmpty)
 }
 
-@Test func theStoryOfAMaskTellsEverything() {
+@Test func whatHappensToLeasesAndWorkersIsRemembered() throws {
     var stage = SchedulerStage(masks: 4)
-    stage.join(1)
-    stage.wait(5000)
-    _ = stage.finish(stage.join(2))
-    let story = stage.scheduler.story(ofMask: 2)
-    #expect(story.count == 4)
-    #expect(story[0].contains("granted to worker"))
-    #expect(story[1].contains("taken from") && story[1].contains("silent"))
-    #expect(story[3].contains("answered"))
-    #expect(stage.scheduler.story(ofLease: LeaseID(life: 1, number: 1)).count == 2)
-    #expect(!stage.scheduler.story(ofWorker: WorkerID(high: 0, low: 1)).isEmpty)
+    let lease = try #require(stage.join(1).grants.first)
+    let silence = stage.wait(5000)
+    #expect(silence.contains(.release(lease.id, reason: "it was silent for 4000 ms")))
+    let worker = WorkerID(high: 0, low: 1)
+    let gone = Scheduler.Occurrence(worker: worker, what: "is gone: it was silent for 4000 ms")
+    #expect(silence.contains(.remember(gone)))
+    let back = stage.greet(1, from: 3)
+    stage.receive(.ready(SchedulerStage.run), from: 3)
+    #expect(back.contains(.remember(.init(worker: worker, what: "joined"))))
+    let late = stage.answer(lease, from: 3)
+    let entries = late.compactMap { action -> Scheduler.Occurrence? in
+        if case .remember(let occurrence) = action { return occurrence }
+        return nil
+    }
+    #expect(entries.first?.lease == lease.id && entries.first?.masks == MaskRuns(lease.masks))
 }
 
 @Test func theStatusSaysWhyNothingProgresses() throws {

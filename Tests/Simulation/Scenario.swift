@@ -64,7 +64,6 @@ struct Scenario {
             rogues = [workers]
             workers += 1
         }
-        policy.storyEntriesMax = 2000
     }
 }
 

@@ -109,6 +109,8 @@ extension Simulation {
             reach(peer, .dismissed(reason: reason), &unreachable)
         case .finish(let peer): reach(peer, .finished, &unreachable)
         case .setAside(let mask, let reason): note("sets mask \(mask) aside: \(reason)")
+        case .release(let lease, let reason): note("takes lease \(lease) back: \(reason)")
+        case .remember(let occurrence): note("remembers: \(occurrence.what)")
         case .note(let text): note("says: \(text)")
         case .end(let outcome): note("ends: \(outcome)")
         }

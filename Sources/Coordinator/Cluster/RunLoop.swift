@@ -113,7 +113,9 @@ final class RunLoop {
                 "no local worker stays alive (see the lines above); when that is mended, go on with "
                     + "'winnow-coordinator resume --run \(file.path)'")
         }
-        observer.ticked(scheduler.snapshot(at: now))
+        let snapshot = scheduler.snapshot(at: now)
+        try file.setStandstill(snapshot.whyIdle)
+        observer.ticked(snapshot)
         if observer.hasEnough() { try perform(scheduler.stopped(at: now)) }
     }
 
@@ -177,6 +179,9 @@ final class RunLoop {
             case .setAside(let mask, let reason):
                 try file.setAside(mask: mask, reason)
                 Log.shared.line("mask \(mask) is set aside: \(reason)")
+            case .release(let lease, let reason): try file.endLease(lease, "taken back: \(reason)", at: date)
+            case .remember(let occurrence):
+                try file.remember(occurrence, worker: occurrence.worker.flatMap { numbers[$0] }, life: life, at: date)
             case .note(let text): notes.line(text)
             case .end(let outcome): self.outcome = outcome
             }

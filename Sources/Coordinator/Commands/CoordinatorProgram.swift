@@ -7,7 +7,8 @@ public var coordinatorProgram: Program {
         summary: "rank the filters of a trained network by what removing them does to its loss",
         version: Version.number,
         commands: [
-            Run.self, Resume.self, Status.self, ReportCommand.self, EnsembleCommand.self, Prune.self, Compress.self,
+            Run.self, Resume.self, Status.self, Story.self, ReportCommand.self, EnsembleCommand.self, Prune.self,
+            Compress.self,
             Finetune.self, Train.self, Keygen.self,
         ])
 }

@@ -8,21 +8,17 @@ struct Status: Command {
         summary: "tell how a run stands",
         discussion: """
             Reads a run file, also while a coordinator works on it: what is evaluated, how far it is, who takes part, and \
-            with --story everything that happened to a mask.
+            why nothing progresses when nothing does. 'winnow-coordinator story' tells what happened.
 
-              winnow-coordinator status --run resnet20.winnow --story 17
+              winnow-coordinator status --run resnet20.winnow
             """)
 
     @Option("The run file.", name: "run", value: "FILE") var runFile: String
-    @Option("Also tell what happened to the mask of this index.", value: "MASK") var story: Int?
 
     func run() throws {
         let file = try RunFile.read(at: runFile)
         let description = file.description
         let masks = description.ensemble.count
-        if let story, !(0..<masks).contains(story) {
-            throw Failure(.usage, "--story must be the index of one of the run's masks, from 0 to \(masks - 1)")
-        }
         let done = try file.evaluationCount()
         let settings = description.settings
         print("run \(description.run), made \(Self.time(description.created)) by \(description.program)")
@@ -36,7 +32,6 @@ struct Status: Command {
         try printLives(file, done: done)
         try printWorkers(file)
         for (mask, reason) in try file.masksSetAside().prefix(20) { print("set aside: mask \(mask): \(reason)") }
-        if let story { try printStory(of: story, file) }
     }
 
     private func printLives(_ file: RunFile, done: Int) throws {
@@ -46,8 +41,11 @@ struct Status: Command {
                 ?? (file.hasCoordinator ? "at work" : "ended without a word (killed)")
             print("life \(index + 1)   started \(Self.time(life.started)), \(end)")
         }
-        if !file.hasCoordinator, done < file.description.ensemble.count {
+        guard done < file.description.ensemble.count else { return }
+        if !file.hasCoordinator {
             print("nobody works on it; go on with 'winnow-coordinator resume --run \(runFile)'")
+        } else if let reason = try file.standstill() {
+            print("nothing progresses: \(reason)")
         }
     }
 
@@ -59,25 +57,6 @@ struct Status: Command {
             if rate > 0 { line += ", \(Progress.short(rate)) masks/s while computing" }
             if let reason = worker.dismissed { line += ", dismissed: \(Log.printable(reason))" }
             print(line)
-        }
-    }
-
-    private func printStory(of mask: Int, _ file: RunFile) throws {
-        print("mask \(mask):")
-        for record in try file.leases(ofMask: mask) {
-            let end =
-                record.ended.map { "\(record.outcome ?? "ended") \(Self.time($0))" }
-                ?? "no answer so far, or its worker or coordinator was lost"
-            print("  \(Self.time(record.granted))  lease \(record.lease) to worker \(record.worker); \(end)")
-        }
-        var found: RecordedEvaluation?
-        try file.forEachEvaluation { if $0.mask == mask { found = $0 } }
-        if let found {
-            print(
-                "  \(Self.time(found.recorded))  recorded from worker \(found.worker): loss "
-                    + "\(Progress.fixed(found.evaluation.loss, 6)), \(found.evaluation.correct) correct")
-        } else {
-            print("  not recorded yet")
         }
     }
 

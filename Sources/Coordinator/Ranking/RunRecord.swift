@@ -11,10 +11,13 @@ public struct RunRecord: Sendable {
     public let evaluations: [Evaluation?]
     /// The workers, in the order in which they joined.
     public let workers: [RunFile.Worker]
-    /// The leases, in the order in which they were granted.
+    /// The leases, in the order in which they were granted; of very many, an even share.
     public let leases: [RunFile.LeaseRecord]
     /// The masks that were set aside, and why.
     public let setAside: [(mask: Int, reason: String)]
+
+    /// Leases that are kept, for a plot.
+    private static let leasesMax = 50_000
 
     /// Makes a record.
     public init(
@@ -32,11 +35,11 @@ public struct RunRecord: Sendable {
     /// Reads all of a run file, whether its run has ended or goes on. Throws a ``Failure``.
     public init(_ file: RunFile) throws {
         let network = try Checkpoint.network(bytes: file.checkpoint(), name: "the checkpoint in \(file.path)")
-        try file.description.ensemble.check(against: FilterSpace(network.architecture))
+        try file.description.check(against: FilterSpace(network.architecture))
         var evaluations = [Evaluation?](repeating: nil, count: file.description.ensemble.count)
         try file.forEachEvaluation { evaluations[$0.mask] = $0.evaluation }
         self.init(
             description: file.description, network: network, evaluations: evaluations, workers: try file.workers(),
-            leases: try file.leases(), setAside: try file.masksSetAside())
+            leases: try file.leases(atMost: Self.leasesMax), setAside: try file.masksSetAside())
     }
 }

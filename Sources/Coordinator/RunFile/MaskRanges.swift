@@ -1,3 +1,5 @@
+import Shared
+
 /// The masks of a lease, written briefly: `0-15,32,40-41`. Most leases hold neighbours.
 public struct MaskRanges: Sendable, Equatable, CustomStringConvertible {
     /// The ranges of mask indices, in the order given.
@@ -16,12 +18,13 @@ public struct MaskRanges: Sendable, Equatable, CustomStringConvertible {
         self.ranges = ranges
     }
 
-    /// Reads what ``description`` writes, or returns nil.
+    /// Reads what ``description`` writes, or returns nil; also for indices that no ensemble has.
     public init?(_ text: String) {
         var ranges: [ClosedRange<Int>] = []
         for part in text.split(separator: ",", omittingEmptySubsequences: false) {
             let bounds = part.split(separator: "-", omittingEmptySubsequences: false).map { Int($0) }
-            guard (1...2).contains(bounds.count), let low = bounds[0], let high = bounds[bounds.count - 1], low <= high
+            guard (1...2).contains(bounds.count), let low = bounds[0], let high = bounds[bounds.count - 1], low <= high,
+                high < Wire.masksMax
             else { return nil }
             ranges.append(low...high)
         }

@@ -128,20 +128,21 @@ extension RunFile {
         }
     }
 
-    /// The leases, in the order in which they were granted; of a mask only, where one is named.
-    public func leases(ofMask mask: Int? = nil) throws -> [LeaseRecord] {
+    /// The leases, in the order in which they were granted; of more than `most`, every second, third, … one.
+    public func leases(atMost most: Int = .max) throws -> [LeaseRecord] {
         try Self.translated {
+            let count = try database.number("SELECT count(*) FROM lease", "read") ?? 0
+            let stride = max(1, (Double(count) / Double(max(1, most))).rounded(.up))
             let statement = try database.prepare(
                 """
                 SELECT life, number, worker, masks, granted_ms, ended_ms, outcome FROM lease
-                ORDER BY granted_ms, life, number
+                WHERE number % \(Int64(stride)) = 0 ORDER BY granted_ms, life, number
                 """, "read")
             var result: [LeaseRecord] = []
             while try statement.step() {
                 guard let masks = MaskRanges(statement.text(3)) else {
                     throw Failure(.badInput, "the run file \(path) is damaged: a lease has no masks")
                 }
-                if let mask, !masks.ranges.contains(where: { $0.contains(mask) }) { continue }
                 result.append(
                     LeaseRecord(
                         lease: LeaseID(
@@ -154,6 +155,11 @@ extension RunFile {
             }
             return result
         }
+    }
+
+    /// Why nothing progresses, as the coordinator noted it last; nil while something does.
+    public func standstill() throws -> String? {
+        try Self.translated { try database.text("SELECT value FROM meta WHERE key = 'standstill'", "read") }
     }
 
     /// The lives of the coordinator, the first one first.

@@ -10,12 +10,16 @@ import Shared
 public final class RunFile {
     /// The largest checkpoint that is kept: SQLite's limit for one value.
     public static let checkpointBytesMax = 900 << 20
-    /// Leases whose history is kept; the log of a longer run's later leases is not.
-    static let leasesMax = 200_000
+    /// Leases whose history is kept, and bytes of what else happened. They bound the file: of a longer run's later
+    /// leases, or when peers make much happen, the rest is not written down.
+    static let leasesMax = 10_000_000
+    static let occurrenceBytesMax = 64 << 20
+    /// What a row of the history takes besides its texts, about.
+    private static let occurrenceRowBytes = 32
     /// `application_id`: "WNNW".
     static let applicationID: Int64 = 0x574E_4E57
     /// `user_version`; raised with every change of ``schema``.
-    static let schemaVersion: Int64 = 1
+    static let schemaVersion: Int64 = 2
     /// The byte whose lock says that a coordinator has the file; SQLite's own locks lie at 2^30.
     private static let lockedByte: Int64 = 1 << 40
     /// Files up to this size are checked from end to end when they are opened to be written.
@@ -37,6 +41,13 @@ public final class RunFile {
         CREATE TABLE life(
             number INTEGER PRIMARY KEY, started_ms INTEGER NOT NULL, program TEXT NOT NULL, ended_ms INTEGER,
             ending TEXT);
+        \(occurrenceTable);
+        """
+    /// What is in files of version 2 and later: what happened besides leases and evaluations.
+    private static let occurrenceTable = """
+        CREATE TABLE IF NOT EXISTS occurrence(
+            id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, life INTEGER NOT NULL, worker INTEGER, lease_life INTEGER,
+            lease_number INTEGER, masks TEXT NOT NULL, what TEXT NOT NULL)
         """
 
     /// Where it is.
@@ -48,6 +59,8 @@ public final class RunFile {
     private let insertLease: Statement
     private let endLease: Statement
     private var leaseCount = 0
+    private var occurrenceBytes = 0
+    private var notedStandstill: String?
     private var lock: Int32 = -1
 
     private init(path: String, description: RunDescription, database: consuming Database, lock: Int32) throws {
@@ -61,7 +74,13 @@ public final class RunFile {
         endLease = try database.prepare(
             "UPDATE lease SET ended_ms = ?, outcome = ? WHERE life = ? AND number = ? AND outcome IS NULL",
             "record leases in")
-        leaseCount = Int(try database.number("SELECT count(*) FROM lease", "read") ?? 0)
+        // Who only reads counts nothing.
+        if lock >= 0 {
+            leaseCount = Int(try database.number("SELECT count(*) FROM lease", "read") ?? 0)
+            let bytes = try database.number(
+                "SELECT sum(length(masks) + length(what) + \(Self.occurrenceRowBytes)) FROM occurrence", "read")
+            occurrenceBytes = Int(clamping: bytes ?? 0)
+        }
         self.database = database
     }
 
@@ -122,7 +141,8 @@ public final class RunFile {
                 try check(database)
                 try database.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL", "set up")
                 // Nothing is written by the pragmas where the mode stays; this is.
-                try database.execute("BEGIN IMMEDIATE; PRAGMA user_version = \(schemaVersion); COMMIT", "write to")
+                try database.execute(
+                    "BEGIN IMMEDIATE; \(occurrenceTable); PRAGMA user_version = \(schemaVersion); COMMIT", "write to")
                 let size = try database.number(
                     "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size", "read")
                 if size ?? 0 <= checkedBytesMax, let fault = try database.text("PRAGMA quick_check(1)", "check"),
@@ -222,7 +242,7 @@ public final class RunFile {
             }
             while try statement.step() {}
             // A new life tries again what an earlier one could not.
-            try database.execute("DELETE FROM set_aside", "write to")
+            try database.execute("DELETE FROM set_aside; DELETE FROM meta WHERE key = 'standstill'", "write to")
             return life
         }
     }
@@ -317,6 +337,37 @@ public final class RunFile {
         try Self.translated {
             try begin()
             try endLease.run(.number(time.milliseconds), .text(outcome), .number(lease.life), .number(lease.number))
+        }
+    }
+
+    /// Notes what happened, for the history. Committed with the next commit.
+    func remember(_ occurrence: Scheduler.Occurrence, worker: Int?, life: UInt32, at time: Date) throws {
+        guard occurrenceBytes < Self.occurrenceBytesMax else { return }
+        let masks = MaskRanges(occurrence.masks).description
+        occurrenceBytes += masks.utf8.count + occurrence.what.utf8.count + Self.occurrenceRowBytes
+        try Self.translated {
+            try begin()
+            try database.prepare("INSERT INTO occurrence VALUES(NULL, ?, ?, ?, ?, ?, ?, ?)", "record the history in")
+                .run(
+                    .number(time.milliseconds), .number(life), worker.map { .number($0) } ?? .null,
+                    occurrence.lease.map { .number($0.life) } ?? .null,
+                    occurrence.lease.map { .number($0.number) } ?? .null,
+                    .text(masks), .text(occurrence.what))
+        }
+    }
+
+    /// Notes why nothing progresses, for ``standstill()``; nil while something does. Committed with the next commit.
+    func setStandstill(_ reason: String?) throws {
+        guard reason != notedStandstill else { return }
+        notedStandstill = reason
+        try Self.translated {
+            try begin()
+            if let reason {
+                try database.prepare("INSERT OR REPLACE INTO meta VALUES('standstill', ?)", "write to")
+                    .run(.text(reason))
+            } else {
+                try database.execute("DELETE FROM meta WHERE key = 'standstill'", "write to")
+            }
         }
     }
 

@@ -15,9 +15,8 @@ extension Scheduler {
         workers[worker].failedLeases = 0
         forgive(worker)
         let number = losses.lease.number
-        if losses.lease.life == welcome.life, let lease = leases[number] {
+        if losses.lease.life == welcome.life, leases[number] != nil {
             learn(from: losses, by: worker)
-            story.append(.answered(lease: number, worker: worker, masks: lease.masks), at: now)
             for item in losses.evaluations {
                 dropHolder(number, of: item.mask)
                 weigh(item, by: worker)
@@ -26,7 +25,9 @@ extension Scheduler {
             if leases[number].map({ $0.remaining > 0 }) == true { figures.released += 1 }
             close(number)
         } else {
-            story.append(.lateAnswer(lease: losses.lease, worker: worker, count: losses.evaluations.count), at: now)
+            remember(
+                "answered when it was no longer open, with \(losses.evaluations.count) evaluations", worker,
+                lease: losses.lease, masks: MaskRuns(losses.evaluations.lazy.map(\.mask)))
             for item in losses.evaluations { weigh(item, by: worker) }
         }
         actions.append(.acknowledge(peer, losses.lease))
@@ -112,7 +113,7 @@ extension Scheduler {
             if !lease.masks.contains(mask) { misbehave(worker, "it failed with a mask that it was not given") }
             return
         }
-        story.append(.failed(mask: mask, worker: worker, reason: failure.reason), at: now)
+        remember("could not be evaluated: \(failure.reason)", worker, lease: failure.lease, masks: MaskRuns([mask]))
         actions.append(.note("\(name(worker)) could not evaluate mask \(mask): \(failure.reason)"))
         dropHolder(number, of: mask)
         troubles[mask, default: Trouble()].failures += 1

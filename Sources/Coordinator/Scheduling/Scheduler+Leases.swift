@@ -119,8 +119,11 @@ extension Scheduler {
             deadline: now + patience)
         workers[worker].leases.append(number)
         if original == nil { figures.leases += 1 } else { figures.copies += 1 }
-        story.append(.granted(lease: number, worker: worker, masks: masks, copyOf: original), at: now)
-        actions.append(.grant(peer, LeaseID(life: welcome.life, number: number), masks))
+        let lease = LeaseID(life: welcome.life, number: number)
+        if let original {
+            remember("a copy of lease \(welcome.life).\(original), which is late", worker, lease: lease, masks: masks)
+        }
+        actions.append(.grant(peer, lease, masks))
     }
 
     /// Gives leases that outlive their peers to idle workers too, the oldest first.
@@ -151,9 +154,9 @@ extension Scheduler {
 
     /// Closes a lease and makes its masks that are still wanted pending again. It may be closed already.
     mutating func release(_ number: UInt32, _ reason: String) {
-        guard let lease = leases[number] else { return }
+        guard leases[number] != nil else { return }
         figures.released += 1
-        story.append(.released(lease: number, worker: lease.worker, masks: lease.masks, reason: reason), at: now)
+        actions.append(.release(LeaseID(life: welcome.life, number: number), reason: reason))
         close(number)
     }
 

@@ -126,24 +126,4 @@ extension Scheduler {
     }
 
     private func seconds(from start: Moment, to end: Moment) -> String { "\(max(0, end - start) / 1000) s" }
-
-    // MARK: - Stories
-
-    /// What happened to a mask, oldest first, as far as it is remembered.
-    public func story(ofMask mask: Int) -> [String] { tell { $0.isAbout(mask: mask) } }
-
-    /// What happened to a lease, oldest first, as far as it is remembered.
-    public func story(ofLease lease: LeaseID) -> [String] { tell { $0.isAbout(lease: lease, life: welcome.life) } }
-
-    /// What happened to a worker, oldest first, as far as it is remembered.
-    public func story(ofWorker id: WorkerID) -> [String] {
-        guard let index = indices[id] else { return [] }
-        return tell { $0.worker == index }
-    }
-
-    private func tell(_ matches: (Story.Event) -> Bool) -> [String] {
-        story.entries(where: matches).map {
-            "\($0.at): " + $0.event.text(life: welcome.life) { name($0) }
-        }
-    }
 }

@@ -64,12 +64,11 @@ extension Scheduler {
         if let ally = known.first(where: { $0.evaluation == item.evaluation }) {
             opinions[mask] = nil
             record(item, by: ally.worker, as: .confirmed)
-            story.append(.recorded(mask: mask, worker: ally.worker), at: now)
             for other in known where other.evaluation != item.evaluation { disprove(other, of: mask) }
             return
         }
         if !known.isEmpty {
-            story.append(.disputed(mask: mask, worker: worker), at: now)
+            remember("evaluated otherwise than by \(name(known[0].worker))", worker, masks: MaskRuns([mask]))
             actions.append(.note("\(name(worker)) and \(name(known[0].worker)) disagree about mask \(mask)"))
         }
         known.append(Opinion(worker: worker, evaluation: item.evaluation))
@@ -87,6 +86,7 @@ extension Scheduler {
         figures.disagreements += 1
         workers[worker].disagreements += 1
         actions.append(.note("\(name(worker)) evaluated mask \(mask) wrongly: two others agree on another loss"))
+        remember("evaluated wrongly: two others agree on another loss", worker, masks: MaskRuns([mask]))
         if workers[worker].disagreements >= policy.disagreementsMax, workers[worker].dismissed == nil {
             dismiss(worker, "its evaluations differ from those of others")
             distrust(worker)
@@ -107,7 +107,7 @@ extension Scheduler {
             if phases[mask] != .leased { settle(mask) }
         }
         guard !retracted.isEmpty else { return }
-        story.append(.retracted(masks: retracted, worker: worker), at: now)
+        remember("not trusted any more, evaluated again", worker, masks: retracted)
         actions.append(.retract(retracted))
     }
 }

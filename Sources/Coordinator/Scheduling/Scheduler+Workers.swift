@@ -102,7 +102,7 @@ extension Scheduler {
         workers[worker].session += 1
         workers[worker].servedBytes = 0
         workers[worker].messages = 0
-        story.append(.joined(worker: worker, peer: peer), at: now)
+        remember("joined", worker)
         actions.append(.note("\(name(worker)) joined"))
         checkLater(worker)
     }
@@ -114,7 +114,7 @@ extension Scheduler {
         }
         guard workers[worker].stage == .greeted else { return }
         setStage(worker, .ready)
-        story.append(.ready(worker: worker), at: now)
+        remember("is ready", worker)
         queue(worker)
     }
 
@@ -167,7 +167,7 @@ extension Scheduler {
         peers[peer] = nil
         workers[worker].peer = nil
         figures.losses += 1
-        story.append(.lost(worker: worker, reason: reason), at: now)
+        remember("is gone: \(reason)", worker)
         actions.append(.note("\(name(worker)) is gone: \(reason)"))
         if let computed = workers[worker].leases.first { blame(computed, "\(name(worker)) was lost: \(reason)") }
         for number in workers[worker].leases { release(number, reason) }
@@ -183,7 +183,7 @@ extension Scheduler {
         setStage(worker, .greeted)
         peers[peer] = nil
         workers[worker].peer = nil
-        story.append(.lost(worker: worker, reason: "it said goodbye"), at: now)
+        remember("left", worker)
         actions.append(.note("\(name(worker)) left"))
         if peers.isEmpty { lastWorkerGoneAt = now }
     }
@@ -192,6 +192,7 @@ extension Scheduler {
     mutating func misbehave(_ worker: Int, _ what: String) {
         workers[worker].malformed += 1
         actions.append(.note("\(name(worker)): \(what)"))
+        remember("misbehaved: \(what)", worker)
         if workers[worker].malformed >= policy.malformedMax { dismiss(worker, what) }
     }
 
@@ -199,7 +200,7 @@ extension Scheduler {
         guard workers[worker].dismissed == nil else { return }
         workers[worker].dismissed = reason
         figures.dismissals += 1
-        story.append(.dismissed(worker: worker, reason: reason), at: now)
+        remember("dismissed: \(reason)", worker)
         actions.append(.note("\(name(worker)) dismissed: \(reason)"))
         if let peer = workers[worker].peer { actions.append(.dismiss(peer, reason: reason)) }
         // The masks are not to blame for what it did.

@@ -94,7 +94,6 @@ public struct Scheduler: Sendable {
     var lastRecordedAt: Moment?
     var stragglersCheckedAt: Moment
     var outcome: Outcome?
-    var story: Story
     var actions: [Action] = []
     var figures = Figures()
 
@@ -125,7 +124,6 @@ public struct Scheduler: Sendable {
         self.now = now
         startedAt = now
         stragglersCheckedAt = now
-        story = Story(limit: policy.storyEntriesMax)
         phases = [Phase](repeating: .pending, count: welcome.masks)
         holders = [(first: UInt32, second: UInt32)](repeating: (0, 0), count: welcome.masks)
         recordedBy = [UInt32](repeating: 0, count: welcome.masks)
@@ -285,8 +283,14 @@ public struct Scheduler: Sendable {
         opinions[mask] = nil
         move(mask, to: .aside)
         troubles[mask, default: Trouble()].reason = reason
-        story.append(.setAside(mask: mask, reason: reason), at: now)
         actions.append(.setAside(mask: mask, reason: reason))
+        remember("set aside: \(reason)", nil, masks: MaskRuns([mask]))
+    }
+
+    /// Has something written into the run's history that its leases and evaluations do not tell.
+    mutating func remember(_ what: String, _ worker: Int?, lease: LeaseID? = nil, masks: MaskRuns = MaskRuns()) {
+        actions.append(
+            .remember(Occurrence(worker: worker.map { workers[$0].id }, lease: lease, masks: masks, what: what)))
     }
 }
 

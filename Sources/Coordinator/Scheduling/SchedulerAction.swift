@@ -27,10 +27,34 @@ extension Scheduler {
         case finish(Peer)
         /// A mask will not be evaluated in this life of the coordinator.
         case setAside(mask: Int, reason: String)
+        /// A lease was taken back from its worker; its masks that are still wanted go to others.
+        case release(LeaseID, reason: String)
+        /// Write into the run's history what its leases and evaluations do not tell.
+        case remember(Occurrence)
         /// Tell people.
         case note(String)
         /// Nothing is left to evaluate.
         case end(Outcome)
+    }
+
+    /// Something that happened in a run, for its history.
+    public struct Occurrence: Sendable, Equatable {
+        /// The worker that it is about, where it is about one.
+        public var worker: WorkerID?
+        /// The lease that it is about.
+        public var lease: LeaseID?
+        /// The masks that it is about.
+        public var masks: MaskRuns
+        /// What happened.
+        public var what: String
+
+        /// Something that happened.
+        public init(worker: WorkerID? = nil, lease: LeaseID? = nil, masks: MaskRuns = MaskRuns(), what: String) {
+            self.worker = worker
+            self.lease = lease
+            self.masks = masks
+            self.what = what
+        }
     }
 
     /// How a run ended.

@@ -48,8 +48,6 @@ public struct SchedulingPolicy: Sendable {
     public var workersMax = 10_000
     /// Different workers in one life of the coordinator.
     public var identitiesMax = 1 << 18
-    /// Entries of the history that ``Scheduler/story(ofMask:)`` looks in.
-    public var storyEntriesMax = 1 << 15
 
     /// The usual numbers.
     public init() {}
