@@ -64,7 +64,9 @@ let package = Package(
         // Random networks and the plain, slow definition of what they compute, for every test target.
         .target(name: "TestSupport", dependencies: ["Shared"], path: "Tests/TestSupport", swiftSettings: swift),
         // What libFuzzer runs and the tests replay.
-        .target(name: "FuzzTargets", dependencies: ["Shared"], path: "Tests/Fuzz/Targets", swiftSettings: swift),
+        .target(
+            name: "FuzzTargets", dependencies: ["Coordinator", "Shared", "TestSupport", "Worker"],
+            path: "Tests/Fuzz/Targets", swiftSettings: swift),
         .testTarget(
             name: "SharedTests", dependencies: ["Demonstration", "FuzzTargets", "Shared", "TestSupport"],
             swiftSettings: swift),

@@ -284,6 +284,19 @@ private func policy(_ change: (inout SchedulingPolicy) -> Void) -> SchedulingPol
     #expect(reason.contains("wire version 7"))
 }
 
+@Test func aFailureOfAMaskThatDoesNotExistIsMisbehaviour() throws {
+    var stage = SchedulerStage(masks: 4)
+    let lease = try #require(stage.join(1).grants.first)
+    let failure = WorkerMessage.LeaseFailure(run: SchedulerStage.run, lease: lease.id, mask: 1 << 20, reason: "none")
+    let actions = stage.receive(.failed(failure), from: 1)
+    #expect(
+        actions.contains(
+            .remember(
+                .init(
+                    worker: WorkerID(high: 0, low: 1),
+                    what: "misbehaved: it failed with a mask that it was not given"))))
+}
+
 @Test func aWorkerThatLeavesGivesBackWhatItHasNotBegun() {
     var stage = SchedulerStage(masks: 100)
     let open = stage.join(1).grants

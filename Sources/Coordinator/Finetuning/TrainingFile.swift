@@ -80,11 +80,14 @@ final class TrainingFile {
         let settings = try Self.decode(TrainingSettings.self, try bytes("settings"), path)
         let network = try Checkpoint.network(bytes: try bytes("network"), name: path)
         guard let imageCount = Int(String(decoding: try bytes("image count"), as: UTF8.self)),
-            let digest = Digest(bytes: try bytes("training images"))
+            (1...TrainingShard.imageMax).contains(imageCount), let digest = Digest(bytes: try bytes("training images"))
         else { throw damaged }
         let teacherBytes = try bytes("teacher")
         let teacher = teacherBytes.isEmpty ? nil : try Checkpoint.network(bytes: teacherBytes, name: path)
-        let progress = try TrainingProgress(network, settings: settings, imageCount: imageCount)
+        // Its settings were checked before they were written.
+        guard let progress = try? TrainingProgress(network, settings: settings, imageCount: imageCount) else {
+            throw damaged
+        }
         return (progress, Origin(trainingImages: digest, teacher: teacher))
     }
 

@@ -109,10 +109,11 @@ extension Scheduler {
             actions.append(.acknowledge(peer, failure.lease))
             return
         }
-        guard isHeld(mask, by: number) else {
-            if !lease.masks.contains(mask) { misbehave(worker, "it failed with a mask that it was not given") }
+        guard lease.masks.contains(mask) else {
+            misbehave(worker, "it failed with a mask that it was not given")
             return
         }
+        guard isHeld(mask, by: number) else { return }
         remember("could not be evaluated: \(failure.reason)", worker, lease: failure.lease, masks: MaskRuns([mask]))
         actions.append(.note("\(name(worker)) could not evaluate mask \(mask): \(failure.reason)"))
         dropHolder(number, of: mask)

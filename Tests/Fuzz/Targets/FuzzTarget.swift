@@ -14,8 +14,16 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     case images
     /// Mask files.
     case masks
-    /// Messages between workers and the coordinator.
+    /// Messages between workers and the coordinator, of evaluations and of training.
     case wire
+    /// Run files: the whole file, or any value in any column.
+    case runFile
+    /// Files that a training goes on from.
+    case trainingFile
+    /// A coordinator's scheduler among hostile peers.
+    case scheduler
+    /// A worker's protocol before a hostile coordinator.
+    case worker
 
     /// Reads one input. Stops the process where something is wrong.
     public func run(_ bytes: [UInt8]) {
@@ -27,6 +35,10 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
             case .images: try images(bytes)
             case .masks: try masks(bytes)
             case .wire: wire(bytes)
+            case .runFile: try runFile(bytes)
+            case .trainingFile: try trainingFile(bytes)
+            case .scheduler: scheduler(bytes)
+            case .worker: worker(bytes)
             }
         } catch let failure as Failure {
             precondition(failure.kind == .badInput, "not a complaint about the input: \(failure)")
@@ -69,6 +81,15 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
             if let message = try? CoordinatorMessage(decoding: input) {
                 let again = try? CoordinatorMessage(decoding: message.encoded())
                 precondition(again == message, "a coordinator's message comes back changed")
+            }
+            // Floats may be no numbers, which equal nothing: what is written is compared.
+            if let order = try? TrainingOrder(decoding: input) {
+                let again = try? TrainingOrder(decoding: order.encoded())
+                precondition(again?.encoded() == order.encoded(), "a training's order comes back changed")
+            }
+            if let answer = try? TrainingAnswer(decoding: input) {
+                let again = try? TrainingAnswer(decoding: answer.encoded())
+                precondition(again?.encoded() == answer.encoded(), "a training's answer comes back changed")
             }
         }
     }
