@@ -16,14 +16,27 @@ private final class TwoHosts {
         return run("ip", "-n", probe, "link", "add", link, "type", "veth", "peer", "name", "\(link)b")
     }()
 
-    /// Whether the kernel can lose and delay packets.
-    static let canDisturb: Bool = {
+    /// Whether the kernel can delay packets.
+    private static let hasDelays = canSet("netem", "loss", "1%")
+
+    /// Whether the kernel can lose packets: with its emulator of networks, or with a filter.
+    static let canLose = hasDelays || canSet("tbf", "rate", "8mbit", "burst", "8kb", "latency", "200ms")
+
+    private static func canSet(_ discipline: String...) -> Bool {
         guard arePossible else { return false }
-        let probe = "winnow-netem-\(getpid())"
+        let probe = "winnow-queue-\(getpid())"
         run("ip", "netns", "add", probe)
         defer { run("ip", "netns", "del", probe) }
-        return run("ip", "netns", "exec", probe, "tc", "qdisc", "add", "dev", "lo", "root", "netem", "loss", "1%")
-    }()
+        let tc = ["ip", "netns", "exec", probe, "tc"]
+        guard run(tc + ["qdisc", "add", "dev", "lo", "root"] + discipline) else { return false }
+        return run(tc + ["qdisc", "add", "dev", "lo", "ingress"]) && run(tc + filter(on: "lo", dropping: 0.5))
+    }
+
+    /// One end of the line.
+    struct End {
+        let host: String
+        let device: String
+    }
 
     let coordinator: String
     let worker: String
@@ -57,18 +70,45 @@ private final class TwoHosts {
     /// Cuts the line, or mends it. Connections are not told of it and wait.
     func setLine(isUp: Bool) { Self.run("ip", "-n", worker, "link", "set", "wb", isUp ? "up" : "down") }
 
-    /// Makes the line lose and delay packets, both ways.
-    func disturb() {
-        for (host, end) in [(coordinator, "wa"), (worker, "wb")] {
-            Self.run(
-                "ip", "netns", "exec", host, "tc", "qdisc", "replace", "dev", end, "root", "netem", "delay", "40ms",
-                "20ms",
-                "loss", "5%")
+    var coordinatorsEnd: End { End(host: coordinator, device: "wa") }
+    var workersEnd: End { End(host: worker, device: "wb") }
+
+    /// Makes the line lose and delay packets, both ways. Where the kernel cannot delay them as such, the line is slow
+    /// and packets wait for their turn.
+    func disturb() throws {
+        for end in [coordinatorsEnd, workersEnd] {
+            let queue =
+                Self.hasDelays
+                ? ["netem", "delay", "40ms", "20ms"] : ["tbf", "rate", "8mbit", "burst", "8kb", "latency", "200ms"]
+            try #require(Self.run(tc(end) + ["qdisc", "replace", "dev", end.device, "root"] + queue))
+            try lose(0.05, at: end)
         }
     }
 
+    /// Loses a share of the packets that arrive at an end: with 1 the line is cut one way only.
+    func lose(_ share: Double, at end: End) throws {
+        try #require(Self.run(tc(end) + ["qdisc", "add", "dev", end.device, "ingress"]))
+        try #require(Self.run(tc(end) + Self.filter(on: end.device, dropping: share)))
+    }
+
+    /// Loses nothing more at an end.
+    func mend(_ end: End) throws { try #require(Self.run(tc(end) + ["qdisc", "del", "dev", end.device, "ingress"])) }
+
+    private func tc(_ end: End) -> [String] { ["ip", "netns", "exec", end.host, "tc"] }
+
+    /// `tc`'s words for a BPF program that drops a packet when a random word is not below a limit:
+    /// load the word; compare; return TC_ACT_SHOT; return TC_ACT_OK.
+    private static func filter(on device: String, dropping share: Double) -> [String] {
+        let limit = UInt32((1 - share) * Double(UInt32.max))
+        let program = "4,32 0 0 4294963256,53 0 1 \(limit),6 0 0 2,6 0 0 0"
+        return ["filter", "add", "dev", device, "ingress", "bpf", "direct-action", "bytecode", program]
+    }
+
     @discardableResult
-    static func run(_ command: String...) -> Bool {
+    static func run(_ command: String...) -> Bool { run(command) }
+
+    @discardableResult
+    static func run(_ command: [String]) -> Bool {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
         process.arguments = command
@@ -95,11 +135,11 @@ private final class TwoHosts {
         return coordinator
     }
 
-    @Test(.enabled(if: TwoHosts.canDisturb, "loss and delay need root, iproute2 and the kernel's netem"))
+    @Test(.enabled(if: TwoHosts.canLose, "loss and delay need root, iproute2 and the kernel's BPF filters"))
     func aRunEndsOverALineThatLosesAndDelays() async throws {
         let cluster = try TestCluster()
         let hosts = try TwoHosts()
-        hosts.disturb()
+        try hosts.disturb()
         let coordinator = try await start(cluster, on: hosts, masks: 600)
         #expect(try await coordinator.exitCode() == 0)
         try cluster.expectComplete(masks: 600)
@@ -116,6 +156,24 @@ private final class TwoHosts {
         let during = try cluster.evaluations().count
         hosts.setLine(isUp: true)
         #expect(during < TestCluster.masks)
+        #expect(try await coordinator.exitCode() == 0)
+        try cluster.expectComplete()
+    }
+
+    /// What one side sends is lost while what the other one sends arrives: neither may wait for ever.
+    @Test(
+        .enabled(if: TwoHosts.canLose, "one-way cuts need root, iproute2 and the kernel's BPF filters"),
+        arguments: ["coordinator", "worker"]) func aRunGoesOnAfterOneSideWasDeaf(side: String) async throws
+    {
+        let cluster = try TestCluster()
+        let hosts = try TwoHosts()
+        let coordinator = try await start(cluster, on: hosts, masks: TestCluster.masks)
+        try await cluster.wait(forRecorded: TestCluster.masks / 8, by: coordinator)
+        let deaf = side == "coordinator" ? hosts.coordinatorsEnd : hosts.workersEnd
+        try hosts.lose(1, at: deaf)
+        try await coordinator.line(containing: "is gone: ")
+        #expect(try cluster.evaluations().count < TestCluster.masks)
+        try hosts.mend(deaf)
         #expect(try await coordinator.exitCode() == 0)
         try cluster.expectComplete()
     }

@@ -42,6 +42,23 @@ import Testing
         #expect(!coordinator.output.contains("\u{1B}"), "a peer's text must not reach the terminal as it is")
     }
 
+    @Test func aWorkerThatLiesIsDismissedAndItsMasksAreEvaluatedAgain() async throws {
+        let cluster = try TestCluster()
+        let masks = 1200
+        let coordinator = try cluster.startRun(masks: masks, ["--verify-share", "0.3"])
+        let endpoint = try await cluster.endpoint(of: coordinator)
+        // It answers at once with losses that it makes up.
+        _ = try cluster.start("winnow-swarm", ["serve", "--connect", endpoint, "--workers", "1"])
+        try await cluster.wait(forRecorded: masks / 2, by: coordinator)
+        for _ in 0..<2 { _ = try cluster.startWorker(endpoint) }
+        #expect(try await coordinator.exitCode() == 0)
+        #expect(coordinator.output.contains("dismissed: its evaluations differ from those of others"))
+        try cluster.expectComplete(masks: masks)
+        let liar = try #require(try RunFile.read(at: cluster.runFile).workers().first { $0.host == "swarm" })
+        #expect(liar.evaluations == 0)
+        #expect(liar.dismissed != nil)
+    }
+
     @Test func aWorkerOfAnotherVersionIsTold() async throws {
         let cluster = try TestCluster()
         let coordinator = try cluster.startRun(masks: 50)
