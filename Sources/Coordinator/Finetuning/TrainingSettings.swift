@@ -7,7 +7,7 @@ struct TrainingSettings: Sendable, Hashable, Codable {
     /// Images of a step.
     var batchSize = 128
     /// Shares of a step; each has its own batch statistics.
-    var shards = 4
+    var shards = 2
     /// How the learning rate goes.
     var schedule = LearningRateSchedule()
     /// Momentum and weight decay.

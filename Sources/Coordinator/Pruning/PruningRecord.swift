@@ -10,7 +10,8 @@ struct PruningRecord: Encodable {
         var multiplyAccumulates: Int
         /// The safetensors file's.
         var fileBytes: Int
-        /// Images that Winnow's engine evaluates in a second; nil where it was not measured.
+        /// Images that Winnow's engine evaluates in a second, the median of three readings; nil where it was not
+        /// measured.
         var imagesPerSecond: Double?
 
         /// The size of a network.
@@ -73,7 +74,7 @@ struct PruningRecord: Encodable {
             millions)
         add("file, bytes", Double(before.fileBytes), Double(after.fileBytes), whole)
         if let old = before.imagesPerSecond, let new = after.imagesPerSecond {
-            add("images per second", old, new, whole)
+            add("images per second (median)", old, new, whole)
         }
         var lines = table.map { row in zip(row, [-30, 12, 12, 10]).map { Self.padded($0, to: $1) }.joined() }
         lines.append(

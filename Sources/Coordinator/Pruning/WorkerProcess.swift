@@ -84,8 +84,8 @@ struct WorkerProcess {
         }
     }
 
-    /// Images per second of each network, unmasked and with frozen batch norms: the best of a few rounds, in which the
-    /// networks take turns.
+    /// Images per second of each network, unmasked and with frozen batch norms: the median of a few rounds, in which
+    /// the networks take turns.
     func speeds(of models: [String]) throws -> [Double] {
         struct Answer: Decodable {
             struct Result: Decodable {
@@ -95,7 +95,7 @@ struct WorkerProcess {
             }
             var results: [Result]
         }
-        var best = models.map { _ in 0.0 }
+        var rates = models.map { _ in [Double]() }
         for _ in 0..<Self.speedRounds {
             for (index, model) in models.enumerated() {
                 let text = try run(["bench", "--model", model, "--masks", "1", "--json"])
@@ -103,10 +103,10 @@ struct WorkerProcess {
                 guard let dense = answer.results.first(where: { $0.name == "dense" && $0.batchnorm == "frozen" }) else {
                     throw Failure(.internalFault, "\(program) bench answered without a speed")
                 }
-                best[index] = max(best[index], dense.images_per_second)
+                rates[index].append(dense.images_per_second)
             }
         }
-        return best
+        return rates.map { $0.sorted()[$0.count / 2] }
     }
 
     private static let speedRounds = 3
