@@ -106,6 +106,41 @@ import Testing
         for (a, b) in zip(plain.gradient, taught.gradient) { #expect(abs(a / 2 - b) < 1e-5) }
     }
 
+    @Test(arguments: [TrainingFixtures.residual, TrainingFixtures.connected])
+    func theTeachersOutputsAreThoseOfTheTrainingEngineForAnyNumberOfImages(_ architecture: Architecture) throws {
+        // More images than a block of the engine has lanes, and a block that is not full.
+        let count = 37
+        let network = TrainingFixtures.network(architecture, seed: 1)
+        let loader = ImageLoader(TrainingFixtures.images(count, seed: 2), .standard)
+        let plan = try makePlan(architecture, images: count, purpose: .inference)
+        let (trained, statistics) = ParameterLayout(architecture).flatten(network)
+        try plan.load(trained: trained, statistics: statistics)
+        let input = AlignedBuffer(count: count * ImageSet.imageBytes)
+        for image in 0..<count {
+            let distortion = ImageLoader.Distortion(seed: 4, epoch: 1, image: image)
+            let start = image * ImageSet.imageBytes
+            loader.write(image, distortion, channelsLast: plan.channelsLast, to: plan.input.pointer + start)
+            loader.write(image, distortion, channelsLast: false, to: input.pointer + start)
+        }
+        try plan.forward(.running)
+        let expected = plan.logits.values
+
+        var first: [Float] = []
+        for set in InstructionSet.available {
+            let forward = try DenseForward(network, instructionSet: set)
+            let found = AlignedBuffer(count: count * ImageSet.classes)
+            forward.compute(input.pointer, images: count, to: found.pointer)
+            let size = expected.map { abs($0) }.max() ?? 0
+            for (a, b) in zip(found.values, expected) { #expect(abs(a - b) < 1e-4 * size, "\(set)") }
+            // The same bits by every instruction set, and for an image alone.
+            if first.isEmpty { first = found.values }
+            #expect(found.values == first)
+            forward.compute(input.pointer + 20 * ImageSet.imageBytes, images: 1, to: found.pointer)
+            let alone = Array(first[20 * ImageSet.classes..<21 * ImageSet.classes])
+            #expect(Array(found.values[..<ImageSet.classes]) == alone)
+        }
+    }
+
     @Test func aShardGivesTheSameBitsInEveryTrainerAndAfterOtherShards() throws {
         let architecture = TrainingFixtures.residual
         let network = TrainingFixtures.network(architecture, seed: 1)

@@ -14,6 +14,8 @@ struct BenchTraining: Command {
             """)
 
     @Option("The network's checkpoint: PyTorch or safetensors.", value: "FILE") var model: String
+    @Option("A network to learn from as well (knowledge distillation), such as the unpruned one.", value: "FILE")
+    var distillFrom: String?
     @Option("Images of a step.", value: "N") var batchSize: Int = 128
     @Option("Shares of a step.", value: "N") var shards: Int = 2
     @Option("Steps; the fastest counts.", value: "N") var steps: Int = 5
@@ -30,14 +32,17 @@ struct BenchTraining: Command {
 
     func run() throws {
         let network = try Checkpoint.network(at: model)
+        let teacher = try distillFrom.map { try Checkpoint.network(at: $0) }
+        let distillation = teacher.map { _ in TrainingLoss.Distillation(temperature: 4, weight: 0.7) }
         let threads = threads ?? CPUAllowance.processors
         let loader = ImageLoader(.noise(batchSize, seed: 1), .standard)
         let finished = try WakeUp()
         let pool = TrainingPool(
             threads: threads,
             TrainingPool.Materials(
-                architecture: network.architecture, teacher: nil, loss: TrainingLoss(), shardSize: batchSize / shards,
-                trainingImages: loader, testImages: loader), finished: finished)
+                architecture: network.architecture, teacher: teacher,
+                loss: TrainingLoss(distillation: distillation), shardSize: batchSize / shards, trainingImages: loader,
+                testImages: loader), finished: finished)
         var best = Double.infinity
         var poller = Poller()
         _ = poller.watch(descriptor: finished.descriptor)

@@ -279,12 +279,7 @@ public final class Engine {
         _ leaf: Schedule.Leaf, _ images: PreparedImages, _ block: Int, _ schedule: Schedule, _ arena: Arena,
         _ scratch: Arena
     ) -> Evaluation {
-        if let pool = leaf.pool {
-            kernels.pool(
-                arena.base + pool.source, pool.plane, Int32(pool.size), pool.slots, Int32(pool.count),
-                arena.base + pool.target)
-        }
-        kernels.layer(leaf.linear, arena.base, scratch.base)
+        leaf.computeOutputs(kernels, arena, scratch)
         var sum: Int64 = 0
         var correct: Int64 = 0
         for group in 0..<schedule.groups {
@@ -296,5 +291,17 @@ public final class Engine {
                 images.labels(index), Int32(present), Evaluation.imageLossMax, &sum, &correct)
         }
         return Evaluation(lossSum: sum, correct: Int(correct))
+    }
+}
+
+extension Schedule.Leaf {
+    /// Computes the outputs from the activations that the path left in the arena.
+    func computeOutputs(_ kernels: winnow_kernels, _ arena: Arena, _ scratch: Arena) {
+        if let pool {
+            kernels.pool(
+                arena.base + pool.source, pool.plane, Int32(pool.size), pool.slots, Int32(pool.count),
+                arena.base + pool.target)
+        }
+        kernels.layer(linear, arena.base, scratch.base)
     }
 }
