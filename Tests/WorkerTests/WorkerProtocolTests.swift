@@ -175,6 +175,25 @@ extension [WorkerProtocol.Action] {
     #expect(stage.wait(6000, life: 1).losses.isEmpty)
 }
 
+@Test func anAcknowledgementIsForOneAnswerOnly() {
+    var stage = Stage()
+    stage.becomeReady()
+    for number in 1...2 as ClosedRange<UInt32> { stage.receive(.lease(Stage.lease(number))) }
+    for number in 1...2 as ClosedRange<UInt32> { _ = stage.compute(Stage.lease(number)) }
+    stage.receive(.acknowledged(LeaseID(life: 1, number: 1)))
+    #expect(stage.wait(6000, life: 1).losses == [LeaseID(life: 1, number: 2)])
+}
+
+@Test func aLeaseOfAnotherLifeOrRunIsNotComputed() {
+    var stage = Stage()
+    stage.becomeReady()
+    #expect(stage.receive(.lease(Stage.lease(1, life: 2))).isEmpty)
+    var other = Stage.lease(1)
+    other.run = RunID(high: 9, low: 9)
+    #expect(stage.receive(.lease(other)).isEmpty)
+    #expect(stage.receive(.lease(Stage.lease(1))) == [.compute(Stage.lease(1))])
+}
+
 @Test func aSilentCoordinatorIsLeftWhileComputingGoesOn() {
     var stage = Stage()
     stage.becomeReady()
