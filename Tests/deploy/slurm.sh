@@ -44,6 +44,12 @@ finish() {
     scancel --quiet --user "$(id -un)" 2> /dev/null || true
     sleep 1
     kill "$slurmd" "$slurmctld" 2> /dev/null || true
+    # slurmd waits for steps of other jobs, however long they take.
+    for _ in $(seq 50); do
+        kill -0 "$slurmd" 2> /dev/null || kill -0 "$slurmctld" 2> /dev/null || break
+        sleep 0.2
+    done
+    kill -KILL "$slurmd" "$slurmctld" 2> /dev/null || true
     wait "$slurmd" "$slurmctld" 2> /dev/null || true
     # Slurm's own step daemons leave a moment later.
     sleep 1
