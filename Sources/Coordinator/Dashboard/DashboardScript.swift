@@ -40,8 +40,8 @@ extension DashboardPage {
             return;
           }
           const xs = points.map(p => p[0]);
-          const x0 = Math.min(...xs), x1 = Math.max(...xs, x0 + 1e-9);
-          const x = v => left + (v - x0) / (x1 - x0) * (width - left - 8);
+          const x0 = Math.min(...xs), x1 = Math.max(...xs), span = x1 - x0 || 1;
+          const x = v => left + (v - x0) / span * (width - left - 8);
           const y = v => height - bottom - (v - low) / (high - low) * (height - bottom - top);
           for (const share of [0, 0.5, 1]) {
             const value = low + (high - low) * share;
