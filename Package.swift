@@ -72,7 +72,7 @@ let package = Package(
             swiftSettings: swift),
         .testTarget(name: "CoordinatorTests", dependencies: ["Coordinator", "TestSupport"], swiftSettings: swift),
         .testTarget(name: "WorkerTests", dependencies: ["Worker", "TestSupport"], swiftSettings: swift),
-        .testTarget(name: "DeployTests", dependencies: ["winnow-coordinator", "winnow-worker"], swiftSettings: swift),
+        .testTarget(name: "ScriptTests", dependencies: ["winnow-coordinator", "winnow-worker"], swiftSettings: swift),
         // The cluster in virtual time, for the tests and for Tests/simulate.
         .target(
             name: "Simulation", dependencies: ["Coordinator", "Shared", "TestSupport", "Worker"],

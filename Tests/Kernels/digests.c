@@ -4,7 +4,7 @@
 //   digests NAME    for the kernels of that instruction set (avx512, avx2, neon, plain); exit status 77 where this
 //                   machine lacks it
 //
-// Tests/deploy/kernels.sh compares machines with it.
+// Tests/scripts/kernels.sh compares machines with it.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -33,7 +33,7 @@ final class RunLoop {
 
     private let file: RunFile
     private let listener: Listener
-    private let blobs: Blobs
+    private let materials: RunMaterials
     private let observer: Observer
     private let localWorkers: LocalWorkers?
     private let life: UInt32
@@ -51,7 +51,7 @@ final class RunLoop {
 
     /// Prepares a life: what the run file has is not evaluated again. Throws a ``Failure``.
     init(
-        _ file: RunFile, at listener: consuming Listener, serving blobs: Blobs, policy: SchedulingPolicy,
+        _ file: RunFile, at listener: consuming Listener, serving materials: RunMaterials, policy: SchedulingPolicy,
         localWorkers: LocalWorkers?, observer: Observer
     ) throws {
         guard let run = file.description.runID else {
@@ -59,14 +59,15 @@ final class RunLoop {
         }
         self.file = file
         self.listener = listener
-        self.blobs = blobs
+        self.materials = materials
         self.observer = observer
         self.localWorkers = localWorkers
         life = try file.beginLife(at: Date())
         let ensemble = file.description.ensemble
         let welcome = CoordinatorMessage.Welcome(
-            run: run, life: life, settings: file.description.settings, network: blobs.network, images: blobs.images,
-            calibrationImages: blobs.calibrationImages, filters: ensemble.filterCount, masks: ensemble.count)
+            run: run, life: life, settings: file.description.settings, network: materials.network,
+            images: materials.images,
+            calibrationImages: materials.calibrationImages, filters: ensemble.filterCount, masks: ensemble.count)
         scheduler = Scheduler(welcome: welcome, policy: policy, at: now)
         self.welcome = CoordinatorMessage.welcome(welcome).encoded()
         masks = MaskSource(ensemble)
@@ -170,7 +171,7 @@ final class RunLoop {
                 try file.endLease(lease, "cancelled", at: date)
                 send(.cancel(lease), to: peer)
             case .sendChunk(let peer, let range):
-                if let chunk = blobs.chunk(range) { send(.chunk(chunk), to: peer) }
+                if let chunk = materials.store.chunk(range) { send(.chunk(chunk), to: peer) }
             case .heartbeat(let peer): send(.heartbeat(life: life), to: peer)
             case .dismiss(let peer, let reason):
                 if let number = numbersByPeer[peer] { try file.dismiss(worker: number, reason) }

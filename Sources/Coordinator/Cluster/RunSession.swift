@@ -37,7 +37,8 @@ struct RunSession {
         let endpoint = listener.endpointForPeople
         Log.shared.line("listening at \(listener.endpoint)")
         let description = file.description
-        let blobs = Blobs(checkpoint: try file.checkpoint(), images: images, calibrationImages: calibrationImages)
+        let materials = RunMaterials(
+            checkpoint: try file.checkpoint(), images: images, calibrationImages: calibrationImages)
         let done = try file.evaluationCount()
         if done > 0 { Log.shared.line("\(done) of \(description.ensemble.count) masks are evaluated already") }
 
@@ -61,7 +62,7 @@ struct RunSession {
                     page?.update($0)
                 })
             let loop = try RunLoop(
-                file, at: listener, serving: blobs, policy: cluster.policy(for: description),
+                file, at: listener, serving: materials, policy: cluster.policy(for: description),
                 localWorkers: localWorkers, observer: observer)
             ending = try loop.run(signals: signals)
         }

@@ -197,7 +197,9 @@ final class TrainingCluster {
             try send(welcome, to: peer)
         case .want(let range):
             guard connections[peer] != nil else { return try introduce(peer) }
-            if let chunk = materials.chunk(range) { try send(CoordinatorMessage.chunk(chunk).encoded(), to: peer) }
+            if let chunk = materials.store.chunk(range) {
+                try send(CoordinatorMessage.chunk(chunk).encoded(), to: peer)
+            }
         case .ready(let run):
             guard let connection = connections[peer], run == materials.welcome.run else { return try introduce(peer) }
             // A worker repeats it until it has parameters; it must not lose its tasks thereby.

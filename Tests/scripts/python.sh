@@ -3,7 +3,7 @@
 source "$(dirname "$0")/common.sh"
 needs python3
 
-export PATH=$PWD/Tests/deploy/stand-ins:$PATH
+export PATH=$PWD/Tests/scripts/stand-ins:$PATH
 project=$PWD
 page=$PWD/docs/python.md
 mkdir "$work/reader"

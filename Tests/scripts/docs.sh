@@ -100,7 +100,7 @@ done
 
 # --- What is shown works ----------------------------------------------------------------------------------------------
 
-export PATH=$PWD/Tests/deploy/stand-ins:$PATH EDITOR=true
+export PATH=$PWD/Tests/scripts/stand-ins:$PATH EDITOR=true
 "$WINNOW_BINARIES/winnow-demo" images --output "$work/images" --train 1000 --test 100 > /dev/null
 mkdir "$work/project" "$work/pages"
 git ls-files --cached --others --exclude-standard -z | while IFS= read -r -d '' file; do

@@ -5,9 +5,9 @@ import Testing
 private let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
     .deletingLastPathComponent()
 
-/// The scripts of `Tests/deploy`, each a test of one way to install or start the programs.
+/// The scripts of `Tests/scripts`, each a test of one way to install or start the programs.
 private let scripts: [String] =
-    (try? FileManager.default.contentsOfDirectory(atPath: root.appending(path: "Tests/deploy").path))?
+    (try? FileManager.default.contentsOfDirectory(atPath: root.appending(path: "Tests/scripts").path))?
     .filter { $0.hasSuffix(".sh") && $0 != "common.sh" }.sorted() ?? []
 
 /// The folder of the programs that were built together with this test.
@@ -25,7 +25,7 @@ private let binaries = URL(filePath: CommandLine.arguments[0]).deletingLastPathC
         defer { try? FileManager.default.removeItem(at: log) }
         let process = Process()
         process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = ["timeout", "--kill-after=10", "400", "bash", "Tests/deploy/\(script)"]
+        process.arguments = ["timeout", "--kill-after=10", "400", "bash", "Tests/scripts/\(script)"]
         process.currentDirectoryURL = root
         process.environment = ProcessInfo.processInfo.environment.merging(["WINNOW_BINARIES": binaries.path]) { $1 }
         // A file, not a pipe: a process that a script leaves behind would keep a pipe open.

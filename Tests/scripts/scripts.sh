@@ -26,4 +26,4 @@ mapfile -t all < <(git ls-files | while read -r file; do
     if head -c 64 "$file" | head -n 1 | grep -aq '^#!.*\(bash\|/sh\)'; then printf '%s\n' "$file"; fi
 done)
 shellcheck --severity warning --external-sources "${all[@]}"
-shellcheck --severity warning --external-sources --source-path SCRIPTDIR --shell bash Tests/deploy/*.sh
+shellcheck --severity warning --external-sources --source-path SCRIPTDIR --shell bash Tests/scripts/*.sh

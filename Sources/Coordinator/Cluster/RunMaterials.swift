@@ -1,0 +1,19 @@
+import Shared
+
+/// What workers of a run fetch: the network's checkpoint and the records of the images.
+struct RunMaterials {
+    let network: CoordinatorMessage.Blob
+    let images: CoordinatorMessage.Blob
+    let calibrationImages: CoordinatorMessage.Blob?
+    /// What is announced.
+    let store: BlobStore
+
+    /// The materials of a run.
+    init(checkpoint: [UInt8], images: ImageSet, calibrationImages: ImageSet?) {
+        var store = BlobStore()
+        network = store.add(checkpoint)
+        self.images = store.add(images.records)
+        self.calibrationImages = calibrationImages.map { store.add($0.records) }
+        self.store = store
+    }
+}
