@@ -71,6 +71,65 @@ struct PruningChoiceTests {
         #expect(exact >= 9 * problems / 10)
     }
 
+    /// The greedy steps by their definition: every removal that is allowed is tried in every step, and the cheapest for
+    /// what it takes off the excess is made, the first of equals.
+    private func plainSteps(
+        _ problem: Problem, _ budget: PruningBudget, allowed: [[Int]], reach: Int
+    ) -> [Int] {
+        func excess(_ removed: [Int]) -> PruningBudget.Amount {
+            let filters = zip(removed, problem.space.dimensions).reduce(0) { $0 + $1.0 * $1.1.filtersPerUnit }
+            return budget.excess(problem.space.cost(removed: removed), removedFilters: filters)
+        }
+        var removed = problem.space.dimensions.map { _ in 0 }
+        let start = excess(removed)
+        while !excess(removed).isNone {
+            let share = excess(removed).share(of: start)
+            var best: (removed: [Int], price: Double)?
+            for (dimension, counts) in allowed.enumerated() {
+                for count in counts.filter({ $0 > removed[dimension] }).prefix(reach) {
+                    var trial = removed
+                    trial[dimension] = count
+                    let progress = share - excess(trial).share(of: start)
+                    guard progress > 0 else { continue }
+                    let curve = problem.losses[dimension]
+                    let price = (curve[count] - curve[removed[dimension]]) / progress
+                    if price < best?.price ?? .infinity { best = (trial, price) }
+                }
+            }
+            guard let best else { break }
+            removed = best.removed
+        }
+        return removed
+    }
+
+    /// Also where prices are equal, losses fall, several limits hold, and rules leave gaps.
+    @Test func theGreedyStepsAreThoseOfThePlainDefinition() throws {
+        var generator = SeededGenerator(seed: 7)
+        let architectures = [
+            Architecture.fullyConnected(widths: [12, 40, 40, 40, 4]), .residual(widths: [8, 30], blocksPerStage: 2),
+        ]
+        var steps = 0
+        for index in 0..<200 {
+            var problem = Problem(architectures[index % 2], convex: index % 4 < 2, using: &generator)
+            if index % 3 == 0 {
+                problem.losses = problem.losses.map { $0.map { ($0 * 4).rounded() / 4 } }
+            } else if index % 3 == 1 {
+                let slope = Double.random(in: 0...0.5, using: &generator)
+                problem.losses = problem.losses.map { zip($0, $0.indices).map { $0 - slope * Double($1) } }
+            }
+            let budget = budget(problem.space, using: &generator)
+            let rules = index % 5 == 0 ? WidthRules(leastShare: 0.2, multiple: 3) : WidthRules()
+            let choice = PruningChoice(problem.space, losses: problem.losses, budget: budget, rules: rules)
+            var state = choice.start
+            choice.takeSteps(from: &state)
+            let plain = plainSteps(problem, budget, allowed: choice.allowed, reach: PruningChoice.reach)
+            #expect(state.removed == plain)
+            #expect(state.cost == problem.space.cost(removed: plain))
+            steps += plain.reduce(0, +)
+        }
+        #expect(steps > 1000)
+    }
+
     @Test func everyBudgetAndRuleHoldsAtOnce() throws {
         var generator = SeededGenerator(seed: 2)
         let architecture = Architecture.residual(widths: [8, 16], blocksPerStage: 2)

@@ -27,28 +27,48 @@ public struct PruningBudget: Sendable, Equatable {
     }
 
     /// By how much something that costs so much exceeds the budget: for every limit 0 where it is kept.
-    func excess(_ cost: RemainingCost, removedFilters: Int) -> Excess {
-        Excess(
+    func excess(_ cost: RemainingCost, removedFilters: Int) -> Amount {
+        Amount(
             multiplyAccumulates: max(0, cost.multiplyAccumulates - (multiplyAccumulatesMax ?? .max)),
             parameters: max(0, cost.parameters - (parametersMax ?? .max)),
             filters: max(0, (removedFiltersMin ?? 0) - removedFilters))
     }
 
-    /// What is over a budget.
-    struct Excess: Equatable {
+    /// What is over a budget, or comes off it.
+    struct Amount: Equatable {
         var multiplyAccumulates: Int
         var parameters: Int
         var filters: Int
 
         var isNone: Bool { multiplyAccumulates == 0 && parameters == 0 && filters == 0 }
 
-        /// The mean, over the limits exceeded by `start`, of the share of that excess which remains.
-        func share(of start: Excess) -> Double {
-            var shares: [Double] = []
-            for limit in [\Excess.multiplyAccumulates, \.parameters, \.filters] where start[keyPath: limit] > 0 {
-                shares.append(Double(self[keyPath: limit]) / Double(start[keyPath: limit]))
+        /// What is left of this excess when something is saved.
+        func reduced(by saving: Amount) -> Amount {
+            Amount(
+                multiplyAccumulates: max(0, multiplyAccumulates - saving.multiplyAccumulates),
+                parameters: max(0, parameters - saving.parameters), filters: max(0, filters - saving.filters))
+        }
+
+        /// Whether no part of a saving is in vain, by the limits that `start` exceeds.
+        func isReduced(byAllOf saving: Amount, start: Amount) -> Bool {
+            (start.multiplyAccumulates == 0 || saving.multiplyAccumulates <= multiplyAccumulates)
+                && (start.parameters == 0 || saving.parameters <= parameters)
+                && (start.filters == 0 || saving.filters <= filters)
+        }
+
+        /// The mean of the shares of `start`'s amounts that these are, over those that are not 0.
+        func share(of start: Amount) -> Double {
+            var shares = 0.0
+            var limits = 0.0
+            func add(_ amount: Int, of all: Int) {
+                guard all > 0 else { return }
+                shares += Double(amount) / Double(all)
+                limits += 1
             }
-            return shares.reduce(0, +) / Double(max(shares.count, 1))
+            add(multiplyAccumulates, of: start.multiplyAccumulates)
+            add(parameters, of: start.parameters)
+            add(filters, of: start.filters)
+            return shares / max(limits, 1)
         }
     }
 }

@@ -9,7 +9,7 @@ import Shared
 /// never make it remove more than the budget asks for, except in an exchange.
 public struct PruningChoice {
     /// The most counts ahead that one step or exchange looks.
-    private static let reach = 24
+    static let reach = 24
     /// Exchanges after which the search stops in any case.
     private static let exchangesMax = 10_000
     /// Smaller gains are rounding.
@@ -23,7 +23,7 @@ public struct PruningChoice {
     let losses: [[Double]]
 
     /// The state of the search: for every dimension an index in ``allowed``, and what it costs.
-    private struct State {
+    struct State {
         var steps: [Int]
         var removed: [Int]
         var cost: RemainingCost
@@ -45,10 +45,9 @@ public struct PruningChoice {
 
     /// How many units of every dimension to remove. Throws `.usage` where no choice keeps the budget.
     public func removed() throws -> [Int] {
-        var state = start
-        let excess = budget.excess(state.cost, removedFilters: state.removedFilters)
         try checkFeasible()
-        while let step = bestStep(from: state, start: excess) { apply(step, to: &state) }
+        var state = start
+        takeSteps(from: &state)
         var exchanges = 0
         while exchanges < Self.exchangesMax, let moves = bestExchange(from: state) {
             for move in moves { apply(move, to: &state) }
@@ -62,7 +61,8 @@ public struct PruningChoice {
         zip(losses, removed).reduce(0) { $0 + $1.0[$1.1] }
     }
 
-    private var start: State {
+    /// Nothing is removed yet.
+    var start: State {
         let removed = [Int](repeating: 0, count: allowed.count)
         return State(steps: removed, removed: removed, cost: space.cost(removed: removed), removedFilters: 0)
     }
@@ -90,18 +90,18 @@ public struct PruningChoice {
     }
 
     /// A change of one dimension to another of its allowed counts.
-    private struct Move {
+    struct Move {
         var dimension: Int
         var step: Int
     }
 
-    private func lossChange(_ move: Move, from state: State) -> Double {
+    func lossChange(_ move: Move, from state: State) -> Double {
         let curve = losses[move.dimension]
         return curve[allowed[move.dimension][move.step]] - curve[state.removed[move.dimension]]
     }
 
     /// O(layers that the dimension shrinks).
-    private func apply(_ move: Move, to state: inout State) {
+    func apply(_ move: Move, to state: inout State) {
         let dimension = move.dimension
         let layers = space.cost.layersOfDimension[dimension]
         for layer in layers { state.cost = state.cost - space.cost.layers[layer].cost(removed: state.removed) }
@@ -112,30 +112,8 @@ public struct PruningChoice {
         for layer in layers { state.cost += space.cost.layers[layer].cost(removed: state.removed) }
     }
 
-    private func excess(_ state: State) -> PruningBudget.Excess {
+    func excess(_ state: State) -> PruningBudget.Amount {
         budget.excess(state.cost, removedFilters: state.removedFilters)
-    }
-
-    /// The removal with the least loss for what it takes off the excess, or nil where the budget is kept.
-    private func bestStep(from state: State, start: PruningBudget.Excess) -> Move? {
-        let before = excess(state)
-        guard !before.isNone else { return nil }
-        var best: (move: Move, price: Double)?
-        var trial = state
-        for dimension in allowed.indices {
-            let current = state.steps[dimension]
-            for step in (current + 1)..<max(current + 1, min(allowed[dimension].count, current + 1 + Self.reach)) {
-                let move = Move(dimension: dimension, step: step)
-                apply(move, to: &trial)
-                let progress = before.share(of: start) - excess(trial).share(of: start)
-                if progress > 0 {
-                    let price = lossChange(move, from: state) / progress
-                    if price < best?.price ?? .infinity { best = (move, price) }
-                }
-                apply(Move(dimension: dimension, step: current), to: &trial)
-            }
-        }
-        return best?.move
     }
 
     /// The moves, one or two, that lower the loss most while the budget is kept, or nil.
