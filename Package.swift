@@ -55,7 +55,8 @@ let package = Package(
             swiftSettings: swift),
         // Thousands of light workers, to load a coordinator with.
         .executableTarget(
-            name: "winnow-swarm", dependencies: ["CLinux", "Shared", "Worker"], path: "Benchmarks/cluster/Swarm",
+            name: "winnow-swarm", dependencies: ["CLinux", "Coordinator", "Shared", "Worker"],
+            path: "Benchmarks/cluster/Swarm",
             swiftSettings: swift),
         .executableTarget(
             name: "winnow-demo", dependencies: ["Demonstration"], path: "Sources/Programs/winnow-demo",
