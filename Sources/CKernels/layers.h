@@ -39,8 +39,9 @@ static void winograd_layer(const winnow_layer *layer, float *arena, float *scrat
                         for (int32_t r = 0; r < rows; r++) {
                             weights[r] = layer->weights + position * weights_stride + branch->filters[first + row + r];
                         }
+                        // Of the next position, since a large layer's weights are far from the processor.
                         multiply(rows, count, branch->channel_count, weight_offsets, data_offsets, weights,
-                                 data + position * data_stride, LANES,
+                                 weights_stride, data + position * data_stride, LANES,
                                  products + position * product_stride + (size_t)row * TILES_MAX * LANES,
                                  TILES_MAX * LANES);
                     }
@@ -111,7 +112,7 @@ static void direct_layer(const winnow_layer *layer, float *arena, float *scratch
                     const float *weights[ROWS_MAX];
                     for (int32_t r = 0; r < rows; r++) weights[r] = layer->weights + branch->filters[first + r];
                     float sums[ROWS_MAX * COLUMNS_MAX * LANES];
-                    multiply(rows, count, terms, weight_offsets, data_offsets, weights,
+                    multiply(rows, count, terms, weight_offsets, data_offsets, weights, 0,
                              data + (size_t)x * layer->stride * LANES, (size_t)layer->stride * LANES, sums,
                              COLUMNS_MAX * LANES);
                     for (int32_t r = 0; r < rows; r++) {
@@ -148,7 +149,7 @@ static void linear_layer(const winnow_layer *layer, float *arena, float *scratch
             for (int32_t x = 0; x < layer->size; x += COLUMNS_MAX) {
                 const int32_t count = minimum(COLUMNS_MAX, layer->size - x);
                 float sums[ROWS_MAX * COLUMNS_MAX * LANES];
-                multiply(rows, count, branch->channel_count, weight_offsets, data_offsets, weights,
+                multiply(rows, count, branch->channel_count, weight_offsets, data_offsets, weights, 0,
                          arena + layer->input + (size_t)x * LANES, LANES, sums, COLUMNS_MAX * LANES);
                 for (int32_t r = 0; r < rows; r++) {
                     for (int32_t c = 0; c < count; c++) {

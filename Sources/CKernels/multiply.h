@@ -1,10 +1,10 @@
 // The microkernel: products of a few filters' weights and a few vectors, summed over a list of terms.
 
 // sums[r][c] = sum over k of weights[r][weight_offsets[k]] * data[data_offsets[k] + c * step], k ascending, to
-// result[r * row_stride + c * LANES].
+// result[r * row_stride + c * LANES]. Asks for the weights that lie `ahead` floats further, unless that is 0.
 INLINE void multiply_sized(const int rows, const int columns, int32_t terms, const int32_t *weight_offsets,
-                           const int32_t *data_offsets, const float *const *weights, const float *data, size_t step,
-                           float *result, size_t row_stride) {
+                           const int32_t *data_offsets, const float *const *weights, size_t ahead, const float *data,
+                           size_t step, float *result, size_t row_stride) {
     vec sums[ROWS_MAX][COLUMNS];
     const float *w[ROWS_MAX];
 #pragma unroll
@@ -16,6 +16,11 @@ INLINE void multiply_sized(const int rows, const int columns, int32_t terms, con
     for (int32_t k = 0; k < terms; k++) {
         const float *x = data + data_offsets[k];
         size_t offset = (size_t)weight_offsets[k];
+        if (ahead) {
+            __builtin_prefetch(w[0] + offset + ahead);
+            // The last filter's may lie in another line; a narrow microkernel has no time to ask for both.
+            if (COLUMNS > 2) __builtin_prefetch(w[rows - 1] + offset + ahead);
+        }
         vec v[COLUMNS];
 #pragma unroll
         for (int c = 0; c < columns; c++) v[c] = load(x + (size_t)c * step);
@@ -36,7 +41,7 @@ INLINE void multiply_sized(const int rows, const int columns, int32_t terms, con
     }
 }
 
-#define ARGUMENTS terms, weight_offsets, data_offsets, weights, data, step, result, row_stride
+#define ARGUMENTS terms, weight_offsets, data_offsets, weights, ahead, data, step, result, row_stride
 #define WITH_ROWS(columns)                                            \
     switch (rows) {                                                   \
         case 1: multiply_sized(1, columns, ARGUMENTS); break;         \
@@ -49,8 +54,8 @@ INLINE void multiply_sized(const int rows, const int columns, int32_t terms, con
 
 // The same for any number of columns up to COLUMNS_MAX, `step` floats apart, and 1...ROWS_MAX rows.
 INLINE void multiply(int rows, int columns, int32_t terms, const int32_t *weight_offsets, const int32_t *data_offsets,
-                     const float *const *weights, const float *data, const size_t step, float *result,
-                     size_t row_stride) {
+                     const float *const *weights, size_t ahead, const float *data, const size_t step,
+                     float *result, size_t row_stride) {
     for (; columns >= COLUMNS; columns -= COLUMNS) {
         WITH_ROWS(COLUMNS)
         data += COLUMNS * step;
