@@ -31,32 +31,37 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 SchedulerParameters=batch_sched_delay=0,sched_interval=2
 SlurmdParameters=config_overrides
-KillWait=5
+KillWait=2
 ReturnToService=2
 NodeName=$host NodeAddr=127.0.0.1 CPUs=16 RealMemory=16000
 PartitionName=all Nodes=$host Default=YES State=UP MaxTime=INFINITE
 END
 export SLURM_CONF=$work/slurm.conf PATH=$WINNOW_BINARIES:$PATH
 
+# Whoever has a file of the work folder open: Slurm's daemons, which leave their parents, and what they started.
+holders() { find /proc/[0-9]*/fd -lname "$work/*" 2> /dev/null | cut -d / -f 3 | sort -un; }
+nobody_holds() { [ -z "$(holders)" ]; }
+queue_is_empty() { [ -z "$(squeue --noheader)" ]; }
+# within TENTHS COMMAND…: waits for the command to succeed, and goes on in any case.
+within() { for _ in $(seq "$1"); do "${@:2}" && return 0; sleep 0.1; done; }
+
 finish() {
     status=$?
     if [ $status != 0 ]; then tail -n 25 "$work"/run/*.log "$work"/slurm*.log || true; squeue --array; scontrol show jobs; fi
+    # Jobs first: a slurmd that is asked to stop waits for those that are ending, and nobody else ends them. A job that is
+    # still ending is in the queue.
     scancel --quiet --user "$(id -un)" 2> /dev/null || true
-    sleep 1
+    within 50 queue_is_empty 2> /dev/null
     kill "$slurmd" "$slurmctld" 2> /dev/null || true
-    # slurmd waits for steps of other jobs, however long they take.
-    for _ in $(seq 50); do
-        kill -0 "$slurmd" 2> /dev/null || kill -0 "$slurmctld" 2> /dev/null || break
-        sleep 0.2
-    done
-    kill -KILL "$slurmd" "$slurmctld" 2> /dev/null || true
+    within 20 nobody_holds
+    holders | xargs --no-run-if-empty kill -KILL 2> /dev/null || true
+    within 20 nobody_holds
     wait "$slurmd" "$slurmctld" 2> /dev/null || true
-    # Slurm's own step daemons leave a moment later.
-    sleep 1
 }
-slurmctld -D > "$work/slurmctld.out" 2>&1 &
+# In sessions of their own, so that a signal for this script's group leaves them to 'finish'.
+setsid slurmctld -D > "$work/slurmctld.out" 2>&1 &
 slurmctld=$!
-slurmd -D > "$work/slurmd.out" 2>&1 &
+setsid slurmd -D > "$work/slurmd.out" 2>&1 &
 slurmd=$!
 node_is_idle() { sinfo --noheader --format %T | grep -q idle; }
 until_true 30 node_is_idle
@@ -80,7 +85,9 @@ recorded() { sqlite3 -readonly "$work/run/winnow.run" "select count(*) from eval
 at_least() { [ "$(recorded)" -ge "$1" ]; }
 running() { squeue --noheader --array --jobs "$array" --states R 2> /dev/null | wc -l; }
 
-until_true 60 at_least 60
+until_true 120 at_least 60
+all_serve() { [ "$(grep -l ": ready" "$work/run/worker.$array."*.log | wc -l)" = 3 ]; }
+until_true 60 all_serve
 [ "$(running)" = 3 ] || fail "not three workers: $(squeue --array)"
 
 # Cancelled in the middle of its work.
@@ -99,12 +106,15 @@ before=$(recorded)
 scancel --signal=TERM --batch "$coordinator"
 requeued() { grep -q "back into the queue" "$work/run/coordinator.$coordinator.log"; }
 until_true 30 requeued
-# Slurm may hold a requeued job back for a while; here it goes on at once. Asking all the time would keep the scheduler
-# from its work.
+# Slurm holds a requeued job back for two minutes, since a node refuses a start of the same second in which the job was
+# ended; three seconds are enough. Asking all the time would keep the scheduler from its work.
+waits() { [ "$(squeue --noheader --jobs "$coordinator" --format %T)" = PENDING ]; }
+until_true 30 waits
+sleep 3
 back_at_work() { [ -s "$work/run/address" ] || { scontrol update jobid="$coordinator" starttime=now; sleep 3; false; }; }
 until_true 90 back_at_work
 until_true 200 at_least 600
-done_and_gone() { [ -s "$work/run/report/ranking.csv" ] && [ -z "$(squeue --noheader)" ]; }
+done_and_gone() { [ -s "$work/run/report/ranking.csv" ] && queue_is_empty; }
 until_true 60 done_and_gone
 
 [ "$(recorded)" = 600 ] || fail "$(recorded) evaluations instead of 600"
