@@ -37,6 +37,16 @@ private func history() -> RunHistory {
     #expect(last.masksPerSecond == 0)
 }
 
+@Test func leasesAnsweredTogetherDoNotMakeTheCurveASaw() {
+    var history = history()
+    var last = RunSnapshot()
+    // A lease of 20 masks is answered every five seconds.
+    for second in 0...60 {
+        last = history.snapshot(of: state(20 * (second / 5)), phase: .running, at: 1000 + Double(second))
+    }
+    for point in last.throughput.dropFirst(5) { #expect(abs(point.imagesPerSecond - 400) < 1e-9) }
+}
+
 @Test func aLongRunKeepsItsWholeCurveInBoundedSpace() {
     var history = history()
     var last = RunSnapshot()

@@ -121,7 +121,8 @@ enum DashboardPage {
         svg .first { stroke: var(--first); fill: none; stroke-width: 2; }
         svg .second { stroke: var(--second); fill: none; stroke-width: 2; stroke-dasharray: 5 3; }
         svg .interval { stroke: var(--first); stroke-width: 2; }
-        svg .dot { fill: var(--first); }
+        svg .dot { fill: var(--first); stroke: none; }
+        svg .dot.second { fill: var(--second); }
         .key { display: inline-block; width: 1.4rem; border-top: 2px solid var(--first); vertical-align: middle;
           margin-right: .3rem; }
         .key.second { border-top: 2px dashed var(--second); margin-left: .8rem; }
@@ -135,7 +136,8 @@ enum DashboardPage {
         th { font-weight: 500; color: var(--muted); }
         .number { text-align: right; font-variant-numeric: tabular-nums; }
         .gone td { color: var(--muted); }
-        pre { margin: 0; font: .8rem/1.5 ui-monospace, monospace; max-height: 18rem; overflow-y: auto; }
+        pre { margin: 0; font: .8rem/1.5 ui-monospace, monospace; max-height: 18rem; overflow-y: auto;
+          white-space: pre-wrap; overflow-wrap: anywhere; }
         a { color: var(--first); }
         :focus-visible { outline: 2px solid var(--first); outline-offset: 2px; }
         main:focus { outline: none; }

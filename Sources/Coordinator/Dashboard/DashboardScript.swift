@@ -49,13 +49,13 @@ extension DashboardPage {
             svg.append(element("text", { x: left - 6, y: y(value) + 4, "text-anchor": "end" }, fine.format(value)));
           }
           svg.append(element("text", { x: left, y: height - 4 }, xText(x0)));
-          svg.append(element("text", { x: width, y: height - 4, "text-anchor": "end" }, xText(x1)));
+          if (x1 > x0) svg.append(element("text", { x: width, y: height - 4, "text-anchor": "end" }, xText(x1)));
           for (const { points, style } of series) {
             if (points.length === 0) continue;
             const path = points.map(([a, b]) => `${x(a).toFixed(1)},${y(Math.max(low, Math.min(high, b))).toFixed(1)}`);
             svg.append(element("polyline", { points: path.join(" "), class: style }));
             const [a, b] = path[path.length - 1].split(",");
-            if (points.length === 1) svg.append(element("circle", { cx: a, cy: b, r: 3, class: "dot" }));
+            if (points.length === 1) svg.append(element("circle", { cx: a, cy: b, r: 3, class: `dot ${style}` }));
           }
         }
 

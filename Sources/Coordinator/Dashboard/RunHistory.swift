@@ -8,6 +8,9 @@ struct RunHistory {
     static let pointsMax = 600
     /// Workers that are gone and still shown, at most.
     static let goneMax = 100
+    /// Over how many seconds a point of the curve is taken at least: workers answer leases, not single masks, so that
+    /// shorter ones would only show that.
+    private static let smoothSeconds = 5.0
     /// Over how many seconds the current rates are taken, and those that the time left is estimated from.
     private static let rateSeconds = 10.0
     private static let estimateSeconds = 120.0
@@ -15,7 +18,7 @@ struct RunHistory {
     private let description: RunSnapshot
     private var throughput: [RunSnapshot.Throughput] = []
     private var pointSeconds = 1.0
-    private var pointStart: (time: Double, recorded: Int)?
+    private var pointStart: Double?
     private var recent: [(time: Double, recorded: Int)] = []
     private var firstRecorded: Int?
     private var known: [WorkerID: RunSnapshot.Worker] = [:]
@@ -58,15 +61,14 @@ struct RunHistory {
         // One point before the window stays, to measure from.
         if old > 1 { recent.removeFirst(old - 1) }
         guard let start = pointStart else {
-            pointStart = (time, recorded)
+            pointStart = time
             return
         }
-        guard time - start.time >= pointSeconds * 0.99 else { return }
-        let masksPerSecond = Double(recorded - start.recorded) / (time - start.time)
+        guard time - start >= pointSeconds * 0.99 else { return }
+        let masksPerSecond = rate(over: max(RunHistory.smoothSeconds, time - start), at: time)
         throughput.append(
-            RunSnapshot.Throughput(
-                time: time, imagesPerSecond: max(0, masksPerSecond) * Double(description.imagesPerMask)))
-        pointStart = (time, recorded)
+            RunSnapshot.Throughput(time: time, imagesPerSecond: masksPerSecond * Double(description.imagesPerMask)))
+        pointStart = time
         if throughput.count >= RunHistory.pointsMax {
             throughput = stride(from: 1, to: throughput.count, by: 2).map {
                 RunSnapshot.Throughput(
@@ -91,7 +93,8 @@ struct RunHistory {
         var present = Set<WorkerID>(minimumCapacity: connected.count)
         for worker in connected {
             let row = RunSnapshot.Worker(
-                name: String("\(worker.id)".prefix(8)), host: worker.host, instructionSet: worker.instructionSet,
+                name: known[worker.id]?.name ?? String("\(worker.id)".prefix(8)), host: worker.host,
+                instructionSet: worker.instructionSet,
                 threads: worker.threads,
                 imagesPerSecond: (worker.masksPerSecond ?? 0) * Double(description.imagesPerMask),
                 leases: worker.leases, evaluations: worker.evaluations,

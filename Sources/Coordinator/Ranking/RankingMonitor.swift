@@ -26,6 +26,8 @@ final class RankingMonitor: Sendable {
     private static let share = 0.02
     /// More filters than this are ranked at the end only: one fit would take minutes.
     private static let filtersMax = 4096
+    /// The first fit waits for this many masks for each filter, or half of the run's: fewer order the layers only.
+    private static let firstMasksPerFilter = 0.25
     /// New masks that a fit is worth: this share of those that were fitted before.
     private static let growth = 0.02
     /// Points of the settling curve at most; then every second one is dropped.
@@ -69,10 +71,12 @@ final class RankingMonitor: Sendable {
 
     private func fitNowAndThen() {
         var fitted = 0
+        let first = Swift.min(
+            Int(Self.firstMasksPerFilter * Double(ensemble.participating.count)), ensemble.count / 2)
         var next = ContinuousClock.now
         while true {
             Thread.sleep(forTimeInterval: Self.pauseSeconds)
-            let needed = Swift.max(fitted + 1, Int(Double(fitted) * (1 + Self.growth)))
+            let needed = Swift.max(first, fitted + 1, Int(Double(fitted) * (1 + Self.growth)))
             let (evaluations, count, isOver) = inbox.withLock { inbox in
                 let isWanted = ContinuousClock.now >= next && inbox.count >= needed
                 return (isWanted ? inbox.evaluations : [], inbox.count, inbox.isOver)
