@@ -11,8 +11,8 @@ nothing.
         tree-3x4=2432 tree-3x4@0.1=2240 tree-3x4@0.35=2560 frozen:tree-3x4@0.1=3904 independent=900 balanced=832 \\
         tree-9x2=6144
 
-A design may carry a drop rate of its own (@0.1; the default is 0.25), and frozen: keeps the checkpoint's batch-norm
-statistics while masks are evaluated.
+A design may carry a drop rate of its own (@0.1; the default is 0.25) and a seed (#2; the default is 1), and frozen:
+keeps the checkpoint's batch-norm statistics while masks are evaluated.
 What --output has already is not made again, so an interrupted comparison goes on where it stopped. In the environment
 BINARIES may name the folder of the programs.
 """
@@ -99,16 +99,17 @@ def main():
     parser.add_argument("--output", required=True, type=pathlib.Path)
     parser.add_argument("--images", type=int, default=512)
     parser.add_argument("--reference", type=int, default=2560, help="masks of the reference run")
-    parser.add_argument("designs", nargs="+", metavar="[frozen:]DESIGN[@RATE]=MASKS")
+    parser.add_argument("designs", nargs="+", metavar="[frozen:]DESIGN[@RATE][#SEED]=MASKS")
     options = parser.parse_args()
-    parsed = [re.fullmatch(r"((frozen:)?([a-z0-9-]+)(?:@([0-9.]+))?)=([0-9]+)", word) for word in options.designs]
+    parsed = [re.fullmatch(r"((frozen:)?([a-z0-9-]+)(?:@([0-9.]+))?(?:#([0-9]+))?)=([0-9]+)", word) for word in options.designs]
     if None in parsed:
-        parser.error(f"{options.designs[parsed.index(None)]} is not [frozen:]DESIGN[@RATE]=MASKS")
+        parser.error(f"{options.designs[parsed.index(None)]} is not [frozen:]DESIGN[@RATE][#SEED]=MASKS")
     reference, _ = evaluate_run(options, "reference", "balanced", options.reference, 99, 0.25, RECALIBRATED)
     table = []
-    for name, frozen, design, rate, masks in (match.groups() for match in parsed):
+    for name, frozen, design, rate, seed, masks in (match.groups() for match in parsed):
         ranking, seconds = evaluate_run(
-            options, name, design, int(masks), 1, float(rate or 0.25), FROZEN if frozen else RECALIBRATED)
+            options, name, design, int(masks), int(seed or 1), float(rate or 0.25),
+            FROZEN if frozen else RECALIBRATED)
         fit = ranking["fit"]
         row = [name, f"{seconds:.0f}", fit["masks"], f"{agreement(ranking, reference):.3f}",
                f"{fit['split_half']:.3f}", f"{fit['held_out_r_squared']:.3f}"]

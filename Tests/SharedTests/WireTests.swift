@@ -38,7 +38,7 @@ private func welcome(_ batchNorm: EvaluationSettings.BatchNorm) -> CoordinatorMe
 }
 
 private let coordinatorMessages: [CoordinatorMessage] = [
-    welcome(.frozen), welcome(.recalibrated(images: 256)), .introduce,
+    welcome(.frozen), welcome(.recalibrated(images: 256)), welcome(.corrected(images: 256)), .introduce,
     .chunk(.init(digest: digest, offset: 65_536, bytes: [UInt8](repeating: 7, count: 1000))),
     .chunk(.init(digest: digest, offset: 0, bytes: [])),
     .lease(

@@ -9,6 +9,13 @@ public struct ReferenceForward {
         case running
         /// Each layer's own mean and variance over the images given (population variance).
         case ofTheseImages
+        /// The network's running statistics, corrected by how the mask changes those of the images given.
+        case runningCorrected
+    }
+
+    /// What batch norms were given, by their names: the mean and variance of every channel.
+    private final class Measured {
+        var channels: [String: [(mean: Double, variance: Double)]] = [:]
     }
 
     /// Activations `[channels][images × rows × columns]`.
@@ -22,6 +29,8 @@ public struct ReferenceForward {
     let space: FilterSpace
     let mask: Mask
     let statistics: Statistics
+    private let measured = Measured()
+    private var unmasked: Measured?
 
     public init(_ network: Network, mask: Mask? = nil, statistics: Statistics = .running) {
         self.network = network
@@ -33,8 +42,16 @@ public struct ReferenceForward {
     /// The outputs `[images][classes]` for inputs `[images][channel, row, column]`.
     public func outputs(_ inputs: [[Double]]) -> [[Double]] {
         switch network.architecture {
-        case .residual(let residual): outputs(residual, inputs)
-        case .fullyConnected(let connected): outputs(connected, inputs)
+        case .residual(let residual):
+            var forward = self
+            if case .runningCorrected = statistics {
+                let unmasked = ReferenceForward(network)
+                _ = unmasked.outputs(inputs)
+                forward.unmasked = unmasked.measured
+            }
+            return forward.outputs(residual, inputs)
+        case .fullyConnected(let connected):
+            return outputs(connected, inputs)
         }
     }
 
@@ -146,16 +163,23 @@ public struct ReferenceForward {
     private func normalised(_ input: Activations, _ name: String, layer: Int) -> Activations {
         var output = input
         for (channel, values) in input.channels.enumerated() {
+            let epsilon = Double(Network.batchNormEpsilon)
             var mean = Double(network["\(name).running_mean"].values[channel])
             var variance = Double(network["\(name).running_var"].values[channel])
-            if case .ofTheseImages = statistics {
-                let count = Double(values.count)
-                mean = values.reduce(0, +) / count
-                variance = values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / count
+            let count = Double(values.count)
+            let imagesMean = values.reduce(0, +) / count
+            let imagesVariance = values.reduce(0) { $0 + ($1 - imagesMean) * ($1 - imagesMean) } / count
+            measured.channels[name, default: []].append((imagesMean, imagesVariance))
+            switch statistics {
+            case .running: break
+            case .ofTheseImages: (mean, variance) = (imagesMean, imagesVariance)
+            case .runningCorrected:
+                guard let before = unmasked?.channels[name]?[channel] else { break }
+                let ratio = (variance + epsilon) / (before.variance + epsilon)
+                mean += ratio.squareRoot() * (imagesMean - before.mean)
+                variance = ratio * (imagesVariance + epsilon) - epsilon
             }
-            let scale =
-                Double(network["\(name).weight"].values[channel])
-                / (variance + Double(Network.batchNormEpsilon)).squareRoot()
+            let scale = Double(network["\(name).weight"].values[channel]) / (variance + epsilon).squareRoot()
             let bias = Double(network["\(name).bias"].values[channel])
             output.channels[channel] = values.map { isDisabled(layer, channel) ? 0 : ($0 - mean) * scale + bias }
         }

@@ -19,9 +19,12 @@ struct EngineTests {
         }
     }
 
-    /// Where batch norms come from: the checkpoint, or so many images.
-    static func batchNorm(_ isRecalibrated: Bool, images: Int) -> EvaluationSettings.BatchNorm {
-        isRecalibrated ? .recalibrated(images: images) : .frozen
+    static func statistics(_ source: EvaluationSettings.BatchNorm.Source) -> ReferenceForward.Statistics {
+        switch source {
+        case .frozen: .running
+        case .recalibrated: .ofTheseImages
+        case .corrected: .runningCorrected
+        }
     }
 
     /// Masks of every kind: none, hidden filters only, any filters, and whole layers.
@@ -40,19 +43,18 @@ struct EngineTests {
         return masks
     }
 
-    @Test(arguments: Sample.allCases, [false, true])
-    func lossesAreThoseOfTheDefinition(sample: Sample, isRecalibrated: Bool) throws {
+    @Test(arguments: Sample.allCases, EvaluationSettings.BatchNorm.Source.allCases)
+    func lossesAreThoseOfTheDefinition(sample: Sample, source: EvaluationSettings.BatchNorm.Source) throws {
         var generator = SeededGenerator(seed: 1)
         let network = Network.random(sample.architecture, using: &generator)
         let images = ImageSet.random(3, using: &generator)
         let masks = Self.masks(of: sample.architecture, using: &generator)
-        let batchNorm = Self.batchNorm(isRecalibrated, images: images.count)
+        let batchNorm = EvaluationSettings.BatchNorm(source, images: images.count)
         let settings = EvaluationSettings(split: .test, images: images.count, batchNorm: batchNorm)
         let evaluations = try Engine(network: network, threads: 2)
             .evaluate(masks, images: images, calibration: images, settings: settings)
         for (mask, evaluation) in zip(masks, evaluations) {
-            let reference = ReferenceForward(
-                network, mask: mask, statistics: isRecalibrated ? .ofTheseImages : .running)
+            let reference = ReferenceForward(network, mask: mask, statistics: Self.statistics(source))
             let expected = images.crossEntropy(reference.outputs(images.inputs(settings.normalisation)))
             #expect(abs(evaluation.loss - expected.loss) < 2e-5 * max(1, expected.loss))
             #expect(evaluation.correct == expected.correct)
@@ -60,13 +62,13 @@ struct EngineTests {
         }
     }
 
-    @Test(arguments: Sample.allCases, [false, true])
-    func everyInstructionSetGivesTheSameBits(sample: Sample, isRecalibrated: Bool) throws {
+    @Test(arguments: Sample.allCases, EvaluationSettings.BatchNorm.Source.allCases)
+    func everyInstructionSetGivesTheSameBits(sample: Sample, source: EvaluationSettings.BatchNorm.Source) throws {
         var generator = SeededGenerator(seed: 2)
         let network = Network.random(sample.architecture, using: &generator)
         let images = ImageSet.random(17, using: &generator)
         let masks = Array(Self.masks(of: sample.architecture, using: &generator).prefix(4))
-        let batchNorm = Self.batchNorm(isRecalibrated, images: 9)
+        let batchNorm = EvaluationSettings.BatchNorm(source, images: 9)
         let settings = EvaluationSettings(split: .test, images: images.count, batchNorm: batchNorm)
         let results = try InstructionSet.available.map { instructionSet in
             try Engine(network: network, threads: 1, memoryBytesMax: 100 << 20, instructionSet: instructionSet)
@@ -75,13 +77,14 @@ struct EngineTests {
         for result in results { #expect(result == results[0]) }
     }
 
-    @Test(arguments: Sample.allCases, [false, true])
-    func aMaskHasTheSameBitsInEveryBatchOnAnyThreads(sample: Sample, isRecalibrated: Bool) throws {
+    @Test(arguments: Sample.allCases, EvaluationSettings.BatchNorm.Source.allCases)
+    func aMaskHasTheSameBitsInEveryBatchOnAnyThreads(sample: Sample, source: EvaluationSettings.BatchNorm.Source) throws
+    {
         var generator = SeededGenerator(seed: 3)
         let network = Network.random(sample.architecture, using: &generator)
         let images = ImageSet.random(45, using: &generator)
         let masks = Self.masks(of: sample.architecture, using: &generator)
-        let batchNorm = Self.batchNorm(isRecalibrated, images: 20)
+        let batchNorm = EvaluationSettings.BatchNorm(source, images: 20)
         let settings = EvaluationSettings(split: .test, images: images.count, batchNorm: batchNorm)
         func evaluations(_ masks: [Mask], threads: Int, memory: Int = 100 << 20) throws -> [Evaluation] {
             try Engine(network: network, threads: threads, memoryBytesMax: memory)
@@ -168,8 +171,8 @@ struct EngineTests {
         #expect(failure?.kind == .unavailable)
     }
 
-    @Test(arguments: [false, true])
-    func aCancelledEvaluationEnds(isRecalibrated: Bool) throws {
+    @Test(arguments: EvaluationSettings.BatchNorm.Source.allCases)
+    func aCancelledEvaluationEnds(source: EvaluationSettings.BatchNorm.Source) throws {
         var generator = SeededGenerator(seed: 8)
         let network = Network.random(Sample.residual.architecture, using: &generator)
         let images = ImageSet.random(40, using: &generator)
@@ -179,7 +182,7 @@ struct EngineTests {
             try engine.evaluate(
                 [Mask(count: FilterSpace(Sample.residual.architecture).count)], images: images, calibration: images,
                 settings: EvaluationSettings(
-                    split: .test, images: 40, batchNorm: Self.batchNorm(isRecalibrated, images: 20)),
+                    split: .test, images: 40, batchNorm: .init(source, images: 20)),
                 isCancelled: {
                     asked += 1
                     return true

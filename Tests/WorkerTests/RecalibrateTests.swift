@@ -9,20 +9,21 @@ struct RecalibrateTests {
     private static let architecture = Architecture.residual(
         widths: [5, 7, 12], blocksPerStage: 2, imageSize: ImageSet.size)
 
-    @Test func writtenStatisticsGiveTheLossesOfRecalibratedBatchNorms() throws {
+    @Test(arguments: [EvaluationSettings.BatchNorm.recalibrated(images: 4), .corrected(images: 4)])
+    func writtenStatisticsGiveTheLossesOfTheirBatchNorms(batchNorm: EvaluationSettings.BatchNorm) throws {
         var generator = SeededGenerator(seed: 1)
         let network = Network.random(Self.architecture, using: &generator)
         let images = ImageSet.random(6, using: &generator)
-        let none = Mask(count: FilterSpace(Self.architecture).count)
+        let mask = Mask.random(count: FilterSpace(Self.architecture).count, rate: 0.3, using: &generator)
         func loss(_ network: Network, _ batchNorm: EvaluationSettings.BatchNorm) throws -> Double {
             let settings = EvaluationSettings(split: .test, images: images.count, batchNorm: batchNorm)
             return try Engine(network: network, threads: 2)
-                .evaluate([none], images: images, calibration: images, settings: settings)[0].loss
+                .evaluate([mask], images: images, calibration: images, settings: settings)[0].loss
         }
         let statistics = try Engine(network: network, threads: 2)
-            .batchNormStatistics(of: images, count: 4, normalisation: .standard)
+            .batchNormStatistics(batchNorm, under: mask, of: images, normalisation: .standard)
         let written = try loss(network.replacingStatistics(statistics), .frozen)
-        let recalibrated = try loss(network, .recalibrated(images: 4))
+        let recalibrated = try loss(network, batchNorm)
         let frozen = try loss(network, .frozen)
         #expect(abs(written - recalibrated) < 1e-5 * recalibrated)
         #expect(abs(frozen - recalibrated) > 1e-2 * recalibrated)
@@ -34,16 +35,21 @@ struct RecalibrateTests {
             .fullyConnected(widths: [ImageSet.imageBytes, 8, ImageSet.classes]), using: &generator)
         let images = ImageSet.random(4, using: &generator)
         let statistics = try Engine(network: network, threads: 1)
-            .batchNormStatistics(of: images, count: 4, normalisation: .standard)
+            .batchNormStatistics(
+                .recalibrated(images: 4), under: Mask(count: FilterSpace(network.architecture).count), of: images,
+                normalisation: .standard)
         #expect(network.replacingStatistics(statistics) == network)
     }
 
     @Test func tooFewImagesAreRefused() throws {
         var generator = SeededGenerator(seed: 3)
-        let engine = try Engine(network: .random(Self.architecture, using: &generator), threads: 1)
+        let network = Network.random(Self.architecture, using: &generator)
+        let engine = try Engine(network: network, threads: 1)
         let images = ImageSet.random(4, using: &generator)
         let failure = #expect(throws: Failure.self) {
-            try engine.batchNormStatistics(of: images, count: 5, normalisation: .standard)
+            try engine.batchNormStatistics(
+                .recalibrated(images: 5), under: Mask(count: FilterSpace(network.architecture).count), of: images,
+                normalisation: .standard)
         }
         #expect(failure?.kind == .badInput)
     }

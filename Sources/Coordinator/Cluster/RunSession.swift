@@ -17,7 +17,7 @@ struct RunSession {
         -> (images: ImageSet, calibration: ImageSet?)
     {
         let images = try CIFAR10.read(directory: folder, split: settings.split, limit: settings.images)
-        guard case .recalibrated(let count) = settings.batchNorm else { return (images, nil) }
+        guard let count = settings.batchNorm.calibrationImages else { return (images, nil) }
         return (images, try CIFAR10.read(directory: folder, split: .train, limit: count))
     }
 

@@ -2,19 +2,15 @@ import Shared
 
 /// The options that decide how a mask is evaluated.
 struct EvaluationOptions {
-    /// The ways to get batch-norm statistics.
-    enum BatchNorm: String, CaseIterable, ArgumentValue {
-        case frozen
-        case recalibrated
-    }
-
     @Option("The folder of the CIFAR-10 binary batches.", value: "DIR") var data: String
     @Option("How many images the masks are evaluated on: the first N records of the split.", value: "N")
     var images: Int = 1000
     @Option(
-        "Where batch-norm statistics come from: frozen (the checkpoint) or recalibrated (training images, as the masked "
-            + "network sees them).", value: "MODE") var batchnorm: BatchNorm = .recalibrated
-    @Option("How many images recalibrate: the first N training images.", value: "N") var calibrationImages: Int = 256
+        "Where batch-norm statistics come from: frozen (the checkpoint), recalibrated (training images, as the masked "
+            + "network sees them) or corrected (the checkpoint, corrected by how the mask changes those of training "
+            + "images).", value: "SOURCE") var batchnorm: EvaluationSettings.BatchNorm.Source = .recalibrated
+    @Option("How many images recalibrate or correct: the first N training images.", value: "N")
+    var calibrationImages: Int = 256
     @OptionGroup var normalisation = NormalisationOptions()
 
     /// The settings for images of a split. Throws a `.usage` ``Failure``.
@@ -27,7 +23,7 @@ struct EvaluationOptions {
         }
         return EvaluationSettings(
             split: split, images: images,
-            batchNorm: batchnorm == .frozen ? .frozen : .recalibrated(images: calibrationImages),
+            batchNorm: .init(batchnorm, images: calibrationImages),
             normalisation: try normalisation.normalisation())
     }
 }

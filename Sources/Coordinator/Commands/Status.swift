@@ -71,6 +71,7 @@ struct Status: Command {
         switch batchNorm {
         case .frozen: "frozen"
         case .recalibrated(let images): "recalibrated on \(images) training images under each mask"
+        case .corrected(let images): "corrected by what each mask changes on \(images) training images"
         }
     }
 }

@@ -31,14 +31,10 @@ struct WorkerProcess {
                 "evaluate", "--model", model, "--data", data, "--split", settings.split.rawValue,
                 "--images", "\(settings.images)", "--masks", masks.path, "--output", losses.path,
             ]
-            let batchNorm: String
-            switch settings.batchNorm {
-            case .frozen: batchNorm = "frozen"
-            case .recalibrated(let images):
-                batchNorm = "recalibrated"
-                arguments += ["--calibration-images", "\(images)"]
-            }
-            try run(arguments + ["--batchnorm", batchNorm] + Self.options(settings.normalisation))
+            let batchNorm = settings.batchNorm.source.rawValue
+            arguments += ["--batchnorm", batchNorm]
+            if let images = settings.batchNorm.calibrationImages { arguments += ["--calibration-images", "\(images)"] }
+            try run(arguments + Self.options(settings.normalisation))
             let answer = try JSONDecoder().decode(Answer.self, from: Data(contentsOf: losses))
             guard let result = answer.results.first else {
                 throw Failure(.internalFault, "\(program) evaluate answered without a loss")

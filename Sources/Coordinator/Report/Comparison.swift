@@ -117,7 +117,7 @@ struct Comparison: Sendable {
                 let settings = $0.record.description.settings
                 return "\(Text.grouped(settings.images)) \(settings.split.rawValue)"
             },
-            row("batch norms") { $0.record.description.settings.batchNorm == .frozen ? "frozen" : "recalibrated" },
+            row("batch norms") { $0.record.description.settings.batchNorm.source.rawValue },
             row("design") { $0.record.description.ensemble.design.name },
             row("drop rates") { report in
                 Set(report.record.description.ensemble.layers.map(\.dropRate)).sorted().map { Text.percent($0) }

@@ -80,6 +80,9 @@ extension Report {
         case .frozen: "the checkpoint’s statistics"
         case .recalibrated(let images):
             "statistics of the first \(Text.grouped(images)) training images under each mask"
+        case .corrected(let images):
+            "the checkpoint’s statistics, corrected by what each mask changes on the first \(Text.grouped(images)) "
+                + "training images"
         }
     }
 

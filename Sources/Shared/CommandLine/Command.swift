@@ -88,3 +88,4 @@ extension ArgumentValue where Self: RawRepresentable & CaseIterable, RawValue ==
 }
 
 extension EvaluationSettings.Split: ArgumentValue {}
+extension EvaluationSettings.BatchNorm.Source: ArgumentValue {}

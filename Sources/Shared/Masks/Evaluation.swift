@@ -47,6 +47,42 @@ public struct EvaluationSettings: Sendable, Hashable, Codable {
         case frozen
         /// The first images of the training batches, as the masked network sees them, layer by layer.
         case recalibrated(images: Int)
+        /// The checkpoint's running statistics, corrected by how the mask changes those of the first images of the
+        /// training batches, layer by layer: without a mask they are the checkpoint's.
+        case corrected(images: Int)
+
+        /// The ways without their number of images, as options name them.
+        public enum Source: String, Sendable, CaseIterable {
+            case frozen
+            case recalibrated
+            case corrected
+        }
+
+        /// A way, with the images that it takes.
+        public init(_ source: Source, images: Int) {
+            switch source {
+            case .frozen: self = .frozen
+            case .recalibrated: self = .recalibrated(images: images)
+            case .corrected: self = .corrected(images: images)
+            }
+        }
+
+        /// Which of the ways it is.
+        public var source: Source {
+            switch self {
+            case .frozen: .frozen
+            case .recalibrated: .recalibrated
+            case .corrected: .corrected
+            }
+        }
+
+        /// The training images that it takes, the first ones; nil where it takes none.
+        public var calibrationImages: Int? {
+            switch self {
+            case .frozen: nil
+            case .recalibrated(let images), .corrected(let images): images
+            }
+        }
     }
 
     /// Which images are evaluated.

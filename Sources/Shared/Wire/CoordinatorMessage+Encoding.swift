@@ -153,10 +153,9 @@ extension WireWriter {
     fileprivate mutating func write(_ settings: EvaluationSettings) {
         write(UInt8(settings.split == .test ? 0 : 1))
         write(UInt32(settings.images))
-        switch settings.batchNorm {
-        case .frozen: write(UInt32(0))
-        case .recalibrated(let images): write(UInt32(images))
-        }
+        let sources = EvaluationSettings.BatchNorm.Source.allCases
+        write(UInt8(sources.firstIndex(of: settings.batchNorm.source) ?? 0))
+        write(UInt32(settings.batchNorm.calibrationImages ?? 0))
         for value in settings.normalisation.mean + settings.normalisation.deviation { write(value) }
     }
 }
@@ -174,13 +173,16 @@ extension WireReader {
     fileprivate mutating func readSettings() throws(WireError) -> EvaluationSettings {
         let split: EvaluationSettings.Split = try read("split", as: UInt8.self, max: 1) == 0 ? .test : .train
         let images = try read("images", as: UInt32.self, max: Evaluation.imagesMax)
+        let sources = EvaluationSettings.BatchNorm.Source.allCases
+        let source = sources[try read("batch norms", as: UInt8.self, max: sources.count - 1)]
         let calibration = try read("calibration images", as: UInt32.self, max: Evaluation.imagesMax)
+        guard (calibration > 0) == (source != .frozen) else { throw .meaningless(field: "calibration images") }
         var values: [Float] = []
         for _ in 0..<2 * ImageSet.channels { values.append(try readFloat("normalisation")) }
         let deviation = Array(values[ImageSet.channels...])
         guard deviation.allSatisfy({ $0 > 0 }) else { throw .meaningless(field: "normalisation") }
         return EvaluationSettings(
-            split: split, images: images, batchNorm: calibration == 0 ? .frozen : .recalibrated(images: calibration),
+            split: split, images: images, batchNorm: .init(source, images: calibration),
             normalisation: Normalisation(mean: Array(values[..<ImageSet.channels]), deviation: deviation))
     }
 }

@@ -23,17 +23,11 @@ struct EngineOptions {
 
 /// The options that say where batch-norm statistics come from.
 struct BatchNormOptions {
-    /// The choices.
-    enum Source: String, CaseIterable, ArgumentValue {
-        case frozen
-        case recalibrated
-    }
-
     @Option(
-        "Where batch norms' statistics come from: frozen (the checkpoint) or recalibrated (the calibration images, as "
-            + "the masked network sees them).", value: "SOURCE") var batchnorm: Source = .frozen
-    @Option("The training images of recalibrated batch norms, the first ones.", value: "N") var calibrationImages: Int =
-        256
+        "Where batch norms' statistics come from: frozen (the checkpoint), recalibrated (the calibration images, as "
+            + "the masked network sees them) or corrected (the checkpoint, corrected by how the mask changes those of "
+            + "the calibration images).", value: "SOURCE") var batchnorm: EvaluationSettings.BatchNorm.Source = .frozen
+    @Option("The calibration images: the first N training images.", value: "N") var calibrationImages: Int = 256
 
     /// Makes the options with their defaults.
     init() {}
@@ -43,6 +37,6 @@ struct BatchNormOptions {
         guard (1...Evaluation.imagesMax).contains(calibrationImages) else {
             throw Failure(.usage, "--calibration-images must be from 1 to \(Evaluation.imagesMax)")
         }
-        return batchnorm == .frozen ? .frozen : .recalibrated(images: calibrationImages)
+        return .init(batchnorm, images: calibrationImages)
     }
 }

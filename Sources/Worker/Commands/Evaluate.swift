@@ -37,7 +37,7 @@ struct Evaluate: Command {
         let engine = try engineOptions.engine(network)
         let evaluated = try CIFAR10.read(directory: data, split: split, limit: images)
         var calibration: ImageSet?
-        if case .recalibrated(let count) = batchNorm {
+        if let count = batchNorm.calibrationImages {
             calibration = try CIFAR10.read(directory: data, split: .train, limit: count)
         }
         let settings = EvaluationSettings(

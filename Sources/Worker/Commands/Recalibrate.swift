@@ -8,13 +8,22 @@ struct Recalibrate: Command {
         summary: "Write a network with the batch-norm statistics of training images.",
         discussion: """
             Takes each layer's mean and variance over the first training images, layer by layer as the network sees \
-            them, and writes the network with these as its running statistics. Nothing else changes.
+            them, and writes the network with these as its running statistics, or with its own, corrected by what a \
+            mask changes. Nothing else changes.
 
                 winnow-worker recalibrate --model pruned.safetensors --data cifar10 --output recalibrated.safetensors
+                winnow-worker recalibrate --model resnet20.th --batchnorm corrected --masks mask.json --data cifar10 \
+                    --output corrected.safetensors
             """)
 
     @Option("The network: a PyTorch checkpoint or safetensors.", value: "FILE") var model: String
     @Option("The folder of CIFAR-10's binary batches.", value: "DIR") var data: String
+    @Option(
+        "The statistics that are written: recalibrated (the training images') or corrected (the network's own, corrected "
+            + "by how the mask changes the training images').", value: "SOURCE")
+    var batchnorm: EvaluationSettings.BatchNorm.Source = .recalibrated
+    @Option("The filters that are disabled meanwhile: a file of one mask. By default none.", value: "FILE")
+    var masks: String?
     @Option("The training images, the first ones.", value: "N") var calibrationImages: Int = 1000
     @Option("Where the network is written, as safetensors; may be the model's own file.", value: "FILE")
     var output: String
@@ -25,6 +34,10 @@ struct Recalibrate: Command {
         guard (1...Evaluation.imagesMax).contains(calibrationImages) else {
             throw Failure(.usage, "--calibration-images must be from 1 to \(Evaluation.imagesMax)")
         }
+        if batchnorm == .frozen { throw Failure(.usage, "--batchnorm frozen would change nothing") }
+        if batchnorm == .corrected && masks == nil {
+            throw Failure(.usage, "--batchnorm corrected needs --masks: without a mask it would change nothing")
+        }
     }
 
     func run() throws {
@@ -32,18 +45,28 @@ struct Recalibrate: Command {
         let engine = try engineOptions.engine(network)
         let images = try CIFAR10.read(directory: data, split: .train, limit: calibrationImages)
         let statistics = try engine.batchNormStatistics(
-            of: images, count: calibrationImages, normalisation: try normalisationOptions.normalisation())
+            .init(batchnorm, images: calibrationImages), under: try mask(of: FilterSpace(network.architecture)),
+            of: images, normalisation: try normalisationOptions.normalisation())
         let bytes = Checkpoint.safetensors(of: network.replacingStatistics(statistics))
         do { try Data(bytes).write(to: URL(fileURLWithPath: output), options: .atomic) } catch {
             throw Failure(.unavailable, "cannot write \(output): \(error.localizedDescription)")
         }
+    }
+
+    private func mask(of space: FilterSpace) throws -> Mask {
+        guard let masks else { return Mask(count: space.count) }
+        let read = try MaskFile.read(at: masks, for: space)
+        guard let mask = read.first, read.count == 1 else {
+            throw Failure(.badInput, "\(masks) has \(read.count) masks; there must be one")
+        }
+        return mask
     }
 }
 
 extension Network {
     /// The network with other running statistics, `[layer][filter]` in the order of its filter space; no layers leave
     /// it as it is.
-    func replacingStatistics(_ statistics: [[(mean: Double, variance: Double)]]) -> Network {
+    func replacingStatistics(_ statistics: [[ChannelStatistics]]) -> Network {
         guard !statistics.isEmpty else { return self }
         var replaced = parameters
         for (layer, values) in zip(FilterSpace(architecture).layers, statistics) {

@@ -13,8 +13,9 @@ struct Calibration {
     let images: PreparedImages
     let arenas: [Arena]
     let normalise: (_ block: Int, _ arena: Arena) -> Void
-    /// Told the mean and variance of every filter of every layer, by one thread at a time.
-    var observe: ((_ layer: Int, _ filter: Int, _ mean: Double, _ variance: Double) -> Void)?
+    /// Told the statistics of every filter of every layer, by one thread at a time; returns those that its batch norm
+    /// shall use, or nil where it keeps what it has.
+    let choose: (_ layer: Int, _ filter: Int, _ measured: ChannelStatistics) -> ChannelStatistics?
 
     /// Bytes of the sums of one branch with so many filters.
     static func sumBytes(filters: Int, images: Int, lanes: Int) -> Int {
@@ -82,7 +83,7 @@ struct Calibration {
         }
     }
 
-    /// Mean and population variance over images and pixels, as scale and shift.
+    /// Mean and population variance over images and pixels, from which scale and shift follow.
     private func combine(_ sums: UnsafePointer<Double>, _ stride: Int, _ step: Schedule.Step, _ branch: Int) {
         let layer = schedule.network.layers[step.layer]
         let description = step.description.pointee.branches[branch]
@@ -99,11 +100,10 @@ struct Calibration {
                 }
             }
             let mean = sum / values
-            let variance = max(0, squares / values - mean * mean)
             let filter = Int(description.filters[index])
-            observe?(step.layer, filter, mean, variance)
-            let (scale, shift) = batchNorm(
-                layer.gain[filter], layer.offset[filter], mean: mean, variance: variance)
+            let measured = ChannelStatistics(mean: mean, variance: max(0, squares / values - mean * mean))
+            guard let chosen = choose(step.layer, filter, measured) else { continue }
+            let (scale, shift) = batchNorm(layer.gain[filter], layer.offset[filter], chosen)
             step.norms[branch].scale[filter] = scale
             step.norms[branch].shift[filter] = shift
         }

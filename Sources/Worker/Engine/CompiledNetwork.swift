@@ -23,6 +23,8 @@ final class CompiledNetwork {
         /// The batch norm's own weight and bias.
         let gain: [Float]
         let offset: [Float]
+        /// The batch norm's running statistics.
+        let running: [ChannelStatistics]
 
         /// Height and width of its output.
         var outputSize: Int { (size - 1) / stride + 1 }
@@ -84,15 +86,14 @@ final class CompiledNetwork {
         }
         let gain = network["\(norm).weight"].values
         let offset = network["\(norm).bias"].values
-        let frozen = zip(network["\(norm).running_mean"].values, network["\(norm).running_var"].values)
-            .enumerated().map { index, statistics in
-                batchNorm(gain[index], offset[index], mean: Double(statistics.0), variance: Double(statistics.1))
-            }
+        let running = zip(network["\(norm).running_mean"].values, network["\(norm).running_var"].values)
+            .map { ChannelStatistics(mean: Double($0), variance: Double($1)) }
+        let frozen = running.indices.map { batchNorm(gain[$0], offset[$0], running[$0]) }
         return Layer(
             kind: Int(isWinograd ? WINNOW_WINOGRAD : WINNOW_DIRECT), size: size, stride: stride, channels: channels,
             filters: filters, weights: UnsafePointer(target),
             norm: Norm(scale: storage.copy(frozen.map(\.scale)), shift: storage.copy(frozen.map(\.shift))),
-            gain: gain, offset: offset)
+            gain: gain, offset: offset, running: running)
     }
 
     private func linear(_ network: Network, _ name: String) -> Layer {
@@ -106,12 +107,34 @@ final class CompiledNetwork {
             weights: UnsafePointer(target),
             norm: Norm(
                 scale: storage.copy([Float](repeating: 1, count: filters)), shift: storage.copy(bias)),
-            gain: [], offset: [])
+            gain: [], offset: [], running: [])
+    }
+}
+
+/// What a batch normalisation knows of a channel.
+struct ChannelStatistics {
+    let mean: Double
+    /// The population variance.
+    let variance: Double
+
+    /// These running statistics, corrected by what changes the channel's statistics on some images from `before` to
+    /// `after`.
+    ///
+    /// Running statistics are of other images (all, cropped and mirrored) than those at hand. They are taken to differ
+    /// from them by a scale and a shift that the change leaves as they are:
+    /// `mean' = mean + r (mean_after - mean_before)` and `variance' + ε = r² (variance_after + ε)` with
+    /// `r² = (variance + ε) / (variance_before + ε)`. Where nothing changes, neither do they.
+    func corrected(from before: ChannelStatistics, to after: ChannelStatistics) -> ChannelStatistics {
+        let epsilon = Double(Network.batchNormEpsilon)
+        let ratio = (variance + epsilon) / (before.variance + epsilon)
+        return ChannelStatistics(
+            mean: mean + ratio.squareRoot() * (after.mean - before.mean),
+            variance: ratio * (after.variance + epsilon) - epsilon)
     }
 }
 
 /// A batch normalisation of one filter as `scale * x + shift`, formed in double precision.
-func batchNorm(_ gain: Float, _ offset: Float, mean: Double, variance: Double) -> (scale: Float, shift: Float) {
-    let scale = Double(gain) / (variance + Double(Network.batchNormEpsilon)).squareRoot()
-    return (Float(scale), Float(Double(offset) - mean * scale))
+func batchNorm(_ gain: Float, _ offset: Float, _ statistics: ChannelStatistics) -> (scale: Float, shift: Float) {
+    let scale = Double(gain) / (statistics.variance + Double(Network.batchNormEpsilon)).squareRoot()
+    return (Float(scale), Float(Double(offset) - statistics.mean * scale))
 }

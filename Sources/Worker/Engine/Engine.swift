@@ -28,6 +28,7 @@ public final class Engine {
     /// Images prepared for earlier calls, the latest used first, with what they were made of.
     private var prepared: [(source: ImageSet, images: PreparedImages)] = []
     private static let preparedMax = 2
+    private var unmasked: Unmasked?
 
     /// Prepares an engine. Throws a `.badInput` ``Failure`` where the network does not take CIFAR-10's images.
     public convenience init(network: Network, threads: Int, memoryBytesMax: Int = Engine.memoryBytesDefault) throws {
@@ -71,24 +72,54 @@ public final class Engine {
             throw Failure(.badInput, "at most \(Evaluation.imagesMax) images can be evaluated")
         }
         let evaluated = try prepare(images, count: settings.images)
-        var calibrating: PreparedImages?
-        if case .recalibrated(let count) = settings.batchNorm, case .residual = network.architecture {
+        var calibrating: CalibrationInputs?
+        if settings.batchNorm != .frozen, case .residual = network.architecture {
             guard let calibration else {
-                throw Failure(.badInput, "recalibrated batch norms need training images")
+                throw Failure(.badInput, "\(settings.batchNorm.source.rawValue) batch norms need training images")
             }
-            guard count > 0 else { throw Failure(.badInput, "there must be at least one calibration image") }
-            try check(calibration, has: count, what: "calibration images")
-            calibrating = try prepare(calibration, count: count)
+            calibrating = try prepare(calibration, settings.batchNorm, settings.normalisation, isCancelled)
         }
         let inputs = Inputs(images: evaluated, calibration: calibrating, normalisation: settings.normalisation)
         return try evaluate(masks, inputs, isCancelled)
     }
 
+    /// The running statistics that a network has under a mask, `[layer][filter]` in the order of the filter space: what
+    /// is evaluated with frozen batch norms is then what this source of statistics gives. Filters that the mask disables
+    /// keep theirs. Empty for a fully connected network and for frozen batch norms.
+    ///
+    /// Throws `CancellationError` where it was cancelled; a ``Failure`` where there are too few images, or too little
+    /// memory for them.
+    func batchNormStatistics(
+        _ batchNorm: EvaluationSettings.BatchNorm, under mask: Mask, of images: ImageSet, normalisation: Normalisation,
+        isCancelled: () -> Bool = { false }
+    ) throws -> [[ChannelStatistics]] {
+        guard case .residual = network.architecture, batchNorm != .frozen else { return [] }
+        let inputs = try prepare(images, batchNorm, normalisation, isCancelled)
+        return try statistics(inputs, normalisation, under: mask, hasOwnNorms: true, isCancelled) {
+            inputs.statistics($0, $1, $2, of: self.network)
+        }
+    }
+
     /// What masks are evaluated on.
     private struct Inputs {
         let images: PreparedImages
-        let calibration: PreparedImages?
+        let calibration: CalibrationInputs?
         let normalisation: Normalisation
+    }
+
+    /// What batch-norm statistics are taken from.
+    private struct CalibrationInputs {
+        let images: PreparedImages
+        /// The statistics of these images in the network as it is, where the running ones are corrected.
+        var unmasked: [[ChannelStatistics]]?
+
+        /// The statistics that a batch norm uses where these were measured.
+        func statistics(
+            _ layer: Int, _ filter: Int, _ measured: ChannelStatistics, of network: CompiledNetwork
+        ) -> ChannelStatistics {
+            guard let unmasked else { return measured }
+            return network.layers[layer].running[filter].corrected(from: unmasked[layer][filter], to: measured)
+        }
     }
 
     private func check(_ images: ImageSet, has count: Int, what: String) throws {
@@ -113,6 +144,63 @@ public final class Engine {
         return new
     }
 
+    private func prepare(
+        _ calibration: ImageSet, _ batchNorm: EvaluationSettings.BatchNorm, _ normalisation: Normalisation,
+        _ isCancelled: () -> Bool
+    ) throws -> CalibrationInputs {
+        guard let count = batchNorm.calibrationImages, count > 0 else {
+            throw Failure(.badInput, "there must be at least one calibration image")
+        }
+        try check(calibration, has: count, what: "calibration images")
+        var inputs = CalibrationInputs(images: try prepare(calibration, count: count))
+        guard batchNorm.source == .corrected else { return inputs }
+        if let known = unmasked, known.images === inputs.images, known.normalisation == normalisation {
+            inputs.unmasked = known.statistics
+        } else {
+            let none = Mask(count: filterCount)
+            let measured = try statistics(inputs, normalisation, under: none, hasOwnNorms: false, isCancelled) { $2 }
+            unmasked = Unmasked(images: inputs.images, normalisation: normalisation, statistics: measured)
+            inputs.unmasked = measured
+        }
+        return inputs
+    }
+
+    /// The statistics of images in the unmasked network, kept as long as the images are.
+    private struct Unmasked {
+        weak var images: PreparedImages?
+        let normalisation: Normalisation
+        let statistics: [[ChannelStatistics]]
+    }
+
+    /// What `choose` makes of the statistics of every channel under a mask. Batch norms use these where they have norms
+    /// of their own, otherwise the running ones.
+    private func statistics(
+        _ inputs: CalibrationInputs, _ normalisation: Normalisation, under mask: Mask, hasOwnNorms: Bool,
+        _ isCancelled: () -> Bool,
+        choose: @escaping (_ layer: Int, _ filter: Int, _ measured: ChannelStatistics) -> ChannelStatistics
+    ) throws -> [[ChannelStatistics]] {
+        let images = inputs.images
+        let storage = Storage()
+        let tree = PrefixTree([mask], of: network.architecture)
+        let available = memoryBytesMax - network.bytes - preparedBytes
+        guard
+            let schedule = schedule(
+                tree, copies: images.blocks, isCalibration: true, hasOwnNorms: hasOwnNorms, available, storage)
+        else {
+            throw Failure(
+                .unavailable,
+                "\(memoryBytesMax >> 20) MB are too little memory for \(images.count) calibration images; "
+                    + "raise --memory-limit, or use fewer images")
+        }
+        var statistics = network.layers.filter { !$0.running.isEmpty }.map(\.running)
+        try calibrate(schedule, images, normalisation, isCancelled) { layer, filter, measured in
+            let chosen = choose(layer, filter, measured)
+            statistics[layer][filter] = chosen
+            return hasOwnNorms ? chosen : nil
+        }
+        return statistics
+    }
+
     /// The memory of the images that are kept.
     private var preparedBytes: Int { prepared.reduce(0) { $0 + $1.images.bytes } }
 
@@ -122,8 +210,9 @@ public final class Engine {
     ) throws -> [Evaluation] {
         let tree = PrefixTree(masks, of: network.architecture)
         let storage = Storage()
+        let normalisation = inputs.normalisation
         let available = memoryBytesMax - network.bytes - preparedBytes
-        let calibrationCopies = inputs.calibration?.blocks ?? 0
+        let calibrationCopies = inputs.calibration?.images.blocks ?? 0
         let hasOwnNorms = inputs.calibration != nil
         guard
             let evaluation = schedule(
@@ -141,8 +230,10 @@ public final class Engine {
             return try evaluate(Array(masks[..<middle]), inputs, isCancelled)
                 + evaluate(Array(masks[middle...]), inputs, isCancelled)
         }
-        if let images = inputs.calibration {
-            try calibrate(calibration, images, inputs.normalisation, isCancelled)
+        if let inputs = inputs.calibration {
+            try calibrate(calibration, inputs.images, normalisation, isCancelled) {
+                inputs.statistics($0, $1, $2, of: self.network)
+            }
         }
         return try run(evaluation, inputs, count: masks.count, isCancelled)
     }
@@ -164,49 +255,14 @@ public final class Engine {
         return nil
     }
 
-    /// The mean and population variance of what every convolution puts into its batch norm, over the first images of a
-    /// set, each layer seeing the layers before it normalised by these statistics. In the order of the filter space:
-    /// `[layer][filter]`; empty for a fully connected network.
-    ///
-    /// Throws `CancellationError` where it was cancelled; a ``Failure`` where there are too few images, or too little
-    /// memory for them.
-    public func batchNormStatistics(
-        of images: ImageSet, count: Int, normalisation: Normalisation, isCancelled: () -> Bool = { false }
-    ) throws -> [[(mean: Double, variance: Double)]] {
-        guard case .residual = network.architecture else { return [] }
-        try check(images, has: count, what: "calibration images")
-        guard count > 0 else { throw Failure(.badInput, "there must be at least one calibration image") }
-        let prepared = try prepare(images, count: count)
-        let space = FilterSpace(network.architecture)
-        let storage = Storage()
-        let tree = PrefixTree([Mask(count: space.count)], of: network.architecture)
-        let available = memoryBytesMax - network.bytes - prepared.bytes
-        guard
-            let schedule = schedule(
-                tree, copies: prepared.blocks, isCalibration: true, hasOwnNorms: true, available, storage)
-        else {
-            throw Failure(
-                .unavailable,
-                "\(memoryBytesMax >> 20) MB are too little memory for \(count) calibration images; "
-                    + "raise --memory-limit, or use fewer images")
-        }
-        var statistics = space.layers.map { layer in
-            [(mean: Double, variance: Double)](repeating: (0, 0), count: layer.filters.count)
-        }
-        try calibrate(schedule, prepared, normalisation, isCancelled) { layer, filter, mean, variance in
-            statistics[layer][filter] = (mean, variance)
-        }
-        return statistics
-    }
-
     private func calibrate(
         _ schedule: Schedule, _ images: PreparedImages, _ normalisation: Normalisation, _ isCancelled: () -> Bool,
-        observe: ((_ layer: Int, _ filter: Int, _ mean: Double, _ variance: Double) -> Void)? = nil
+        choose: @escaping (_ layer: Int, _ filter: Int, _ measured: ChannelStatistics) -> ChannelStatistics?
     ) throws {
         let calibration = Calibration(
             schedule: schedule, kernels: kernels, images: images,
             arenas: try (0..<images.blocks).map { _ in try Arena(floats: schedule.arenaFloats) },
-            normalise: { block, arena in self.load(images, block, normalisation, schedule, arena) }, observe: observe)
+            normalise: { block, arena in self.load(images, block, normalisation, schedule, arena) }, choose: choose)
         let scratch = try (0..<threads).map { _ in try Arena(floats: schedule.scratchFloats) }
         guard try calibration.run(scratch: scratch, isCancelled: isCancelled) else { throw CancellationError() }
     }
