@@ -67,6 +67,7 @@ extension Simulation {
         switch result {
         case .success(let message):
             guard intact || scenario.rogues.contains(worker) else { throw failure("a damaged message was accepted") }
+            heardAt[Peer(id: peer)] = now
             if case .losses(let losses) = message { answer = losses }
             try coordinate { $0.received(message, from: Peer(id: peer), at: now) }
             answer = nil

@@ -67,6 +67,8 @@ public final class Simulation {
     /// A connection of a worker's process.
     typealias Connection = (worker: Int, process: Int)
 
+    /// A worker of which the coordinator hears nothing is taken for gone, and its masks are leased again, within this.
+    static let silenceMillisecondsMax: Int64 = 4000
     /// After the faults every run must end within this.
     static let calmMillisecondsMax: Int64 = 300_000
 
@@ -89,6 +91,8 @@ public final class Simulation {
     var nextPeer: UInt64 = 1
     var isCalm = false
     var report = Report()
+    /// When the coordinator last heard a message of each connection.
+    var heardAt: [Peer: Moment] = [:]
     /// The answer that the coordinator works on, to see that it is recorded before it is acknowledged.
     var answer: WorkerMessage.Losses?
 
@@ -140,12 +144,25 @@ public final class Simulation {
             report.events += 1
             guard now - scenario.calmAt < Self.calmMillisecondsMax else { throw stuck() }
             try happen(event)
+            try checkSilence()
             if isCalm, try isOver() {
                 try checkResult()
                 return finalReport()
             }
         }
         throw failure("nothing happens any more, \(file.evaluations.count) of \(scenario.masks) recorded")
+    }
+
+    /// Nobody is waited for who is silent for too long. Leases are only of connected workers, as the scheduler's own
+    /// invariants say, and masks that come back wait only where no connected worker can take them.
+    private func checkSilence() throws(SimulationFailure) {
+        guard let scheduler, scheduler.ended == nil else { return }
+        for peer in scheduler.connectedPeers {
+            let silence = now - (heardAt[peer] ?? Moment(milliseconds: 0))
+            guard silence > Self.silenceMillisecondsMax else { continue }
+            let worker = connections[peer.id].map { "worker \($0.worker)" } ?? "a worker that is not connected"
+            throw failure("\(worker) is silent for \(silence) ms and still counted on")
+        }
     }
 
     private func finalReport() -> Report {

@@ -4,6 +4,9 @@ extension Scheduler {
         if let broken = brokenInvariant() { preconditionFailure(broken) }
     }
 
+    /// The connected workers' peers, in no order.
+    public var connectedPeers: some Collection<Peer> { peers.keys }
+
     /// How the scheduler contradicts itself, or nil. O(masks + leases + workers).
     public func brokenInvariant() -> String? {
         do {
@@ -91,6 +94,8 @@ extension Scheduler {
             try expect(worker.dismissed == nil, "worker \(index): dismissed and connected")
             try expect(peers[peer] == index, "worker \(index): found by its peer")
             if worker.stage == .ready { ready += 1 }
+            try expect(
+                outcome != nil || pending.isEmpty || !wants(index), "worker \(index): idle while masks are pending")
         }
         try expect(ready == readyCount, "ready workers are counted")
         try expect(connected == peers.count, "every peer is a worker's")

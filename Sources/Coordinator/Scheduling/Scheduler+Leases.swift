@@ -22,7 +22,8 @@ extension Scheduler {
         hungry.append(worker)
     }
 
-    private func wants(_ worker: Int) -> Bool {
+    /// Whether a worker could have another lease.
+    func wants(_ worker: Int) -> Bool {
         let worker = workers[worker]
         return worker.peer != nil && worker.stage == .ready && !worker.overdue
             && worker.leases.count < policy.leasesPerWorker
