@@ -86,7 +86,8 @@ def evaluate(build, folder, masks, filters, layers, workers):
         # The fit of what the swarm made up is not of interest.
         while coordinator.poll() is None:
             cpu, memory = used(coordinator.pid)
-            if query(run, "SELECT ended_ms FROM life")[0] is not None:
+            life = query(run, "SELECT ended_ms FROM life")
+            if life is not None and life[0] is not None:
                 break
             time.sleep(0.2)
     finally:

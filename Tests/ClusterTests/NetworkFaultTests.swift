@@ -145,6 +145,18 @@ private final class TwoHosts {
         try cluster.expectComplete(masks: 600)
     }
 
+    /// Half a second there and back, and more or less of it from one message to the next.
+    @Test func aRunEndsOverALongLine() async throws {
+        let cluster = try TestCluster()
+        let coordinator = try cluster.startRun(masks: 600)
+        let relay = try DelayingRelay(to: await cluster.endpoint(of: coordinator), milliseconds: 100...400)
+        for _ in 0..<2 { _ = try cluster.startWorker(relay.endpoint) }
+        #expect(try await coordinator.exitCode() == 0)
+        try cluster.expectComplete(masks: 600)
+        // All that the workers know has come over it.
+        #expect(relay.bytesPassed > 2 * TestCluster.images * ImageSet.imageBytes)
+    }
+
     @Test(.enabled(if: TwoHosts.arePossible, "network namespaces need root and iproute2"))
     func aRunGoesOnWhenAPartitionHeals() async throws {
         let cluster = try TestCluster()

@@ -131,11 +131,15 @@ final class TestCluster {
         #expect(process.isRunning, "the run is over too early for this test:\n\(process.output)")
     }
 
+    private static func ensemble(masks count: Int) throws -> Ensemble {
+        try Ensemble(
+            SamplingOptions().design, of: FilterSpace(architecture),
+            scope: SamplingScope(dropRate: SamplingOptions().dropRate), masks: count, seed: 5)
+    }
+
     /// What the run must end with, computed here.
     static func expected(masks count: Int) throws -> [Evaluation] {
-        let scope = SamplingScope(dropRate: SamplingOptions().dropRate)
-        let ensemble = try Ensemble(
-            SamplingOptions().design, of: FilterSpace(architecture), scope: scope, masks: count, seed: 5)
+        let ensemble = try ensemble(masks: count)
         let images = ImageSet(records: records)
         let settings = EvaluationSettings(
             split: .train, images: Self.images, batchNorm: .recalibrated(images: calibrationImages))
@@ -148,5 +152,12 @@ final class TestCluster {
         let evaluations = try evaluations()
         #expect(evaluations.map(\.mask) == Array(0..<count))
         #expect(try evaluations.map(\.evaluation) == Self.expected(masks: count))
+    }
+
+    /// Checks that the report ranks as the evaluations that every mask must have do, to the last bit.
+    func expectRanking(masks count: Int = TestCluster.masks) throws {
+        let fit = try AdditiveFit(Self.ensemble(masks: count), evaluations: Self.expected(masks: count))
+        let written = try String(contentsOfFile: "\(report)/ranking.csv", encoding: .utf8)
+        #expect(written == Ranking(fit, of: Self.network).csv)
     }
 }

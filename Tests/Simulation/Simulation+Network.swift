@@ -28,7 +28,8 @@ extension Simulation {
 
     /// Changes up to three bits, which CRC-32 always notices at these lengths, or cuts or prolongs the frame.
     private func damage(_ frame: inout [UInt8]) {
-        switch draw(0...9) {
+        // Of a rogue's empty frame only a longer one can be made.
+        switch frame.isEmpty ? 1 : draw(0...9) {
         case 0: frame = Array(frame.prefix(Int(draw(0...Int64(frame.count) - 1))))
         case 1: frame.append(UInt8(draw(0...255)))
         default:

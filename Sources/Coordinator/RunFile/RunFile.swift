@@ -88,47 +88,87 @@ public final class RunFile {
 
     // MARK: Opening
 
-    /// Makes the file of a new run. Throws a ``Failure`` where the path has a file already, or cannot be written.
+    /// Makes the file of a new run, which appears when it is whole: whoever dies meanwhile leaves no run. Throws a
+    /// ``Failure`` where the path has a file already, or cannot be written.
     public static func create(at path: String, _ description: RunDescription, checkpoint: [UInt8]) throws -> RunFile {
         guard checkpoint.count <= checkpointBytesMax else {
             throw Failure(.badInput, "the checkpoint is larger than \(checkpointBytesMax >> 20) MB")
         }
-        let lock = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
-        guard lock >= 0 else {
-            guard errno == EEXIST else {
+        guard access(path, F_OK) != 0 else { throw exists(path) }
+        try make(at: path) { part in try write(description, checkpoint, to: part) }
+        return try own(path) { database in
+            try setUp(database)
+            return description
+        }
+    }
+
+    /// Makes a file that appears when `write`, which gets another path beside it, has ended.
+    private static func make(at path: String, _ write: (String) throws -> Void) throws {
+        let part = "\(path).\(getpid()).part"
+        func remove() { for suffix in ["", "-journal"] { unlink(part + suffix) } }
+        remove()
+        defer { remove() }
+        do {
+            try write(part)
+        } catch let error as DatabaseError {
+            throw Failure(error.failure.kind, "cannot make the run file \(path): \(error.message)")
+        }
+        // A link never replaces what another coordinator has made meanwhile. Some file systems have none.
+        if link(part, path) != 0 {
+            guard errno != EEXIST, access(path, F_OK) != 0 else { throw exists(path) }
+            guard rename(part, path) == 0 else {
                 throw Failure(.badInput, "cannot make the run file \(path): \(String(cString: strerror(errno)))")
             }
-            throw Failure(
-                .badInput,
-                "\(path) exists already; go on with it ('winnow-coordinator resume --run \(path)') or name another file"
-            )
         }
-        do {
-            try take(lock, path: path)
-            let json = try JSONEncoder().encode(description)
-            return try translated {
-                let database = try Database(path: path, access: .write)
-                try database.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL", "set up")
-                try database.execute(
-                    "BEGIN; PRAGMA application_id = \(applicationID); PRAGMA user_version = \(schemaVersion); \(schema)",
-                    "set up")
-                let insert = try database.prepare("INSERT INTO meta VALUES(?, ?)", "write the description to")
-                try insert.run(.text("description"), .text(String(decoding: json, as: UTF8.self)))
-                try insert.run(.text("checkpoint"), .blob(checkpoint))
-                try database.execute("COMMIT", "write the description to")
-                return try RunFile(path: path, description: description, database: database, lock: lock)
-            }
-        } catch {
-            // A file without a description is of no use to anybody.
-            for suffix in ["", "-wal", "-shm"] { unlink(path + suffix) }
-            close(lock)
-            throw error
-        }
+    }
+
+    private static func exists(_ path: String) -> Failure {
+        Failure(
+            .badInput,
+            "\(path) exists already; go on with it ('winnow-coordinator resume --run \(path)') or name another file")
+    }
+
+    /// Writes a run file that has no evaluations yet.
+    private static func write(_ description: RunDescription, _ checkpoint: [UInt8], to path: String) throws {
+        let json = try JSONEncoder().encode(description)
+        let database = try Database(path: path, access: .create)
+        try database.execute(
+            "BEGIN; PRAGMA application_id = \(applicationID); PRAGMA user_version = \(schemaVersion); \(schema)",
+            "set up")
+        let insert = try database.prepare("INSERT INTO meta VALUES(?, ?)", "write the description to")
+        try insert.run(.text("description"), .text(String(decoding: json, as: UTF8.self)))
+        try insert.run(.text("checkpoint"), .blob(checkpoint))
+        try database.execute("COMMIT", "write the description to")
+    }
+
+    private static func setUp(_ database: borrowing Database) throws {
+        try database.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL", "set up")
     }
 
     /// Opens the file of a run to go on with it. Throws a ``Failure`` where it is not one, is damaged, was made by a
     /// newer program, cannot be written, or another coordinator has it.
     public static func resume(at path: String) throws -> RunFile {
+        try own(path) { database in
+            try check(database)
+            try setUp(database)
+            // Nothing is written by the pragmas where the mode stays; this is.
+            try database.execute(
+                "BEGIN IMMEDIATE; \(occurrenceTable); PRAGMA user_version = \(schemaVersion); COMMIT", "write to")
+            let size = try database.number(
+                "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size", "read")
+            if size ?? 0 <= checkedBytesMax, let fault = try database.text("PRAGMA quick_check(1)", "check"),
+                fault != "ok"
+            {
+                throw Failure(.badInput, "the run file \(path) is damaged (\(fault)); restore it from a copy")
+            }
+            return try readDescription(database)
+        }
+    }
+
+    /// Takes a file for this coordinator; `prepare` makes it ready to be written.
+    private static func own(
+        _ path: String, _ prepare: (borrowing Database) throws -> RunDescription
+    ) throws -> RunFile {
         let lock = open(path, O_RDWR | O_CLOEXEC)
         guard lock >= 0 else {
             let reason = String(cString: strerror(errno))
@@ -138,19 +178,8 @@ public final class RunFile {
             try take(lock, path: path)
             return try translated {
                 let database = try Database(path: path, access: .write)
-                try check(database)
-                try database.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL", "set up")
-                // Nothing is written by the pragmas where the mode stays; this is.
-                try database.execute(
-                    "BEGIN IMMEDIATE; \(occurrenceTable); PRAGMA user_version = \(schemaVersion); COMMIT", "write to")
-                let size = try database.number(
-                    "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size", "read")
-                if size ?? 0 <= checkedBytesMax, let fault = try database.text("PRAGMA quick_check(1)", "check"),
-                    fault != "ok"
-                {
-                    throw Failure(.badInput, "the run file \(path) is damaged (\(fault)); restore it from a copy")
-                }
-                return try RunFile(path: path, description: readDescription(database), database: database, lock: lock)
+                let description = try prepare(database)
+                return try RunFile(path: path, description: description, database: database, lock: lock)
             }
         } catch {
             close(lock)
