@@ -131,16 +131,17 @@ def main():
         return statistics.median(figures[name] for figures in turns[with_page])
 
     # For an evaluation, so that turns of unequal load compare.
-    loop = {page: statistics.median(f["loop_share"] / f["evaluations_per_second"] for f in turns[page]) for page in turns}
-    added = (loop[True] - loop[False]) * median(True, "evaluations_per_second")
+    ratios = [page["loop_share"] / page["evaluations_per_second"] * plain["evaluations_per_second"] / plain["loop_share"]
+              for plain, page in zip(turns[False], turns[True])]
     result = {
         "workers": options.workers, "readers": options.readers, "turns": turns[False] + turns[True],
         "evaluations_per_second": median(True, "evaluations_per_second"),
         "coordinator_share_of_a_processor": median(True, "processor_share"),
         "page_thread_share_of_a_processor": median(True, "server_share"),
-        "loop_added_share_of_a_processor": added,
-        "page_share_of_a_processor": median(True, "server_share") + added,
-        "page_share_of_the_coordinator": (median(True, "server_share") + added) / median(True, "processor_share")}
+        "page_thread_share_of_the_coordinator": statistics.median(
+            f["server_share"] / f["processor_share"] for f in turns[True]),
+        "loop_with_to_without": statistics.median(ratios),
+        "loop_with_to_without_range": [min(ratios), max(ratios)]}
     print(json.dumps({name: value for name, value in result.items() if name != "turns"}, indent=1))
     if options.json:
         with open(options.json, "w") as file:

@@ -4,7 +4,7 @@ import Shared
 /// `winnow-demo images`: writes the demonstration's images.
 struct Images: Command {
     static let description = CommandDescription(
-        name: "images", summary: "Write images in ten classes in CIFAR-10's binary format.",
+        name: "images", summary: "write images in ten classes in CIFAR-10's binary format",
         discussion: """
             Writes data_batch_1.bin and on, and test_batch.bin, to a folder. The same options give the same bytes on \
             every machine. demo/resnet.safetensors was trained on what the defaults make:
@@ -61,5 +61,5 @@ struct Images: Command {
 
 /// The program `winnow-demo`.
 public let demonstrationProgram = Program(
-    name: "winnow-demo", summary: "Winnow's demonstration: images to try it with, made on the spot.",
+    name: "winnow-demo", summary: "images to try Winnow with, made on the spot",
     version: Version.number, commands: [Images.self])

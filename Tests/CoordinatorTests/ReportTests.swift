@@ -238,3 +238,13 @@ final class ReportTests {
     #expect(Scale(holding: [3, 3], from: 0, to: 1).domain.contains(3))
     #expect(Text.fixed(-0.001, 2) == "0.00" && Text.fixed(-1.5, 1) == "−1.5" && Text.grouped(1_234_567).count == 9)
 }
+
+@Test func labelsMakeRoomForOneAnother() {
+    #expect(Plots.spread([10, 50], gap: 12, within: 0...100) == [10, 50])
+    #expect(Plots.spread([10, 11, 12], gap: 12, within: 0...100) == [10, 22, 34])
+    // At the end of the axis they move up.
+    #expect(Plots.spread([90, 98, 99], gap: 12, within: 0...100) == [76, 88, 100])
+    // Not all have room.
+    #expect(Plots.spread([10, 11, 30], gap: 12, within: 0...20) == [10, nil, 30])
+    #expect(Plots.spread([], gap: 12, within: 0...20).isEmpty)
+}

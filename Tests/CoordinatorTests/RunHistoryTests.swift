@@ -90,3 +90,12 @@ private func history() -> RunHistory {
     let snapshot = history.snapshot(of: state(0, idle: "no worker has connected for 5 s"), phase: .running, at: 1005)
     #expect(snapshot.stall == "No worker has connected for 5 s.")
 }
+
+@Test func nothingIsLeftToWaitForWhileNothingProgresses() {
+    var history = history()
+    _ = history.snapshot(of: state(0), phase: .running, at: 1000)
+    let busy = history.snapshot(of: state(10), phase: .running, at: 1001)
+    #expect(busy.secondsLeft != nil)
+    let idle = history.snapshot(of: state(10, idle: "no workers connected for 5 s"), phase: .running, at: 1006)
+    #expect(idle.secondsLeft == nil)
+}

@@ -9,9 +9,25 @@ for program in winnow-coordinator winnow-worker; do
         fish/vendor_completions.d/$program.fish; do
         [ -s "$DESTDIR/usr/share/$file" ] || fail "no $file"
     done
-    bash -n "$DESTDIR/usr/share/bash-completion/completions/$program"
-    if command -v zsh > /dev/null; then zsh -n "$DESTDIR/usr/share/zsh/site-functions/_$program"; fi
-    if command -v fish > /dev/null; then fish --no-execute "$DESTDIR/usr/share/fish/vendor_completions.d/$program.fish"; fi
+    case $program in winnow-coordinator) subcommand=resume ;; winnow-worker) subcommand=serve ;; esac
+    # shellcheck disable=SC2016 # the other shells expand these
+    completed=$(bash -c '
+        source "$1"; function=$(complete -p "$2" | sed "s/.*-F \([^ ]*\).*/\1/")
+        COMP_WORDS=("$2" "${3:0:3}") COMP_CWORD=1; "$function" "$2" "${3:0:3}" "$2"; echo "${COMPREPLY[*]}"
+        ' - "$DESTDIR/usr/share/bash-completion/completions/$program" $program $subcommand)
+    [ "$completed" = $subcommand ] || fail "bash completes ${subcommand:0:3} of $program to '$completed'"
+    if command -v zsh > /dev/null; then
+        # shellcheck disable=SC2016
+        completed=$(zsh -f -c '
+            fpath=($1 $fpath); autoload -Uz compinit; compinit -u -D; autoload +X "_$2"; echo $_comps[$2]
+            ' - "$DESTDIR/usr/share/zsh/site-functions" $program)
+        [ "$completed" = "_$program" ] || fail "zsh does not complete $program: $completed"
+    fi
+    if command -v fish > /dev/null; then
+        completed=$(HOME=$work fish --no-config -c "
+            source $DESTDIR/usr/share/fish/vendor_completions.d/$program.fish; complete -C '$program ${subcommand:0:3}'")
+        grep -q "^$subcommand" <<< "$completed" || fail "fish completes ${subcommand:0:3} of $program to '$completed'"
+    fi
     page=$DESTDIR/usr/share/man/man1/$program.1
     if command -v man > /dev/null; then
         lexgrog "$page" | grep -q "$program - " || fail "whatis cannot read $page"

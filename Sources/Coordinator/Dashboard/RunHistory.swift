@@ -47,7 +47,7 @@ struct RunHistory {
         snapshot.imagesPerSecond = snapshot.masksPerSecond * Double(description.imagesPerMask)
         let steady = rate(over: RunHistory.estimateSeconds, at: time)
         let left = run.masks - run.recorded - run.setAsideCount
-        if phase == .running, steady > 0 { snapshot.secondsLeft = Double(left) / steady }
+        if phase == .running, steady > 0, run.whyIdle == nil { snapshot.secondsLeft = Double(left) / steady }
         if phase == .running { snapshot.stall = run.whyIdle.map { $0.prefix(1).uppercased() + $0.dropFirst() + "." } }
         snapshot.throughput = throughput
         snapshot.workers = workers(run.workers, at: time)

@@ -88,19 +88,42 @@ struct Plots {
             chart.path(zip(shares, curves[index]).map { (x($0), y($1)) }, "curve", color: color, tip: layer.name)
             labels.append((y(curves[index].last ?? 0), layer.name, color))
         }
-        // Labels that would lie on one another are left out, the steepest layers named first.
-        var placed: [Double] = []
-        for label in labels.sorted(by: { $0.y < $1.y }) where placed.allSatisfy({ abs($0 - label.y) >= 12 }) {
-            placed.append(label.y)
+        labels.sort { $0.y < $1.y }
+        let room = chart.top...chart.bottom
+        let gap = max(12, min(15, (room.upperBound - room.lowerBound) / Double(max(1, labels.count - 1))))
+        for (label, place) in zip(labels, Self.spread(labels.map(\.y), gap: gap, within: room)) {
+            guard let place else { continue }
             let name = label.name.hasSuffix(".conv1") ? String(label.name.dropLast(6)) : label.name
-            chart.text(chart.right + 6, label.y + 4, name, "tick")
+            chart.path([(chart.right, label.y), (chart.right + 12, place)], "guide", color: label.color)
+            chart.text(chart.right + 15, place + 4, name, "tick")
         }
         return chart.svg(title: "How the loss rises as more filters of one layer are disabled")
     }
 
+    /// Places for labels at least `gap` apart, near where they would stand, from ascending ones; nil for those that are
+    /// left out, the later first, where there is no room for all.
+    static func spread(_ wanted: [Double], gap: Double, within room: ClosedRange<Double>) -> [Double?] {
+        guard Double(wanted.count - 1) * gap <= room.upperBound - room.lowerBound else {
+            var last = -Double.infinity
+            return wanted.map { place in
+                guard place - last >= gap else { return nil }
+                last = place
+                return place
+            }
+        }
+        var places = wanted
+        for index in places.indices.dropFirst() { places[index] = max(places[index], places[index - 1] + gap) }
+        var limit = room.upperBound
+        for index in places.indices.reversed() {
+            places[index] = min(places[index], limit)
+            limit = places[index] - gap
+        }
+        return places
+    }
+
     /// A colour of the viridis kind, dark at the first layer and bright at the last, on any background.
     private static func depthColor(_ index: Int, of count: Int) -> String {
-        let anchors: [(Double, Double, Double)] = [(68, 57, 140), (38, 120, 142), (31, 158, 110), (160, 190, 40)]
+        let anchors: [(Double, Double, Double)] = [(96, 82, 186), (38, 120, 142), (31, 158, 110), (138, 160, 20)]
         let place = count > 1 ? Double(index) / Double(count - 1) * Double(anchors.count - 1) : 0
         let low = min(Int(place), anchors.count - 2)
         let share = place - Double(low)

@@ -40,6 +40,7 @@ enum ReportStyle {
         svg .dot.hollow { fill: var(--page); stroke: var(--first); stroke-width: 1.6; }
         svg .dot.faint { fill-opacity: .45; }
         svg .curve { fill: none; stroke: var(--first); stroke-width: 1.8; stroke-linejoin: round; }
+        svg .guide { fill: none; stroke-width: 1; stroke-opacity: .7; }
         svg .curve.second { stroke: var(--second); }
         svg .curve.third { stroke: var(--third); } svg .beyond { stroke-dasharray: 2 4; }
         svg .lease { fill: var(--third); fill-opacity: .8; } svg .lease.lost { fill: var(--second); fill-opacity: 1; }
@@ -68,7 +69,8 @@ enum ReportStyle {
           html, body { font-size: 11px; } h2 { margin-top: 24px; padding-top: 12px; } td, th { padding: 1px 8px 1px 0; }
           .pair { grid-template-columns: 1fr 1fr; gap: 4px 24px; } .tiles div { flex-basis: 90px; padding: 8px 10px; }
           .scroll { max-height: none; overflow: visible; border: 0; } input.filter { display: none; }
-          figure, .tiles { break-inside: avoid; } h2, h3 { break-after: avoid; } .wide svg { min-width: 0; } }
+          .scroll th { position: static; } thead { display: table-header-group; } tr { break-inside: avoid; }
+          figure, .tiles { break-inside: avoid; } h2, h3, section > p { break-after: avoid; } .wide svg { min-width: 0; } }
         """
 
     /// Sorts a table by a clicked column and hides the rows that do not hold the words of its field.

@@ -4,7 +4,7 @@ import Shared
 struct Evaluate: Command {
     static let description = CommandDescription(
         name: "evaluate",
-        summary: "Evaluate a network under the masks of a file.",
+        summary: "evaluate a network under the masks of a file",
         discussion: """
             Reads masks such as {"masks":[{"disabled":{"layer1.0.conv1":[0,3]}}]} and writes, in the same order, \
             {"model":…,"images":N,"results":[{"loss":0.37266,"correct":9173}]}. A loss is the mean cross-entropy in \

@@ -5,7 +5,7 @@ import Shared
 struct Recalibrate: Command {
     static let description = CommandDescription(
         name: "recalibrate",
-        summary: "Write a network with the batch-norm statistics of training images.",
+        summary: "write a network with the batch-norm statistics of training images",
         discussion: """
             Takes each layer's mean and variance over the first training images, layer by layer as the network sees \
             them, and writes the network with these as its running statistics, or with its own, corrected by what a \
