@@ -130,6 +130,7 @@ import Testing
         let plain = try cluster.startWorker(endpoint)
         try await plain.line(containing: "keys (--key-file", seconds: 20)
         #expect(try cluster.evaluations().isEmpty)
+        for worker in [unlisted, confused, plain] { #expect(!worker.output.contains("nobody listens")) }
 
         _ = try cluster.startWorker(endpoint, ["--key-file", "\(keys)/worker.key"] + server)
         #expect(try await coordinator.exitCode() == 0)

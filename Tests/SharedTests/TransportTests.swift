@@ -129,6 +129,8 @@ struct TransportTests {
         #expect(try KeyFile.publicKey(at: "\(folder)/worker.pub") == keys.public)
         #expect(throws: Failure.self) { try KeyFile.write(keys, name: "worker", toFolder: folder) }
         #expect(throws: Failure.self) { try KeyFile.publicKey(at: "\(folder)/worker.key") }
+        let mistaken = #expect(throws: Failure.self) { try KeyFile.secretKey(at: keys.secret.text) }
+        #expect(mistaken?.description.contains(keys.secret.text) == false, "a secret is not repeated into a log")
         chmod("\(folder)/worker.key", 0o640)
         #expect(throws: Failure.self) { try KeyFile.secretKey(at: "\(folder)/worker.key") }
     }

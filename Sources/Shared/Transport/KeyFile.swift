@@ -18,6 +18,12 @@ public enum KeyFile {
     public static func secretKey(at path: String) throws -> KeyPair {
         var status = stat()
         guard stat(path, &status) == 0 else {
+            if path.split(separator: " ").last.flatMap({ CurveKey(text: String($0)) }) != nil {
+                throw Failure(
+                    .badInput,
+                    "a key itself was given where the name of its file belongs, and others can read the command line; "
+                        + "make another one ('winnow-coordinator keygen')")
+            }
             throw Failure(.badInput, "cannot read the key file \(path): \(String(cString: strerror(errno)))")
         }
         guard status.st_mode & 0o077 == 0 else {

@@ -36,6 +36,8 @@ final class WorkerLoop {
     private var partial: (digest: Digest, bytes: [UInt8])?
     private var lastOnline = Moment.now()
     private var complaints: [String: Moment] = [:]
+    /// Whether the other side ended the handshake, and ZeroMQ has not tried again yet.
+    private var handshakeEnded = false
     private var ending: WorkerProtocol.Ending?
     /// Whether the coordinator trains a network instead of evaluating masks.
     private var isTraining = false
@@ -229,8 +231,14 @@ final class WorkerLoop {
         while let event = try link.monitor.next() {
             switch event {
             case .connected, .disconnected: break
-            case .retrying: complain("nobody listens at \(settings.endpoint) yet; is the coordinator running?")
+            case .retrying:
+                // Who ended the handshake does listen.
+                if !handshakeEnded {
+                    complain("nobody listens at \(settings.endpoint) yet; is the coordinator running?")
+                }
+                handshakeEnded = false
             case .handshakeFailed:
+                handshakeEnded = true
                 complain(
                     hasKeys
                         ? "\(settings.endpoint) ended the handshake: the key given with --server-key-file is probably "
@@ -238,12 +246,14 @@ final class WorkerLoop {
                         : "\(settings.endpoint) ended the handshake: it probably wants keys (--key-file and "
                             + "--server-key-file), or is no coordinator")
             case .handshakeMismatch:
+                handshakeEnded = true
                 complain(
                     "\(settings.endpoint) speaks another security protocol: "
                         + (hasKeys
                             ? "this worker uses keys and the coordinator does not"
                             : "the coordinator wants keys (--key-file and --server-key-file)"))
             case .refused:
+                handshakeEnded = true
                 complain(
                     "\(settings.endpoint) does not admit this worker's key; the coordinator needs its public key with "
                         + "--admit")
