@@ -142,7 +142,8 @@ final class TestCluster {
         let ensemble = try ensemble(masks: count)
         let images = ImageSet(records: records)
         let settings = EvaluationSettings(
-            split: .train, images: Self.images, batchNorm: .recalibrated(images: calibrationImages))
+            split: .train, images: Self.images,
+            batchNorm: .init(EvaluationOptions().batchnorm, images: calibrationImages))
         return try Engine(network: network, threads: 2).evaluate(
             ensemble.masks(0..<count), images: images, calibration: images, settings: settings)
     }

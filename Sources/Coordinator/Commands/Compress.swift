@@ -43,7 +43,7 @@ struct Compress: Command {
         try budget.validate()
         try rules.validate()
         try cluster.validate()
-        _ = try evaluation.settings(split: .train)
+        try evaluation.validate()
         for epochs in [epochs, epochsBetween] { _ = try training(epochs: epochs) }
     }
 
@@ -79,7 +79,7 @@ struct Compress: Command {
 
     private func training(epochs: Int) throws -> TrainingSettings {
         var settings = try recipe.settings(epochs: epochs, seed: sampling.seed, distills: !noDistillation)
-        settings.normalisation = try evaluation.settings(split: .train).normalisation
+        settings.normalisation = try evaluation.normalisation.normalisation()
         return settings
     }
 

@@ -70,13 +70,10 @@ struct Prune: Command {
             rules: WidthRules(leastShare: rules.keepAtLeast, multiple: rules.roundTo))
         let outcome = try budget.outcome(of: pruner)
 
-        let pruned = network.removing(outcome.mask)
+        let recalibrated = try measurement.recalibrated(network, under: outcome.mask, normalisation: normalisation)
+        let pruned = recalibrated.removing(outcome.mask)
         let files = PrunedFiles(output: output, onnx: onnx, pytorch: pytorch)
         try files.write(pruned, normalisation: normalisation)
-        if measurement.recalibrate {
-            let recalibrated = try measurement.recalibrated(output, normalisation: normalisation)
-            try files.write(recalibrated, normalisation: normalisation)
-        }
 
         var record = PruningRecord(
             commandLine: CommandLine.arguments, method: method.rawValue, lossModel: rules.lossModel.rawValue,
@@ -86,7 +83,8 @@ struct Prune: Command {
             removedFilters: outcome.mask.disabledCount,
             layers: PruningRecord.Layer.all(in: FilterSpace(network.architecture), removing: outcome.mask),
             predictedLoss: outcome.predictedLoss, predictedLossBefore: pruner.unpruned.predictedLoss)
-        try measurement.measure(output, unpruned: network, settings: source.settings, into: &record)
+        try measurement.measure(
+            output, unpruned: network, mask: outcome.mask, settings: source.settings, into: &record)
         if let json { try PrunedFiles.write(record.json(), to: json) }
         print(record.summary)
     }

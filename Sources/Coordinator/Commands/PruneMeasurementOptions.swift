@@ -8,8 +8,11 @@ struct PruneMeasurementOptions {
 
     @Option("CIFAR-10 images, to measure the pruned network and to recalibrate it.", value: "FOLDER")
     var data: String?
-    @Flag("Write the batch-norm statistics of training images, as the pruned network sees them, into the files.")
-    var recalibrate
+    @Flag("Write fresh batch-norm statistics into the files, for the pruned network.") var recalibrate
+    @Option(
+        "Which these are: corrected (the unpruned network's, corrected by how the pruning changes those of training "
+            + "images) or recalibrated (those of training images).", value: "SOURCE")
+    var batchnorm: EvaluationSettings.BatchNorm.Source = .corrected
     @Option("The training images that batch norms are recalibrated with.", value: "N") var calibrationImages: Int = 1000
     @Option("Which images the loss is measured on: the run's, or test or train.", value: "SPLIT")
     var split: EvaluationSettings.Split?
@@ -18,6 +21,7 @@ struct PruneMeasurementOptions {
 
     func validate() throws {
         if recalibrate && data == nil { throw Failure(.usage, "--recalibrate needs --data") }
+        if batchnorm == .frozen { throw Failure(.usage, "--batchnorm must be corrected or recalibrated") }
         guard (1...Self.trainingImages).contains(calibrationImages) else {
             throw Failure(.usage, "--calibration-images must be from 1 to \(Self.trainingImages)")
         }
@@ -33,20 +37,20 @@ struct PruneMeasurementOptions {
             worker: try WorkerProcess.find(threads: threads), data: data, images: images, normalisation: normalisation)
     }
 
-    /// The network of a file with the statistics of training images, which replace those in the file.
-    func recalibrated(_ path: String, normalisation: Normalisation) throws -> Network {
+    /// A network with the statistics that it is to have under a mask, where they are asked for.
+    func recalibrated(_ network: Network, under mask: Mask, normalisation: Normalisation) throws -> Network {
+        guard recalibrate else { return network }
         guard let data else { throw Failure(.usage, "--recalibrate needs --data") }
-        try WorkerProcess.find(threads: threads).recalibrate(
-            path, data: data, images: calibrationImages, normalisation: normalisation, output: path)
-        return try Checkpoint.network(at: path)
+        return try WorkerProcess.find(threads: threads).recalibrated(
+            network, .init(batchnorm, images: calibrationImages), under: mask, data: data, normalisation: normalisation)
     }
 
     /// Measures the network of a file, and how much faster it is than the unpruned one, where there are images.
     ///
     /// The loss is that of the run's images (without a run, training images) with the statistics in the file, and with
-    /// those of training images taken for the measurement.
+    /// those that the run's masks were evaluated with.
     func measure(
-        _ path: String, unpruned: Network, settings runSettings: EvaluationSettings?,
+        _ path: String, unpruned: Network, mask: Mask, settings runSettings: EvaluationSettings?,
         into record: inout PruningRecord
     ) throws {
         guard let data else { return }
@@ -54,15 +58,19 @@ struct PruneMeasurementOptions {
         var settings = runSettings ?? EvaluationSettings(split: .train, images: 1000, batchNorm: .frozen)
         if let split { settings.split = split }
         if let images { settings.images = images }
-        settings.batchNorm = .frozen
-        var written = try worker.evaluate(path, data: data, settings)
-        if recalibrate { written.batchNorm = "written" }
-        settings.batchNorm = .recalibrated(images: calibrationImages)
-        record.measured = [written, try worker.evaluate(path, data: data, settings)]
-
         let before = FileManager.default.temporaryDirectory.appending(path: "winnow-unpruned-\(UUID()).safetensors")
         defer { try? FileManager.default.removeItem(at: before) }
         try PrunedFiles.write(Data(Checkpoint.safetensors(of: unpruned)), to: before.path)
+
+        // As the masks were evaluated: a disabled filter is as good as a removed one.
+        if settings.batchNorm == .frozen { settings.batchNorm = .init(batchnorm, images: calibrationImages) }
+        let space = FilterSpace(unpruned.architecture)
+        let masked = try worker.evaluate(before.path, data: data, settings, under: (mask, space))
+        settings.batchNorm = .frozen
+        var written = try worker.evaluate(path, data: data, settings)
+        if recalibrate { written.batchNorm = "written" }
+        record.measured = [written, masked]
+
         let speeds = try worker.speeds(of: [before.path, path])
         record.before.imagesPerSecond = speeds[0]
         record.after.imagesPerSecond = speeds[1]

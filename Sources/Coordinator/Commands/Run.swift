@@ -35,7 +35,7 @@ struct Run: Command {
     func validate() throws {
         try cluster.validate()
         try livePage.validate()
-        _ = try evaluation.settings(split: split)
+        try evaluation.validate()
         guard (0...1).contains(verifyShare) else { throw Failure(.usage, "--verify-share must be from 0 to 1") }
     }
 

@@ -37,7 +37,7 @@ struct CompressionReport {
         page.heading("Accuracy against size")
         page.paragraph(
             "Every round prunes one network to one budget by the ranking and by each baseline, with the same filters "
-                + "free to go and batch norms recalibrated on training images; what the ranking leaves is fine-tuned. "
+                + "free to go and batch norms corrected on training images; what the ranking leaves is fine-tuned. "
                 + "FLOPs are multiply-accumulates of convolutions and linear layers for one image.")
         page.pair(
             Page.figure(

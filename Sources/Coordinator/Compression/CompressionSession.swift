@@ -129,10 +129,10 @@ final class CompressionSession {
             let pruner = Pruner(network.architecture, scores: scores, model: plan.lossModel, rules: plan.rules)
             let outcome = try pruner.prune(to: budget)
             try folder.ensure(file) { part in
-                try folder.write(Checkpoint.safetensors(of: network.removing(outcome.mask)), to: part)
-                try worker.recalibrate(
-                    part, data: images.folder, images: min(Self.recalibrationImages, images.training.count),
-                    normalisation: plan.evaluation.normalisation, output: part)
+                let recalibrated = try worker.recalibrated(
+                    network, .corrected(images: min(Self.recalibrationImages, images.training.count)),
+                    under: outcome.mask, data: images.folder, normalisation: plan.evaluation.normalisation)
+                try folder.write(Checkpoint.safetensors(of: recalibrated.removing(outcome.mask)), to: part)
             }
             var point = try point(file, round: number, method: method.rawValue, isFinetuned: false)
             point.predictedLoss = outcome.predictedLoss

@@ -36,7 +36,7 @@ struct PruningRecord: Encodable {
         /// `test` or `train`.
         var split: String
         var images: Int
-        /// `frozen`, `recalibrated` for the measurement, or `written` for the statistics that the file has.
+        /// `frozen` or `written` for the statistics that the file has, else how they were taken under the mask.
         var batchNorm: String
         /// Mean cross-entropy in nats.
         var loss: Double

@@ -14,8 +14,10 @@ struct WorkerProcess {
         WorkerProcess(program: try LocalWorkers.program(), threads: threads)
     }
 
-    /// Mean cross-entropy and correct images of a network as it is, without a mask.
-    func evaluate(_ model: String, data: String, _ settings: EvaluationSettings) throws -> PruningRecord.Measurement {
+    /// Mean cross-entropy and correct images of a network, as it is or under a mask.
+    func evaluate(
+        _ model: String, data: String, _ settings: EvaluationSettings, under mask: (Mask, FilterSpace)? = nil
+    ) throws -> PruningRecord.Measurement {
         struct Answer: Decodable {
             struct Result: Decodable {
                 var loss: Double
@@ -26,7 +28,8 @@ struct WorkerProcess {
         return try Self.withTemporaryFolder { folder in
             let masks = folder.appending(path: "masks.json")
             let losses = folder.appending(path: "losses.json")
-            try Data(#"{"masks":[{"disabled":{}}]}"#.utf8).write(to: masks)
+            let disabled = mask.map { MaskFile.text(of: $0, in: $1) } ?? "{}"
+            try Data("{\"masks\":[{\"disabled\":\(disabled)}]}".utf8).write(to: masks)
             var arguments = [
                 "evaluate", "--model", model, "--data", data, "--split", settings.split.rawValue,
                 "--images", "\(settings.images)", "--masks", masks.path, "--output", losses.path,
@@ -45,15 +48,25 @@ struct WorkerProcess {
         }
     }
 
-    /// Writes a network's file again with the batch-norm statistics of training images.
-    func recalibrate(
-        _ model: String, data: String, images: Int, normalisation: Normalisation, output: String
-    ) throws {
-        try run(
-            [
-                "recalibrate", "--model", model, "--data", data, "--calibration-images", "\(images)", "--output",
-                output,
-            ] + Self.options(normalisation))
+    /// A network with the batch-norm statistics that it has under a mask, which must not be frozen ones.
+    func recalibrated(
+        _ network: Network, _ batchNorm: EvaluationSettings.BatchNorm, under mask: Mask, data: String,
+        normalisation: Normalisation
+    ) throws -> Network {
+        try Self.withTemporaryFolder { folder in
+            let model = folder.appending(path: "network.safetensors")
+            let masks = folder.appending(path: "masks.json")
+            let output = folder.appending(path: "recalibrated.safetensors")
+            try Data(Checkpoint.safetensors(of: network)).write(to: model)
+            try MaskFile.write([mask], for: FilterSpace(network.architecture), to: masks.path)
+            try run(
+                [
+                    "recalibrate", "--model", model.path, "--data", data, "--masks", masks.path, "--batchnorm",
+                    batchNorm.source.rawValue, "--calibration-images", "\(batchNorm.calibrationImages ?? 0)",
+                    "--output", output.path,
+                ] + Self.options(normalisation))
+            return try Checkpoint.network(at: output.path)
+        }
     }
 
     /// The mean squared gate gradient of every filter of a network, by its number, on the first training images.

@@ -11,7 +11,7 @@ public struct SamplingScope: Sendable {
     }
 
     /// The expected disabled share where none is given.
-    public static let defaultDropRate = 0.25
+    public static let defaultDropRate = 0.15
     /// The expected disabled shares that the designs support.
     public static let dropRates = 0.001...0.75
 

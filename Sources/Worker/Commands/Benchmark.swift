@@ -8,7 +8,8 @@ struct Benchmark: Command {
         summary: "Measure how fast this machine evaluates a network.",
         discussion: """
             Measures the machine's multiply-add peak, then evaluates noise images with the dense network, under \
-            independent masks, and under the default ensemble, with frozen and with recalibrated batch norms. The effective rate counts what the masked networks would cost one by one, two operations for a \
+            independent masks, and under the default ensemble, with every source of batch-norm statistics. The \
+            effective rate counts what the masked networks would cost one by one, two operations for a \
             multiply-accumulate.
 
                 winnow-worker bench --model resnet56.th --json
@@ -16,7 +17,7 @@ struct Benchmark: Command {
 
     @Option("The trained network: a PyTorch checkpoint or safetensors.", value: "FILE") var model: String
     @Option("Images that are evaluated.", value: "N") var images: Int = 512
-    @Option("Calibration images where batch norms are recalibrated.", value: "N") var calibrationImages: Int = 64
+    @Option("Calibration images where batch norms are not frozen.", value: "N") var calibrationImages: Int = 64
     @Option("Masks of an ensemble.", value: "N") var masks: Int = 64
     @Option("How often everything is measured; the best counts.", value: "N") var rounds: Int = 1
     @Option("Measures the masks of this file too.", value: "FILE") var maskFile: String?
@@ -39,8 +40,6 @@ struct Benchmark: Command {
         let batchNorm: EvaluationSettings.BatchNorm
         let multiplyAccumulates: Int
         var seconds = Double.infinity
-
-        var isRecalibrated: Bool { batchNorm != .frozen }
     }
 
     func run() throws {
@@ -61,8 +60,10 @@ struct Benchmark: Command {
         if let maskFile { ensembles.append((maskFile, try MaskFile.read(at: maskFile, for: space))) }
         var cases = ensembles.flatMap { name, masks in
             let cost = masks.reduce(0) { $0 + architecture.cost(under: $1).multiplyAccumulates }
-            return [EvaluationSettings.BatchNorm.frozen, .recalibrated(images: calibrationImages)].map {
-                Case(name: name, masks: masks, batchNorm: $0, multiplyAccumulates: cost)
+            return EvaluationSettings.BatchNorm.Source.allCases.map {
+                Case(
+                    name: name, masks: masks, batchNorm: .init($0, images: calibrationImages),
+                    multiplyAccumulates: cost)
             }
         }
         var peak = 0.0
@@ -95,9 +96,8 @@ struct Benchmark: Command {
         ]
         for measured in cases {
             let (rate, gigaflops) = rates(measured)
-            let batchNorm = measured.isRecalibrated ? "recalibrated" : "frozen"
             lines.append(
-                "\(measured.name), \(batchNorm): \(rate.formatted(decimals: 0)) images/s, "
+                "\(measured.name), \(measured.batchNorm.source.rawValue): \(rate.formatted(decimals: 0)) images/s, "
                     + "\(gigaflops.formatted(decimals: 1)) effective GFLOP/s, "
                     + "\((gigaflops / peak).formatted(decimals: 2)) of the peak")
         }
@@ -108,7 +108,7 @@ struct Benchmark: Command {
         let results = cases.map { measured in
             let (rate, gigaflops) = rates(measured)
             return "{\"name\":\(JSONText.quoted(measured.name)),"
-                + "\"batchnorm\":\"\(measured.isRecalibrated ? "recalibrated" : "frozen")\","
+                + "\"batchnorm\":\"\(measured.batchNorm.source.rawValue)\","
                 + "\"masks\":\(measured.masks.count),\"images\":\(images),\"seconds\":\(measured.seconds),"
                 + "\"images_per_second\":\(rate),\"effective_gflops\":\(gigaflops)}"
         }
