@@ -55,6 +55,19 @@ private func policy(_ change: (inout SchedulingPolicy) -> Void) -> SchedulingPol
     #expect(grants.map(\.masks) == [Array(0..<16), Array(16..<32)])
 }
 
+@Test(arguments: [(millisecondsPerMask: 500, masks: 16), (millisecondsPerMask: 3000, masks: 1)])
+func aLeaseIsAWholeGroupUnlessThatTakesMuchTooLong(millisecondsPerMask: Int, masks: Int) throws {
+    var stage = SchedulerStage(masks: 10_000, policy: policy { $0.maskGroup = 16 })
+    var open = stage.join(1).grants
+    for _ in 0..<20 {
+        let lease = open.removeFirst()
+        open += stage.answer(lease, from: 1, milliseconds: millisecondsPerMask * lease.masks.count).grants
+    }
+    let lease = try #require(open.last)
+    #expect(lease.masks.count == masks)
+    #expect(lease.masks.count == 1 || lease.masks[0] % 16 == 0)
+}
+
 @Test func aWorkerThatDiesLosesNoMask() {
     var stage = SchedulerStage(masks: 50)
     stage.join(1)

@@ -55,14 +55,16 @@ extension Scheduler {
         return choosePending(size)
     }
 
-    /// How many masks take the usual time on a worker, with caution while it is not well known, and fewer towards the
-    /// end of the run, so that all workers end together.
+    /// How many masks take the usual time on a worker, but a whole group if that does not take much too long; with
+    /// caution while its speed is not well known, and fewer towards the end of the run, so that all workers end together.
     func batchSize(for index: Int) -> Int {
         let worker = workers[index]
         var size = policy.firstLeaseMasks
         if let seconds = worker.secondsPerMask {
-            let target = Double(policy.leaseMilliseconds) / 1000 / max(seconds, 1e-9)
-            size = Int(min(target, Double(max(worker.batch, 1)) * 4))
+            let usual = Double(policy.leaseMilliseconds) / 1000 / max(seconds, 1e-9)
+            let group = Double(policy.maskGroup)
+            let isGroupShort = group * seconds * 1000 <= Double(policy.groupMillisecondsMax)
+            size = Int(min(isGroupShort ? max(usual, group) : usual, Double(max(worker.batch, 1)) * 4))
         } else if let speed = worker.hello?.imagesPerSecond, speed > 0 {
             // A first guess that was measured without masks: a third of the usual time.
             let seconds = Double(max(welcome.settings.images, 1)) / speed

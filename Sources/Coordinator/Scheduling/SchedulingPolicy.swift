@@ -11,8 +11,11 @@ public struct SchedulingPolicy: Sendable {
     public var masksPerLeaseMax = Wire.masksPerLeaseMax
     /// Leases that a worker holds: one is computed, the others wait so that it never idles.
     public var leasesPerWorker = 2
-    /// Masks that share most when evaluated together: leases end at multiples of it where they can.
+    /// Masks that share most when evaluated together: leases end at multiples of it where they can, …
     public var maskGroup = 1
+    /// … and are not smaller, though they take longer than usual, where one takes at most this: apart, a group's masks
+    /// cost two to three times as much.
+    public var groupMillisecondsMax: Int64 = 30_000
     /// The time by which a lease is surely answered: so many times the expected one, …
     public var deadlineFactor = 8.0
     /// … but at least this, …
