@@ -42,7 +42,7 @@ let package = Package(
         .target(
             name: "Coordinator", dependencies: ["Shared", "CLinux", "CSQLite", "CLAPACK", "CMicroHTTPD"],
             swiftSettings: swift),
-        .target(name: "Worker", dependencies: ["Shared", "CKernels", "COneDNN"], swiftSettings: swift),
+        .target(name: "Worker", dependencies: ["Shared", "CKernels", "CLAPACK", "COneDNN"], swiftSettings: swift),
 
         // The images of the quickstart, made on the spot.
         .target(name: "Demonstration", dependencies: ["Shared"], swiftSettings: swift),

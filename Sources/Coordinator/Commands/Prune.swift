@@ -10,9 +10,9 @@ struct Prune: Command {
             holds, removes them physically, and writes the network that is left. FLOPs are multiply-accumulates of \
             convolutions and linear layers. Filters are judged by a run's ensemble, or by a baseline (--method).
 
-            Remove 64 % of the FLOPs and 60 % of the parameters, with fresh batch-norm statistics:
+            Remove 64 % of the FLOPs and 60 % of the parameters, and fit the layers behind them anew:
               winnow-coordinator prune --run resnet56.run --remove-flops 0.64 --remove-parameters 0.60 \\
-                --data cifar10 --recalibrate --output pruned.safetensors --onnx pruned.onnx
+                --data cifar10 --reconstruct --output pruned.safetensors --onnx pruned.onnx
             Remove half of the hidden filters by their L1 norms:
               winnow-coordinator prune --model resnet20.th --method l1 --remove-filters 0.5 --output l1.safetensors
             Half of the FLOPs by squared gate gradients (Molchanov et al. 2019) on the first 1024 training images:
@@ -70,8 +70,7 @@ struct Prune: Command {
             rules: WidthRules(leastShare: rules.keepAtLeast, multiple: rules.roundTo))
         let outcome = try budget.outcome(of: pruner)
 
-        let recalibrated = try measurement.recalibrated(network, under: outcome.mask, normalisation: normalisation)
-        let pruned = recalibrated.removing(outcome.mask)
+        let pruned = try measurement.pruned(network, removing: outcome.mask, normalisation: normalisation)
         let files = PrunedFiles(output: output, onnx: onnx, pytorch: pytorch)
         try files.write(pruned, normalisation: normalisation)
 

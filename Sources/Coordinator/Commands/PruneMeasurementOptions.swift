@@ -6,21 +6,29 @@ struct PruneMeasurementOptions {
     /// CIFAR-10's.
     private static let trainingImages = 50_000
 
-    @Option("CIFAR-10 images, to measure the pruned network and to recalibrate it.", value: "FOLDER")
+    @Option("CIFAR-10 images, to measure the pruned network and to adapt it.", value: "FOLDER")
     var data: String?
     @Flag("Write fresh batch-norm statistics into the files, for the pruned network.") var recalibrate
+    @Flag(
+        "Fit the layers behind the removed filters anew by least squares on training images, their batch norms too; "
+            + "without labels, in a minute or so. The best start of fine-tuning.") var reconstruct
     @Option(
         "Which these are: corrected (the unpruned network's, corrected by how the pruning changes those of training "
             + "images) or recalibrated (those of training images).", value: "SOURCE")
     var batchnorm: EvaluationSettings.BatchNorm.Source = .corrected
-    @Option("The training images that batch norms are recalibrated with.", value: "N") var calibrationImages: Int = 1000
+    @Option("The training images that --recalibrate and --reconstruct see, the first ones.", value: "N")
+    var calibrationImages: Int = 1000
     @Option("Which images the loss is measured on: the run's, or test or train.", value: "SPLIT")
     var split: EvaluationSettings.Split?
     @Option("How many images the loss is measured on: the run's number, or 1000.", value: "N") var images: Int?
     @Option("Compute threads of winnow-worker.", value: "N") var threads: Int?
 
     func validate() throws {
+        if recalibrate && reconstruct {
+            throw Failure(.usage, "give --recalibrate or --reconstruct, which has statistics of its own")
+        }
         if recalibrate && data == nil { throw Failure(.usage, "--recalibrate needs --data") }
+        if reconstruct && data == nil { throw Failure(.usage, "--reconstruct needs --data") }
         if batchnorm == .frozen { throw Failure(.usage, "--batchnorm must be corrected or recalibrated") }
         guard (1...Self.trainingImages).contains(calibrationImages) else {
             throw Failure(.usage, "--calibration-images must be from 1 to \(Self.trainingImages)")
@@ -37,12 +45,17 @@ struct PruneMeasurementOptions {
             worker: try WorkerProcess.find(threads: threads), data: data, images: images, normalisation: normalisation)
     }
 
-    /// A network with the statistics that it is to have under a mask, where they are asked for.
-    func recalibrated(_ network: Network, under mask: Mask, normalisation: Normalisation) throws -> Network {
-        guard recalibrate else { return network }
-        guard let data else { throw Failure(.usage, "--recalibrate needs --data") }
-        return try WorkerProcess.find(threads: threads).recalibrated(
-            network, .init(batchnorm, images: calibrationImages), under: mask, data: data, normalisation: normalisation)
+    /// The network without the filters of a mask, adapted to the loss as it was asked for.
+    func pruned(_ network: Network, removing mask: Mask, normalisation: Normalisation) throws -> Network {
+        guard let data, recalibrate || reconstruct else { return network.removing(mask) }
+        let worker = try WorkerProcess.find(threads: threads)
+        if reconstruct {
+            return try worker.reconstructed(
+                network, removing: mask, data: data, images: calibrationImages, normalisation: normalisation)
+        }
+        return try worker.recalibrated(
+            network, .init(batchnorm, images: calibrationImages), under: mask, data: data, normalisation: normalisation
+        ).removing(mask)
     }
 
     /// Measures the network of a file, and how much faster it is than the unpruned one, where there are images.
@@ -68,7 +81,7 @@ struct PruneMeasurementOptions {
         let masked = try worker.evaluate(before.path, data: data, settings, under: (mask, space))
         settings.batchNorm = .frozen
         var written = try worker.evaluate(path, data: data, settings)
-        if recalibrate { written.batchNorm = "written" }
+        if recalibrate || reconstruct { written.batchNorm = "written" }
         record.measured = [written, masked]
 
         let speeds = try worker.speeds(of: [before.path, path])

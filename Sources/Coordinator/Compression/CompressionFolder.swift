@@ -14,6 +14,8 @@ final class CompressionFolder {
         var ranking: String { "\(folder)/ranking" }
         /// The smaller network, its batch norms recalibrated.
         var pruned: String { "\(folder)/pruned.safetensors" }
+        /// The same with the layers behind the removed filters fitted anew, which fine-tuning begins with.
+        var reconstructed: String { "\(folder)/reconstructed.safetensors" }
         /// What a baseline makes of the same network at the same budget.
         func baseline(_ method: PruningMethod) -> String { "\(folder)/\(method.rawValue).safetensors" }
         /// What the pruning did: a ``CompressionRound`` without fine-tuning.

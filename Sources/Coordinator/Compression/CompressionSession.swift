@@ -5,8 +5,8 @@ import Shared
 final class CompressionSession {
     /// Ways to choose filters that the ranking is compared with; they too see training images only, or none.
     private static let baselines: [PruningMethod] = [.l1, .taylor, .random]
-    /// Training images that give a pruned network its batch-norm statistics.
-    private static let recalibrationImages = 1000
+    /// Training images that adapt a pruned network: its batch-norm statistics, and the layers behind what went.
+    private static let adaptationImages = 1000
 
     /// The images, and where they are.
     struct Images {
@@ -124,15 +124,27 @@ final class CompressionSession {
         let network = ranking.record.network
         let budget = plan.budget(round: number, of: unpruned.architecture.cost())
         let scores = FilterScores(ranking.ranking.fit, of: ranking.record.description.ensemble)
-        func pruned(by scores: FilterScores, _ method: PruningMethod, to file: String) throws -> CompressionPoint {
+        let adaptation = min(Self.adaptationImages, images.training.count)
+        let normalisation = plan.evaluation.normalisation
+        func pruned(
+            by scores: FilterScores, _ method: PruningMethod, to file: String, reconstructed: String? = nil
+        ) throws -> CompressionPoint {
             if signals.next() != nil { throw Failure(.interrupted, "interrupted") }
             let pruner = Pruner(network.architecture, scores: scores, model: plan.lossModel, rules: plan.rules)
             let outcome = try pruner.prune(to: budget)
             try folder.ensure(file) { part in
                 let recalibrated = try worker.recalibrated(
-                    network, .corrected(images: min(Self.recalibrationImages, images.training.count)),
-                    under: outcome.mask, data: images.folder, normalisation: plan.evaluation.normalisation)
+                    network, .corrected(images: adaptation), under: outcome.mask, data: images.folder,
+                    normalisation: normalisation)
                 try folder.write(Checkpoint.safetensors(of: recalibrated.removing(outcome.mask)), to: part)
+            }
+            if let reconstructed {
+                try folder.ensure(reconstructed) { part in
+                    let fitted = try worker.reconstructed(
+                        network, removing: outcome.mask, data: images.folder, images: adaptation,
+                        normalisation: normalisation)
+                    try folder.write(Checkpoint.safetensors(of: fitted), to: part)
+                }
             }
             var point = try point(file, round: number, method: method.rawValue, isFinetuned: false)
             point.predictedLoss = outcome.predictedLoss
@@ -140,10 +152,10 @@ final class CompressionSession {
             return point
         }
         let gradients = GradientSource(
-            worker: worker, data: images.folder, images: plan.evaluation.images,
-            normalisation: plan.evaluation.normalisation)
+            worker: worker, data: images.folder, images: plan.evaluation.images, normalisation: normalisation)
         return CompressionRound(
-            number: number, pruned: try pruned(by: scores, .ensemble, to: files.pruned),
+            number: number,
+            pruned: try pruned(by: scores, .ensemble, to: files.pruned, reconstructed: files.reconstructed),
             baselines: try Self.baselines.map { method in
                 let values = try PruningSource(network).scores(
                     method, scope: .all, seed: plan.seed(round: number), gradients: gradients
@@ -177,7 +189,7 @@ final class CompressionSession {
         let settings = plan.training(round: number)
         try folder.ensure(files.training) { part in
             let progress = try TrainingProgress(
-                Checkpoint.network(at: files.pruned), settings: settings, imageCount: images.training.count)
+                Checkpoint.network(at: files.reconstructed), settings: settings, imageCount: images.training.count)
             let origin = TrainingFile.Origin(
                 trainingImages: plan.trainingImages, teacher: settings.loss.distillation == nil ? nil : unpruned)
             try TrainingFile.create(at: part, progress, origin).finish()

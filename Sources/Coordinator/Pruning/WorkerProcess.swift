@@ -37,7 +37,7 @@ struct WorkerProcess {
             let batchNorm = settings.batchNorm.source.rawValue
             arguments += ["--batchnorm", batchNorm]
             if let images = settings.batchNorm.calibrationImages { arguments += ["--calibration-images", "\(images)"] }
-            try run(arguments + Self.options(settings.normalisation))
+            try run(arguments + Self.options(settings.normalisation) + threadOptions)
             let answer = try JSONDecoder().decode(Answer.self, from: Data(contentsOf: losses))
             guard let result = answer.results.first else {
                 throw Failure(.internalFault, "\(program) evaluate answered without a loss")
@@ -53,18 +53,35 @@ struct WorkerProcess {
         _ network: Network, _ batchNorm: EvaluationSettings.BatchNorm, under mask: Mask, data: String,
         normalisation: Normalisation
     ) throws -> Network {
+        try change(
+            network, under: mask, "recalibrate",
+            [
+                "--data", data, "--batchnorm", batchNorm.source.rawValue, "--calibration-images",
+                "\(batchNorm.calibrationImages ?? 0)",
+            ] + Self.options(normalisation) + threadOptions)
+    }
+
+    /// A network without the filters of a mask, the layers behind them fitted anew on the first training images.
+    func reconstructed(
+        _ network: Network, removing mask: Mask, data: String, images: Int, normalisation: Normalisation
+    ) throws -> Network {
+        try change(
+            network, under: mask, "reconstruct",
+            ["--data", data, "--calibration-images", "\(images)"] + Self.options(normalisation))
+    }
+
+    /// What a subcommand makes of a network and a mask.
+    private func change(
+        _ network: Network, under mask: Mask, _ subcommand: String, _ arguments: [String]
+    ) throws -> Network {
         try Self.withTemporaryFolder { folder in
             let model = folder.appending(path: "network.safetensors")
             let masks = folder.appending(path: "masks.json")
-            let output = folder.appending(path: "recalibrated.safetensors")
+            let output = folder.appending(path: "changed.safetensors")
             try Data(Checkpoint.safetensors(of: network)).write(to: model)
             try MaskFile.write([mask], for: FilterSpace(network.architecture), to: masks.path)
             try run(
-                [
-                    "recalibrate", "--model", model.path, "--data", data, "--masks", masks.path, "--batchnorm",
-                    batchNorm.source.rawValue, "--calibration-images", "\(batchNorm.calibrationImages ?? 0)",
-                    "--output", output.path,
-                ] + Self.options(normalisation))
+                [subcommand, "--model", model.path, "--masks", masks.path, "--output", output.path] + arguments)
             return try Checkpoint.network(at: output.path)
         }
     }
@@ -82,7 +99,7 @@ struct WorkerProcess {
                 [
                     "gradients", "--model", model.path, "--data", data, "--images", "\(images)", "--output",
                     output.path,
-                ] + Self.options(normalisation))
+                ] + Self.options(normalisation) + threadOptions)
             let answer = try JSONDecoder().decode(Answer.self, from: Data(contentsOf: output))
             return try FilterSpace(network.architecture).layers.flatMap { layer in
                 guard let values = answer.importance[layer.name], values.count == layer.filters.count else {
@@ -107,7 +124,7 @@ struct WorkerProcess {
         var rates = models.map { _ in [Double]() }
         for _ in 0..<Self.speedRounds {
             for (index, model) in models.enumerated() {
-                let text = try run(["bench", "--model", model, "--masks", "1", "--json"])
+                let text = try run(["bench", "--model", model, "--masks", "1", "--json"] + threadOptions)
                 let answer = try JSONDecoder().decode(Answer.self, from: text)
                 guard let dense = answer.results.first(where: { $0.name == "dense" && $0.batchnorm == "frozen" }) else {
                     throw Failure(.internalFault, "\(program) bench answered without a speed")
@@ -120,6 +137,8 @@ struct WorkerProcess {
 
     private static let speedRounds = 3
 
+    private var threadOptions: [String] { threads.map { ["--threads", "\($0)"] } ?? [] }
+
     private static func options(_ normalisation: Normalisation) -> [String] {
         func text(_ values: [Float]) -> String { values.map { "\($0)" }.joined(separator: ",") }
         return ["--mean=\(text(normalisation.mean))", "--deviation=\(text(normalisation.deviation))"]
@@ -130,7 +149,7 @@ struct WorkerProcess {
     private func run(_ arguments: [String]) throws -> Data {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: program)
-        process.arguments = arguments + (threads.map { ["--threads", "\($0)"] } ?? [])
+        process.arguments = arguments
         let output = Pipe()
         process.standardOutput = output
         do { try process.run() } catch {

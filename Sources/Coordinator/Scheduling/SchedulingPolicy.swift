@@ -13,9 +13,9 @@ public struct SchedulingPolicy: Sendable {
     public var leasesPerWorker = 2
     /// Masks that share most when evaluated together: leases end at multiples of it where they can, …
     public var maskGroup = 1
-    /// … and are not smaller, though they take longer than usual, where one takes at most this: apart, a group's masks
-    /// cost two to three times as much.
-    public var groupMillisecondsMax: Int64 = 30_000
+    /// … and are not smaller, though they take longer than usual, where its masks would take at most this at the
+    /// worker's last pace. That pace is slow as long as a group is apart, when its masks cost two to three times as much.
+    public var groupMillisecondsMax: Int64 = 120_000
     /// The time by which a lease is surely answered: so many times the expected one, …
     public var deadlineFactor = 8.0
     /// … but at least this, …

@@ -25,6 +25,13 @@ public final class OutputFile {
         buffer.reserveCapacity(Self.bufferBytes)
     }
 
+    /// Writes a whole file. Throws an `.unavailable` ``Failure`` where that is not possible.
+    public static func write(_ bytes: [UInt8], to path: String) throws {
+        let file = try OutputFile(path)
+        try file.write(bytes)
+        try file.finish()
+    }
+
     /// Adds a text.
     public func write(_ text: String) throws { try write(Array(text.utf8)) }
 

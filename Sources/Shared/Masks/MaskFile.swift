@@ -15,6 +15,15 @@ public enum MaskFile {
         try read(try InputFile.bytes(at: path, bytesMax: bytesMax), name: path, for: space)
     }
 
+    /// Reads the mask of a file that has one. Throws a `.badInput` ``Failure`` also where there is none, or more.
+    public static func mask(at path: String, for space: FilterSpace) throws -> Mask {
+        let masks = try read(at: path, for: space)
+        guard let mask = masks.first, masks.count == 1 else {
+            throw Failure(.badInput, "\(path) has \(masks.count) masks; there must be one")
+        }
+        return mask
+    }
+
     /// Reads the masks of a file's bytes; `name` stands in errors.
     public static func read(_ bytes: [UInt8], name: String, for space: FilterSpace) throws -> [Mask] {
         do {

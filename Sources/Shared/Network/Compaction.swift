@@ -163,7 +163,7 @@ extension Tensor {
     }
 
     /// The same with some indices of the outermost dimension filled with one value.
-    func settingRows(_ rows: [Int], to value: Float) -> Tensor {
+    public func settingRows(_ rows: [Int], to value: Float) -> Tensor {
         guard !rows.isEmpty else { return self }
         let size = shape.dropFirst().reduce(1, *)
         var changed = values

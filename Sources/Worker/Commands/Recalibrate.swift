@@ -43,23 +43,14 @@ struct Recalibrate: Command {
     func run() throws {
         let network = try Checkpoint.network(at: model)
         let engine = try engineOptions.engine(network)
+        let space = FilterSpace(network.architecture)
+        let mask = try masks.map { try MaskFile.mask(at: $0, for: space) } ?? Mask(count: space.count)
         let images = try CIFAR10.read(directory: data, split: .train, limit: calibrationImages)
         let statistics = try engine.batchNormStatistics(
-            .init(batchnorm, images: calibrationImages), under: try mask(of: FilterSpace(network.architecture)),
-            of: images, normalisation: try normalisationOptions.normalisation())
+            .init(batchnorm, images: calibrationImages), under: mask, of: images,
+            normalisation: try normalisationOptions.normalisation())
         let bytes = Checkpoint.safetensors(of: network.replacingStatistics(statistics))
-        do { try Data(bytes).write(to: URL(fileURLWithPath: output), options: .atomic) } catch {
-            throw Failure(.unavailable, "cannot write \(output): \(error.localizedDescription)")
-        }
-    }
-
-    private func mask(of space: FilterSpace) throws -> Mask {
-        guard let masks else { return Mask(count: space.count) }
-        let read = try MaskFile.read(at: masks, for: space)
-        guard let mask = read.first, read.count == 1 else {
-            throw Failure(.badInput, "\(masks) has \(read.count) masks; there must be one")
-        }
-        return mask
+        try OutputFile.write(bytes, to: output)
     }
 }
 

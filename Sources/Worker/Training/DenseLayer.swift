@@ -36,7 +36,7 @@ final class DenseLayer {
     }
 
     func forward() throws {
-        try multiply("N", "T", images, output, input, x, input, weights, input, y.pointer)
+        try OneDNN.multiply("N", "T", images, output, input, x, input, weights, input, y.pointer)
         winnow_scale_shift(y.pointer, images, output, ones, bias, nil, relu, y.pointer)
     }
 
@@ -46,25 +46,15 @@ final class DenseLayer {
         inputGradient: UnsafeMutablePointer<Float>?
     ) throws {
         let unused = AlignedBuffer(count: output)
-        winnow_normalisation_gradient_sums(
-            yGradient.pointer, nil, relu ? y.pointer : nil, y.pointer, images, output, zeros, zeros, yGradient.pointer,
-            biasGradient, unused.pointer)
-        try multiply("T", "N", output, input, images, yGradient.pointer, output, x, input, weightGradient)
-        if let inputGradient {
-            try multiply("N", "N", images, input, output, yGradient.pointer, output, weights, input, inputGradient)
+        withExtendedLifetime(unused) {
+            winnow_normalisation_gradient_sums(
+                yGradient.pointer, nil, relu ? y.pointer : nil, y.pointer, images, output, zeros, zeros,
+                yGradient.pointer, biasGradient, unused.pointer)
         }
-    }
-
-    /// c = a b, row-major, `[rows, columns]`, the sums over `depth`; "T" transposes.
-    private func multiply(
-        _ transposeA: Character, _ transposeB: Character, _ rows: Int, _ columns: Int, _ depth: Int,
-        _ a: UnsafeMutablePointer<Float>, _ aStride: Int, _ b: UnsafeMutablePointer<Float>, _ bStride: Int,
-        _ c: UnsafeMutablePointer<Float>
-    ) throws {
-        func code(_ character: Character) -> CChar { CChar(character.asciiValue ?? 0) }
-        try OneDNN.check(
-            dnnl_sgemm(
-                code(transposeA), code(transposeB), dnnl_dim_t(rows), dnnl_dim_t(columns), dnnl_dim_t(depth), 1, a,
-                dnnl_dim_t(aStride), b, dnnl_dim_t(bStride), 0, c, dnnl_dim_t(columns)), "multiply matrices")
+        try OneDNN.multiply("T", "N", output, input, images, yGradient.pointer, output, x, input, weightGradient)
+        if let inputGradient {
+            try OneDNN.multiply(
+                "N", "N", images, input, output, yGradient.pointer, output, weights, input, inputGradient)
+        }
     }
 }

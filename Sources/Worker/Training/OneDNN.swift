@@ -34,6 +34,19 @@ final class OneDNN {
         }
     }
 
+    /// c = a b, row-major, `[rows, columns]`, the sums over `depth`; "T" transposes.
+    static func multiply(
+        _ transposeA: Character, _ transposeB: Character, _ rows: Int, _ columns: Int, _ depth: Int,
+        _ a: UnsafeMutablePointer<Float>, _ aStride: Int, _ b: UnsafeMutablePointer<Float>, _ bStride: Int,
+        _ c: UnsafeMutablePointer<Float>
+    ) throws {
+        func code(_ character: Character) -> CChar { CChar(character.asciiValue ?? 0) }
+        try check(
+            dnnl_sgemm(
+                code(transposeA), code(transposeB), dnnl_dim_t(rows), dnnl_dim_t(columns), dnnl_dim_t(depth), 1, a,
+                dnnl_dim_t(aStride), b, dnnl_dim_t(bStride), 0, c, dnnl_dim_t(columns)), "multiply matrices")
+    }
+
     /// An array of four dimensions or fewer in a given or, with `dnnl_format_tag_any`, a free layout.
     static func descriptor(_ shape: [Int], _ layout: dnnl_format_tag_t) throws -> dnnl_memory_desc_t {
         var descriptor = dnnl_memory_desc_t()
