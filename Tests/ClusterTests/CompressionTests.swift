@@ -119,6 +119,13 @@ import Testing
             let byMethod = Dictionary(uniqueKeysWithValues: losses)
             #expect(try #require(byMethod["ensemble"]) < #require(byMethod["random"]))
         }
+        for round in 1...2 {
+            let folder = "\(compression.folder)/round-\(round)"
+            let pruned = try Checkpoint.network(at: "\(folder)/pruned.safetensors")
+            let reconstructed = try Checkpoint.network(at: "\(folder)/reconstructed.safetensors")
+            #expect(reconstructed.architecture == pruned.architecture)
+            #expect(reconstructed.parameters != pruned.parameters)
+        }
         let network = try Checkpoint.network(at: "\(compression.folder)/compressed.safetensors")
         #expect(
             try number(try #require(networks.last), "flops") == Double(network.architecture.cost().multiplyAccumulates))

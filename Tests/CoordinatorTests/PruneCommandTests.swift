@@ -112,6 +112,13 @@ final class PruneCommandTests {
             (["--model", model, "--method", "l1", "--remove-flops", "1.5"], "--remove-flops"),
             (["--model", model, "--method", "l1", "--remove-filters", "1.5"], "whole number"),
             (["--model", model, "--method", "l1", "--remove-flops", "0.5", "--recalibrate"], "--data"),
+            (["--model", model, "--method", "l1", "--remove-flops", "0.5", "--reconstruct"], "--data"),
+            (
+                [
+                    "--model", model, "--method", "l1", "--remove-flops", "0.5", "--reconstruct", "--recalibrate",
+                    "--data", folder,
+                ], "--recalibrate or --reconstruct"
+            ),
             (["--model", model, "--method", "taylor", "--remove-flops", "0.5"], "--data"),
             (["--model", model, "--method", "l1", "--max-loss-rise", "0.5"], "predict a loss"),
             (["--model", model, "--method", "l1", "--remove-flops", "0.99"], "of the FLOPs can be removed"),
