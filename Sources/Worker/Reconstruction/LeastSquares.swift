@@ -12,6 +12,9 @@ struct LeastSquares {
     /// the same from taking each other's weight, too little to matter to others.
     static let ridge = 1e-3
 
+    /// So that the solution is the same bits however many processors there are.
+    private static let useOneThread: Void = openblas_set_num_threads(1)
+
     /// Inputs of a row, without the constant that is added as the last one.
     let inputs: Int
     /// Targets of a row.
@@ -50,6 +53,7 @@ struct LeastSquares {
     /// `.internalFault` ``Failure`` where there were no rows, or the inputs were not finite.
     func solve(near known: [Double]) throws -> (weights: [Double], constants: [Double]) {
         precondition(known.count == targets * inputs, "weights of every input and target")
+        _ = Self.useOneThread
         let trace = (0..<inputs).reduce(0) { $0 + gram[$1 * columns + $1] }
         let strength = max(Self.ridge * trace / Double(max(inputs, 1)), .leastNormalMagnitude)
         var matrix = gram
