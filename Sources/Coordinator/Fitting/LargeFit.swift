@@ -11,7 +11,7 @@ import Shared
 ///
 /// and `(X̃'X̃ / λ + T⁻¹) δ = X̃'r / λ` is solved for all masks and, in the same passes, for two halves. Since designs
 /// leave the columns nearly uncorrelated, the matrix is near its diagonal, about `n q (1 - q) / λ + 1 / τ_l²`, by which
-/// the gradients are divided: some ten passes do. A coefficient's variance is near
+/// the gradients are divided: a dozen passes or so do. A coefficient's variance is near
 /// `1 / (n' q (1 - q) / λ + 1 / τ²)`, with `n'` the masks less the effective number of coefficients.
 ///
 /// Four passes and one for each step of the gradients; what a pass takes, ``MaskPasses`` says. To each of the first ones
