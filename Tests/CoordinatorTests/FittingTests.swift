@@ -252,6 +252,63 @@ private func eliminate(_ a: [[Double]], _ b: [[Double]]) -> [[Double]] {
     }
 }
 
+@Test func theFitOfManyFiltersIsTheSameBitsOnAnyNumberOfThreads() throws {
+    let run = try SyntheticRun(masks: 5000, noise: 0.05)
+    var evaluations = run.evaluations
+    for index in evaluations.indices where index % 7 == 3 { evaluations[index] = nil }
+    let fits = try [1, 2, 5].map { threads in
+        try AdditiveFit(
+            run.ensemble, evaluations: evaluations, response: .logLoss, directColumnsMax: 0, threads: threads)
+    }
+    for other in fits.dropFirst() {
+        #expect(other.estimates == fits[0].estimates)
+        #expect(other.layers == fits[0].layers)
+        #expect(other.rSquared == fits[0].rSquared && other.heldOutRSquared == fits[0].heldOutRSquared)
+        #expect(other.splitHalf == fits[0].splitHalf)
+    }
+}
+
+@Test(arguments: ["independent", "tree"]) func theFitOfManyFiltersSolvesItsEquations(design: String) throws {
+    // The ridge least squares of what the layers leave, its matrix written out and solved by elimination.
+    let space = Networks.connected([8, 14, 11, 9, 4])
+    let run = try SyntheticRun(design: design, space: space, masks: 600, noise: 0.05)
+    var evaluations = run.evaluations
+    for index in 100..<200 { evaluations[index] = nil }
+    let observations = Observations(run.ensemble, evaluations: evaluations, response: .logLoss)
+    let terms = ModelTerms(run.ensemble)
+    let passes = MaskPasses(run.ensemble, indices: observations.indices)
+    let fit = try #require(LargeFit(observations, terms: terms, passes: passes))
+
+    let count = run.ensemble.participating.count
+    let dense = [0] + Array(terms.layerColumns.lowerBound..<terms.count)
+    var system = [[Double]](repeating: [Double](repeating: 0, count: count), count: count)
+    var right = [[Double]](repeating: [0], count: count)
+    observations.forEach { _, mask, response in
+        let full = withUnsafeTemporaryAllocation(of: Double.self, capacity: terms.count) { row in
+            row.initialize(repeating: 0)
+            terms.fill(row.baseAddress!, with: mask)
+            return zip(row, terms.scales).map { $0 * $1 }
+        }
+        var row = (0..<count).map { full[1 + $0] }
+        for places in passes.places {
+            let mean = row[places].reduce(0, +) / Double(places.count)
+            for place in places { row[place] -= mean }
+        }
+        let residual = response - observations.mean - dense.reduce(0) { $0 + full[$1] * fit.coefficients[0][$1] }
+        for a in 0..<count {
+            right[a][0] += row[a] * residual
+            for b in 0..<count { system[a][b] += row[a] * row[b] }
+        }
+    }
+    for (places, prior) in zip(passes.places, fit.components.prior) {
+        for place in places { system[place][place] += fit.components.noise[0] / prior }
+    }
+    let expected = eliminate(system, right).map { $0[0] }
+    let size = expected.reduce(0) { $0 + $1 * $1 }.squareRoot()
+    let error = zip(fit.effects, expected).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }.squareRoot()
+    #expect(error < 1e-3 * size, "\(error / size)")
+}
+
 @Test func thousandsOfFiltersAreRanked() throws {
     let space = Networks.connected([3072, 5000, 1200, 10])
     let run = try SyntheticRun(space: space, masks: 256, noise: 0.05)

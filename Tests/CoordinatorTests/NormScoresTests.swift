@@ -30,6 +30,24 @@ struct NormScoresTests {
         #expect(WeightNorm.geometricMedian.scores(Self.network) == [1, 1, 0, 0])
     }
 
+    @Test func geometricMedianIsTheSumOfAllDistancesOverTheLayersMean() {
+        var generator = SeededGenerator(seed: 2)
+        let network = Network.random(.fullyConnected(widths: [7, 13, 5, 3]), using: &generator)
+        let wanted = [(name: "fc1.weight", inputs: 7), (name: "fc2.weight", inputs: 13)].flatMap { layer in
+            let weights = network[layer.name].values.map(Double.init)
+            let filters = stride(from: 0, to: weights.count, by: layer.inputs).map {
+                weights[$0..<$0 + layer.inputs]
+            }
+            let sums = filters.map { filter in
+                filters.reduce(0.0) { sum, other in
+                    sum + zip(filter, other).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }.squareRoot()
+                }
+            }
+            return sums.map { $0 / (sums.reduce(0, +) / Double(sums.count)) }
+        }
+        #expect(WeightNorm.geometricMedian.scores(network) == wanted)
+    }
+
     @Test func scalingALayerChangesNoScore() {
         var generator = SeededGenerator(seed: 1)
         let network = Network.random(.residual(widths: [4, 6], blocksPerStage: 1), using: &generator)

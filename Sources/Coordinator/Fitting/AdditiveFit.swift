@@ -114,13 +114,16 @@ public struct AdditiveFit: Sendable {
     /// are fewer than ``masksMin``.
     ///
     /// O(masks × columns² + columns³), in memory O(columns²), where columns are the filters and some for each layer and
-    /// pair of layers; beyond ``directColumnsMax`` columns O(masks × filters) and O(filters), see ``LargeFit``.
+    /// pair of layers; beyond ``directColumnsMax`` columns see ``LargeFit``, in memory O(masks + filters).
     public init(_ ensemble: Ensemble, evaluations: [Evaluation?], response: Response = .logLoss) throws {
         try self.init(
             ensemble, evaluations: evaluations, response: response, directColumnsMax: Self.directColumnsMax)
     }
 
-    init(_ ensemble: Ensemble, evaluations: [Evaluation?], response: Response, directColumnsMax: Int) throws {
+    init(
+        _ ensemble: Ensemble, evaluations: [Evaluation?], response: Response, directColumnsMax: Int,
+        threads: Int = CPUAllowance.processors
+    ) throws {
         let observations = Observations(ensemble, evaluations: evaluations, response: response)
         guard observations.indices.count >= Self.masksMin else {
             throw Failure(
@@ -132,12 +135,15 @@ public struct AdditiveFit: Sendable {
         let variance = observations.variance
         var times = [Int](repeating: 0, count: ensemble.filterCount)
         let isLarge = terms.count > directColumnsMax
+        let passes = MaskPasses(ensemble, indices: observations.indices, threads: threads)
         var equations = NormalEquations(
             terms, levels: NormalEquations.levels(of: ensemble), isEmpty: isLarge)
         let mean = observations.mean
-        observations.forEach { position, mask, value in
-            for filter in mask.disabled { times[filter] += 1 }
-            if !isLarge { equations.add(index: observations.indices[position], mask: mask, response: value - mean) }
+        for (filter, count) in zip(ensemble.participating, passes.timesDisabled()) { times[filter] = count }
+        if !isLarge {
+            observations.forEach { position, mask, value in
+                equations.add(index: observations.indices[position], mask: mask, response: value - mean)
+            }
         }
         equations.finish()
         self.response = response
@@ -163,7 +169,7 @@ public struct AdditiveFit: Sendable {
         }
 
         if isLarge {
-            guard let large = LargeFit(observations, terms: terms) else {
+            guard let large = LargeFit(observations, terms: terms, passes: passes) else {
                 throw Failure(.internalFault, "the fit's equations are singular")
             }
             coefficients = large.coefficients[0]

@@ -1,7 +1,7 @@
 import Shared
 
 /// The fit of models with too many columns for their products to be kept: the same model, solved by conjugate gradients
-/// from masks that are drawn anew in every pass.
+/// in passes over masks that are never made (see ``MaskPasses``).
 ///
 /// First the response is regressed on what concerns whole layers (numbers disabled, their squares and products). What
 /// is left, `r`, is explained by the filters' differences from their layers, `x̃_f = x_f - d_l / p_l`, which no design
@@ -10,10 +10,12 @@ import Shared
 ///     δ̂_f = Σ x̃_f r / (n q (1 - q)),  τ_l² = mean δ̂² - var(r) / (n q (1 - q)),  λ = var(r) - Σ_l p_l q (1 - q) τ_l²
 ///
 /// and `(X̃'X̃ / λ + T⁻¹) δ = X̃'r / λ` is solved for all masks and, in the same passes, for two halves. Since designs
-/// leave the columns nearly uncorrelated, the matrix is nearly diagonal: a few passes do, and a coefficient's variance
-/// is near `1 / (n' q (1 - q) / λ + 1 / τ²)`, with `n'` the masks less the effective number of coefficients.
+/// leave the columns nearly uncorrelated, the matrix is near its diagonal, about `n q (1 - q) / λ + 1 / τ_l²`, by which
+/// the gradients are divided: a dozen passes or so do. A coefficient's variance is near
+/// `1 / (n' q (1 - q) / λ + 1 / τ²)`, with `n'` the masks less the effective number of coefficients.
 ///
-/// Time O(passes × masks × filters); memory O(filters).
+/// Four passes and one for each step of the gradients; what a pass takes, ``MaskPasses`` says. To each of the first ones
+/// the layers' columns add O(masks × columns²). Memory O(masks + filters).
 struct LargeFit {
     /// The filters' differences from their layers' means, in the order of ``ModelTerms``' columns.
     private(set) var effects: [Double] = []
@@ -27,111 +29,161 @@ struct LargeFit {
     private(set) var rSquared = 0.0
     private(set) var heldOutRSquared = 0.0
 
-    private static let passesMax = 30
-    /// The passes end when the residual of the equations has fallen to this share.
-    private static let tolerance = 1e-4
+    private static let stepsMax = 30
+    /// The steps end when the residuals of the equations have fallen to these shares. The halves are only compared, and
+    /// their equations, of fewer masks, take more steps.
+    private static let tolerances = Lanes(1e-4, 1e-3, 1e-3, 0)
+    /// Rows of a tile whose outer products are added at a time.
+    private static let tileRows = 256
+
+    /// One lane for each fit: all masks, and either half.
+    private typealias Lanes = MaskPasses.Lanes
+    private static let fits = 0..<3
 
     private let observations: Observations
     private let terms: ModelTerms
-    private let filters: Int
-    /// The layers' filters as places in ``effects``.
-    private let ranges: [Range<Int>]
+    private let passes: MaskPasses
+    /// The mean response.
+    private let mean: Double
+    /// The half of each evaluated mask, 0 or 1.
+    private let halves: [UInt8]
 
     /// Fits; nil where the response does not vary, or the masks are too few for the layers.
-    init?(_ observations: Observations, terms: ModelTerms) {
+    init?(_ observations: Observations, terms: ModelTerms, passes: MaskPasses) {
         self.observations = observations
         self.terms = terms
-        filters = terms.layerColumns.lowerBound - 1
-        ranges = terms.layers.indices.map { index in
-            let columns = terms.families[index].columns
-            return columns.lowerBound - 1..<columns.upperBound - 1
-        }
+        self.passes = passes
+        mean = observations.mean
         // Masks that share segments stay together. Mixed numbers, so that halves do not follow the design's rounds.
         let ensemble = observations.ensemble
-        let halves = observations.indices.map { index in
+        halves = observations.indices.map { index in
             var generator = RandomGenerator(key: [ensemble.seed, 0x5e77, UInt64(index / ensemble.groupSize)])
-            return generator.below(2)
+            return UInt8(generator.below(2))
         }
-        guard let layers = regressLayers(halves) else { return nil }
-        let residuals = self.residuals(layers)
+        guard let layers = regressLayers() else { return nil }
+        let (square, moments) = moments(layers)
         let count = Double(observations.indices.count)
-        let variance = residuals[0].reduce(0) { $0 + $1 * $1 } / count
+        let variance = square / count
         guard variance > 0 else { return nil }
 
-        let moments = product(of: residuals, halves)
         let spreads = terms.layers.map { $0.dropRate * (1 - $0.dropRate) }
-        components = Self.components(moments[0], ranges, spreads: spreads, variance: variance, count: count)
+        components = Self.components(
+            moments.map { $0[0] }, passes.places, spreads: spreads, variance: variance, count: count)
         let noise = components.noise[0]
-        let solutions = solve(moments.map { $0.map { $0 / noise } }, halves)
-        effects = solutions[0]
-        let used = zip(ranges, zip(spreads, components.prior)).reduce(0.0) { sum, layer in
+        let solution = solve(moments.map { $0 / noise }, masks: count, spreads: spreads)
+        effects = solution.map { $0[0] }
+        let used = zip(passes.places, zip(spreads, components.prior)).reduce(0.0) { sum, layer in
             let data = count * layer.1.0 / noise
             return sum + Double(layer.0.count) * data / (data + 1 / layer.1.1)
         }
-        for (range, (spread, prior)) in zip(ranges, zip(spreads, components.prior)) {
+        for (places, (spread, prior)) in zip(passes.places, zip(spreads, components.prior)) {
             let masks = max(count - used, 1)
-            variances += range.map { _ in 1 / (masks * spread / noise + 1 / prior) }
+            variances += places.map { _ in 1 / (masks * spread / noise + 1 / prior) }
         }
-        coefficients = zip(layers, solutions).map { layers, effects in
+        coefficients = Self.fits.map { fit in
             var all = [Double](repeating: 0, count: terms.count)
-            for (place, column) in Self.denseColumns(terms).enumerated() { all[column] = layers[place] }
-            for filter in 0..<filters { all[1 + filter] = effects[filter] }
+            for (place, column) in denseColumns.enumerated() { all[column] = layers[place][fit] }
+            for filter in solution.indices { all[1 + filter] = solution[filter][fit] }
             return all
         }
-        measure(halves)
+        (rSquared, heldOutRSquared) = measure(layers, solution)
     }
 
     /// The columns that concern whole layers, the intercept first.
-    private static func denseColumns(_ terms: ModelTerms) -> [Int] {
-        [0] + Array(terms.layerColumns.lowerBound..<terms.count)
+    private var denseColumns: [Int] { [0] + Array(terms.layerColumns.lowerBound..<terms.count) }
+
+    /// The lanes of the fits that an evaluated mask is in, for products.
+    private func membership(_ position: Int) -> Lanes {
+        halves[position] == 0 ? Lanes(1, 1, 0, 0) : Lanes(1, 0, 1, 0)
     }
 
-    /// The layers' coefficients by all masks and by either half.
-    private func regressLayers(_ halves: [Int]) -> [[Double]]? {
-        let columns = Self.denseColumns(terms)
+    // MARK: Layers
+
+    /// What the masks of one part say of the layers: for each half the products of the scaled columns and the response.
+    private struct LayerProducts: Sendable {
+        var halves: [SymmetricMatrix]
+
+        init(width: Int) { halves = [SymmetricMatrix(order: width), SymmetricMatrix(order: width)] }
+
+        static func add(_ sums: inout LayerProducts, _ other: LayerProducts) {
+            for half in sums.halves.indices { sums.halves[half].add(other.halves[half], times: 1) }
+        }
+    }
+
+    /// The layers' coefficients, a lane for each fit.
+    private func regressLayers() -> [Lanes]? {
+        let columns = denseColumns
+        let scales = columns.map { terms.scales[$0] }
         let width = columns.count + 1
-        var sums = [SymmetricMatrix(order: width), SymmetricMatrix(order: width)]
-        var tiles: [[Double]] = [[], []]
-        let mean = observations.mean
-        func flush(_ half: Int) {
-            sums[half].addOuterProducts(of: tiles[half], rows: tiles[half].count / width, scale: 1)
-            tiles[half].removeAll(keepingCapacity: true)
+        let products = passes.sum(LayerProducts(width: width), add: LayerProducts.add) { sums, stretch in
+            var dense = [Double](repeating: 1, count: columns.count)
+            var tiles: [[Double]] = [[], []]
+            func flush(_ half: Int) {
+                sums.halves[half].addOuterProducts(of: tiles[half], rows: tiles[half].count / width, scale: 1)
+                tiles[half].removeAll(keepingCapacity: true)
+            }
+            stretch.mapValues { position, _, counts in
+                terms.fillDense(&dense, counts: counts)
+                let half = Int(halves[position])
+                for (scale, value) in zip(scales, dense) { tiles[half].append(scale * value) }
+                tiles[half].append(observations.responses[position] - mean)
+                if tiles[half].count >= Self.tileRows * width { flush(half) }
+                return .zero
+            }
+            for half in tiles.indices { flush(half) }
         }
-        forEachRow { position, _, dense in
-            let half = halves[position]
-            tiles[half] += zip(columns, dense).map { terms.scales[$0] * $1 }
-            tiles[half].append(observations.responses[position] - mean)
-            if tiles[half].count >= 256 * width { flush(half) }
-        }
-        for half in 0..<2 { flush(half) }
-        var both = sums[0]
-        both.add(sums[1], times: 1)
-        var solutions: [[Double]] = []
-        for sum in [both] + sums {
+        var both = products.halves[0]
+        both.add(products.halves[1], times: 1)
+        var result = [Lanes](repeating: .zero, count: columns.count)
+        for (fit, sum) in ([both] + products.halves).enumerated() {
             var system = sum.scaledLeadingBlock(by: Array(repeating: 1, count: columns.count))
             // A trace of ridge, for layers whose number never varied.
             for column in 1..<columns.count { system.addToDiagonal(column, 1e-9 * (1 + sum[0, 0])) }
             guard let factor = CholeskyFactor(system) else { return nil }
-            solutions.append(factor.solve(columns.indices.map { sum[columns.count, $0] }))
-        }
-        return solutions
-    }
-
-    /// What each of the three regressions leaves.
-    private func residuals(_ layers: [[Double]]) -> [[Double]] {
-        let columns = Self.denseColumns(terms)
-        let mean = observations.mean
-        var result = [[Double]](repeating: [Double](repeating: 0, count: observations.indices.count), count: 3)
-        forEachRow { position, _, dense in
-            for fit in 0..<3 {
-                var predicted = 0.0
-                for (place, column) in columns.enumerated() {
-                    predicted += layers[fit][place] * terms.scales[column] * dense[place]
-                }
-                result[fit][position] = observations.responses[position] - mean - predicted
-            }
+            let solution = factor.solve(columns.indices.map { sum[columns.count, $0] })
+            for (place, coefficient) in solution.enumerated() { result[place][fit] = coefficient }
         }
         return result
+    }
+
+    /// The layers' coefficients as what a row's unscaled values are multiplied by.
+    private func unscaled(_ layers: [Lanes]) -> [Lanes] {
+        zip(layers, denseColumns).map { $0 * terms.scales[$1] }
+    }
+
+    /// A sum of squares, and sums for each filter.
+    private struct Moments: Sendable {
+        var square = 0.0
+        var sums: [Lanes]
+
+        static func add(_ moments: inout Moments, _ other: Moments) {
+            moments.square += other.square
+            MaskPasses.add(&moments.sums, other.sums)
+        }
+    }
+
+    /// The sum of squares of what the layers leave of the response, and `X̃'r`.
+    private func moments(_ layers: [Lanes]) -> (square: Double, sums: [Lanes]) {
+        let unscaled = unscaled(layers)
+        let zeros = [Lanes](repeating: .zero, count: passes.filters)
+        var moments = passes.sum(Moments(sums: zeros), add: Moments.add) { moments, stretch in
+            var dense = [Double](repeating: 1, count: unscaled.count)
+            stretch.mapValues { position, _, counts in
+                terms.fillDense(&dense, counts: counts)
+                let residual = observations.responses[position] - mean - Self.dot(unscaled, dense)
+                moments.square += residual[0] * residual[0]
+                return residual * membership(position)
+            }
+            stretch.addTransposed(to: &moments.sums)
+        }
+        centre(&moments.sums)
+        return (moments.square, moments.sums)
+    }
+
+    private static func dot(_ coefficients: [Lanes], _ row: [Double]) -> Lanes {
+        var sum = Lanes.zero
+        for index in coefficients.indices { sum += coefficients[index] * row[index] }
+        return sum
     }
 
     private static func components(
@@ -148,119 +200,91 @@ struct LargeFit {
         return VarianceComponents(noise: [max(variance - explained, 0.05 * variance)], prior: prior)
     }
 
-    /// `X̃' v` for values of the masks: with all masks, with half 0, with half 1.
-    private func product(of values: [[Double]], _ halves: [Int]) -> [[Double]] {
-        accumulate(halves) { fit, position, _ in values[fit][position] }
-    }
+    // MARK: Filters
 
-    /// `X̃' X̃ v` for coefficients, all masks and either half.
-    private func normal(_ vectors: [[Double]], _ halves: [Int]) -> [[Double]] {
-        let means = vectors.map { vector in
-            ranges.map { range in range.reduce(0.0) { $0 + vector[$1] } / Double(max(range.count, 1)) }
-        }
-        return accumulate(halves) { fit, _, row in
-            var sum = 0.0
-            for filter in row.filters { sum += vectors[fit][filter] }
-            for (layer, count) in row.counts.enumerated() { sum -= Double(count) * means[fit][layer] }
-            return sum
+    /// Takes their mean over the layer from all values: `X̃ v` is `X` with the centred `v`, and `X̃'w` the centred `X'w`.
+    private func centre(_ vector: inout [Lanes]) {
+        for places in passes.places {
+            let sum = vector[places].reduce(Lanes.zero) { $0 + $1 }
+            let mean = sum / Double(max(places.count, 1))
+            for place in places { vector[place] -= mean }
         }
     }
 
-    /// The filters that a mask disables, as places in ``effects``, and their number in each layer.
-    private struct Row {
-        var filters: [Int] = []
-        var counts: [Int] = []
+    /// `X̃' X̃ v`, each fit's over its own masks.
+    private func normal(_ vector: [Lanes]) -> [Lanes] {
+        var centred = vector
+        centre(&centred)
+        var product = passes.transposedProduct(with: centred) { position, product in
+            product * membership(position)
+        }
+        centre(&product)
+        return product
     }
 
-    /// `Σ value × x̃` over the masks, in one pass for all three fits.
-    private func accumulate(_ halves: [Int], _ value: (Int, Int, Row) -> Double) -> [[Double]] {
-        var sums = [[Double]](repeating: [Double](repeating: 0, count: filters), count: 3)
-        var shares = [[Double]](repeating: [Double](repeating: 0, count: ranges.count), count: 3)
-        forEachRow { position, row, _ in
-            for fit in [0, 1 + halves[position]] {
-                let factor = value(fit, position, row)
-                for filter in row.filters { sums[fit][filter] += factor }
-                for (layer, count) in row.counts.enumerated() { shares[fit][layer] += factor * Double(count) }
-            }
-        }
-        for fit in 0..<3 {
-            for (layer, range) in ranges.enumerated() {
-                let share = shares[fit][layer] / Double(max(range.count, 1))
-                for filter in range { sums[fit][filter] -= share }
-            }
-        }
-        return sums
-    }
-
-    private func solve(_ right: [[Double]], _ halves: [Int]) -> [[Double]] {
+    /// Conjugate gradients, preconditioned by what the diagonal is near to.
+    private func solve(_ right: [Lanes], masks: Double, spreads: [Double]) -> [Lanes] {
         let noise = components.noise[0]
-        var ridge = [Double](repeating: 0, count: filters)
-        for (range, prior) in zip(ranges, components.prior) { for filter in range { ridge[filter] = 1 / prior } }
-        var solution = [[Double]](repeating: [Double](repeating: 0, count: filters), count: 3)
-        var residual = right
-        var direction = right
-        func dot(_ a: [Double], _ b: [Double]) -> Double {
-            var sum = 0.0
-            for index in a.indices { sum += a[index] * b[index] }
-            return sum
-        }
-        var squares = residual.map { dot($0, $0) }
-        let first = squares
-        for _ in 0..<Self.passesMax {
-            if zip(squares, first).allSatisfy({ $0 <= Self.tolerance * Self.tolerance * $1 }) { break }
-            let applied = normal(direction, halves)
-            for fit in 0..<3 where squares[fit] > 0 {
-                let image = applied[fit].indices.map { applied[fit][$0] / noise + ridge[$0] * direction[fit][$0] }
-                let step = squares[fit] / dot(direction[fit], image)
-                for index in image.indices {
-                    solution[fit][index] += step * direction[fit][index]
-                    residual[fit][index] -= step * image[index]
-                }
-                let next = dot(residual[fit], residual[fit])
-                for index in image.indices {
-                    direction[fit][index] = residual[fit][index] + next / squares[fit] * direction[fit][index]
-                }
-                squares[fit] = next
+        var ridge = [Double](repeating: 0, count: passes.filters)
+        var diagonal = [Lanes](repeating: .zero, count: passes.filters)
+        let first = Double(halves.count { $0 == 0 })
+        let masksOfFits = Lanes(masks, first, masks - first, 0)
+        for (places, (spread, prior)) in zip(passes.places, zip(spreads, components.prior)) {
+            for place in places {
+                ridge[place] = 1 / prior
+                diagonal[place] = masksOfFits * (spread / noise) + 1 / prior
             }
+        }
+        var solution = [Lanes](repeating: .zero, count: passes.filters)
+        var residual = right
+        var direction = zip(residual, diagonal).map { $0 / $1 }
+        var square = Self.dot(residual, direction)
+        let target = square * Self.tolerances * Self.tolerances
+        for _ in 0..<Self.stepsMax where any(square .> target) {
+            let applied = normal(direction)
+            let image = direction.indices.map { applied[$0] / noise + ridge[$0] * direction[$0] }
+            let step = Self.quotient(square, Self.dot(direction, image))
+            for place in image.indices {
+                solution[place] += step * direction[place]
+                residual[place] -= step * image[place]
+            }
+            let gradient = zip(residual, diagonal).map { $0 / $1 }
+            let next = Self.dot(residual, gradient)
+            let share = Self.quotient(next, square)
+            for place in image.indices { direction[place] = gradient[place] + share * direction[place] }
+            square = next
         }
         return solution
     }
 
-    /// The shares of variance explained, in one more pass.
-    private mutating func measure(_ halves: [Int]) {
-        let columns = Self.denseColumns(terms)
-        let mean = observations.mean
-        var errors = [0.0, 0.0]
-        var squares = 0.0
-        forEachRow { position, row, dense in
-            let value = observations.responses[position] - mean
-            squares += value * value
-            for (kind, fit) in [0, 2 - halves[position]].enumerated() {
-                var predicted = 0.0
-                for (place, column) in columns.enumerated() {
-                    predicted += coefficients[fit][column] * terms.scales[column] * dense[place]
-                }
-                for filter in row.filters { predicted += coefficients[fit][1 + filter] }
-                errors[kind] += (value - predicted) * (value - predicted)
-            }
-        }
-        rSquared = 1 - errors[0] / squares
-        heldOutRSquared = 1 - errors[1] / squares
+    private static func dot(_ a: [Lanes], _ b: [Lanes]) -> Lanes {
+        var sum = Lanes.zero
+        for index in a.indices { sum += a[index] * b[index] }
+        return sum
     }
 
-    /// Calls `body` with the position, the sparse row and the dense columns' unscaled values of every evaluated mask.
-    private func forEachRow(_ body: (Int, Row, [Double]) -> Void) {
-        var row = Row()
-        var dense = [Double](repeating: 1, count: 1 + terms.count - terms.layerColumns.lowerBound)
-        observations.forEach { position, mask, _ in
-            row.filters.removeAll(keepingCapacity: true)
-            row.counts = Array(repeating: 0, count: ranges.count)
-            for filter in mask.disabled where terms.columnOfFilter[filter] > 0 {
-                row.filters.append(terms.columnOfFilter[filter] - 1)
-                row.counts[terms.layerOfFilter[filter]] += 1
+    /// Quotients; zero where there is nothing to divide by.
+    private static func quotient(_ a: Lanes, _ b: Lanes) -> Lanes {
+        (a / b).replacing(with: 0, where: .!(b .> 0))
+    }
+
+    /// The shares of variance explained, of the masks of the fit and of either half by the other's fit.
+    private func measure(_ layers: [Lanes], _ effects: [Lanes]) -> (all: Double, heldOut: Double) {
+        let unscaled = unscaled(layers)
+        // Lane 0 for the squares of the response, then the errors of the fit and of the other half's.
+        let sums = passes.sum(Lanes.zero, add: { $0 += $1 }) { sums, stretch in
+            var dense = [Double](repeating: 1, count: unscaled.count)
+            stretch.multiply(with: effects)
+            stretch.mapValues { position, product, counts in
+                terms.fillDense(&dense, counts: counts)
+                let value = observations.responses[position] - mean
+                let errors = value - (product + Self.dot(unscaled, dense))
+                let all = errors[0]
+                let heldOut = errors[2 - Int(halves[position])]
+                sums += Lanes(value * value, all * all, heldOut * heldOut, 0)
+                return .zero
             }
-            terms.fillDense(&dense, counts: row.counts)
-            body(position, row, dense)
         }
+        return (1 - sums[1] / sums[0], 1 - sums[2] / sums[0])
     }
 }

@@ -120,7 +120,7 @@ struct ModelTerms: Sendable {
 
     /// Writes the unscaled values of the columns that concern whole layers: the intercept, then ``layerColumns`` and
     /// all that follow.
-    func fillDense(_ values: inout [Double], counts: [Int]) {
+    func fillDense(_ values: inout [Double], counts: UnsafeBufferPointer<Int>) {
         values[0] = 1
         for index in layers.indices {
             let excess = Double(counts[index] - expected[index])

@@ -30,13 +30,38 @@ public enum WeightNorm: String, Sendable, CaseIterable {
         switch self {
         case .l1: filters.map { $0.reduce(0) { $0 + abs($1) } }
         case .l2: filters.map { $0.reduce(0) { $0 + $1 * $1 }.squareRoot() }
-        case .geometricMedian: filters.map { filter in filters.reduce(0) { $0 + Self.distance(filter, $1) } }
+        case .geometricMedian: Self.sumsOfDistances(filters)
         }
     }
 
-    private static func distance(_ a: [Double], _ b: [Double]) -> Double {
-        var squares = 0.0
-        for (x, y) in zip(a, b) { squares += (x - y) * (x - y) }
-        return squares.squareRoot()
+    /// The sum of the distances of each filter to all others, each distance once.
+    private static func sumsOfDistances(_ filters: [[Double]]) -> [Double] {
+        let size = filters.first?.count ?? 0
+        // Weight after weight, so that the squares of neighbouring filters are summed side by side; as they were stored.
+        var weights: [Float] = []
+        weights.reserveCapacity(size * filters.count)
+        for place in 0..<size { for filter in filters { weights.append(Float(filter[place])) } }
+        var sums = [Double](repeating: 0, count: filters.count)
+        for first in filters.indices {
+            let others = first + 1..<filters.count
+            var squares = [Double](repeating: 0, count: filters.count)
+            weights.withUnsafeBufferPointer { weights in
+                squares.withUnsafeMutableBufferPointer { squares in
+                    for start in stride(from: 0, to: weights.count, by: squares.count) {
+                        let weight = Double(weights[start + first])
+                        for other in others {
+                            let difference = weight - Double(weights[start + other])
+                            squares[other] += difference * difference
+                        }
+                    }
+                }
+            }
+            for other in others {
+                let distance = squares[other].squareRoot()
+                sums[first] += distance
+                sums[other] += distance
+            }
+        }
+        return sums
     }
 }

@@ -5,7 +5,15 @@ public struct RandomGenerator: Sendable {
 
     /// Seeds a stream of its own for a key, such as `[seed, layer, round]`. O(key).
     public init(key: [UInt64]) {
-        var seed = SplitMix64(seed: 0x6a09_e667_f3bc_c908, path: key)
+        self.init(Self.seed(for: key))
+    }
+
+    /// What seeds a key's stream, and the streams of longer keys that begin with it.
+    static func seed(for key: [UInt64]) -> SplitMix64 { SplitMix64(seed: 0x6a09_e667_f3bc_c908, path: key) }
+
+    /// Seeds the stream of the key that ``seed(for:)`` was asked for.
+    init(_ seed: SplitMix64) {
+        var seed = seed
         state = (seed.next(), seed.next(), seed.next(), seed.next())
     }
 
@@ -37,8 +45,13 @@ public struct RandomGenerator: Sendable {
 
     /// Puts values into a random order, every order equally likely.
     public mutating func shuffle<Element>(_ values: inout [Element]) {
-        guard values.count > 1 else { return }
-        for last in stride(from: values.count - 1, to: 0, by: -1) { values.swapAt(last, below(last + 1)) }
+        values.withUnsafeMutableBufferPointer { values in
+            var last = values.count - 1
+            while last > 0 {
+                values.swapAt(last, below(last + 1))
+                last -= 1
+            }
+        }
     }
 
     private static func rotated(_ value: UInt64, by bits: UInt64) -> UInt64 {

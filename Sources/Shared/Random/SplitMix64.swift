@@ -16,6 +16,13 @@ public struct SplitMix64: RandomNumberGenerator, Sendable {
         for step in path { state = next() ^ step }
     }
 
+    /// The generator whose path goes one step further.
+    func following(_ step: UInt64) -> SplitMix64 {
+        var generator = self
+        generator.state = generator.next() ^ step
+        return generator
+    }
+
     /// The next 64 bits.
     public mutating func next() -> UInt64 {
         state &+= 0x9E37_79B9_7F4A_7C15

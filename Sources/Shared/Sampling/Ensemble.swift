@@ -92,6 +92,26 @@ public struct Ensemble: Sendable, Hashable, Codable {
     /// `(k+1)·groupSize` are one tree.
     public var groupSize: Int { layers.map(\.repeats).max() ?? 1 }
 
+    /// What draws the sub-masks of each layer, in the order of ``layers``: mask `i` disables in a layer what sub-mask
+    /// `i / repeats` does.
+    public var samplers: [LayerSampler] {
+        var before = 0
+        return layers.map { layer in
+            defer { before += layer.count }
+            let key = [seed, UInt64(layer.first)]
+            if design == .ablation {
+                return LayerSampler(filters: layer.count, ablatedFrom: before, repeats: layer.repeats)
+            }
+            guard design.isBalanced else {
+                return LayerSampler(
+                    filters: layer.count, independentRate: layer.dropRate, repeats: layer.repeats, key: key)
+            }
+            return LayerSampler(
+                filters: layer.count, rate: layer.dropRate, sizeSpread: design.sizeSpread, repeats: layer.repeats,
+                key: key)
+        }
+    }
+
     /// The digest of the description, from which every mask follows.
     public var digest: Digest {
         let encoder = JSONEncoder()
@@ -104,15 +124,15 @@ public struct Ensemble: Sendable, Hashable, Codable {
 
     /// A mask, `index` in `0..<count`. O(filters).
     public func mask(_ index: Int) -> Mask {
-        var masks = MaskSequence(self, from: index)
-        return masks.next(through: index)
+        var masks = MaskSequence(self)
+        return masks.mask(index)
     }
 
     /// The masks of a range of indices. O(masks × filters), faster than one by one: what neighbours share is drawn
     /// once.
     public func masks(_ range: Range<Int>) -> [Mask] {
-        var masks = MaskSequence(self, from: range.lowerBound)
-        return range.map { masks.next(through: $0) }
+        var masks = MaskSequence(self)
+        return range.map { masks.mask($0) }
     }
 
     /// All masks in order, drawn a stretch at a time.
@@ -150,54 +170,23 @@ public struct Ensemble: Sendable, Hashable, Codable {
 private struct MaskSequence {
     private let ensemble: Ensemble
     private let samplers: [LayerSampler]
-    private var rounds: [(number: Int, round: LayerSampler.Round)?]
+    private var rounds: [LayerSampler.Round]
 
-    init(_ ensemble: Ensemble, from index: Int) {
+    init(_ ensemble: Ensemble) {
         self.ensemble = ensemble
-        samplers = ensemble.layers.map { layer in
-            LayerSampler(
-                filters: layer.count, rate: layer.dropRate, sizeSpread: ensemble.design.sizeSpread,
-                key: [ensemble.seed, UInt64(layer.first)])
-        }
-        rounds = Array(repeating: nil, count: ensemble.layers.count)
+        samplers = ensemble.samplers
+        rounds = Array(repeating: LayerSampler.Round(), count: samplers.count)
     }
 
-    mutating func next(through index: Int) -> Mask {
+    mutating func mask(_ index: Int) -> Mask {
         precondition((0..<ensemble.count).contains(index), "no such mask")
-        if ensemble.design == .ablation { return ablation(index) }
         var disabled: [Int] = []
         for (position, layer) in ensemble.layers.enumerated() {
-            let submask = index / layer.repeats
-            guard ensemble.design.isBalanced else {
-                drawIndependently(layer, submask: submask, into: &disabled)
-                continue
-            }
             let sampler = samplers[position]
-            let number = submask / sampler.submasks
-            let round: LayerSampler.Round
-            if let kept = rounds[position], kept.number == number {
-                round = kept.round
-            } else {
-                round = sampler.round(number)
-                rounds[position] = (number, round)
-            }
-            round.forEachDisabled(by: submask % sampler.submasks) { disabled.append(layer.first + $0) }
+            let (round, submask) = (index / sampler.repeats).quotientAndRemainder(dividingBy: sampler.submasks)
+            sampler.draw(round, into: &rounds[position])
+            rounds[position].forEachDisabled(by: submask) { disabled.append(layer.first + $0) }
         }
         return Mask(count: ensemble.filterCount, disabled: disabled)
-    }
-
-    private func ablation(_ index: Int) -> Mask {
-        var rest = index
-        for layer in ensemble.layers {
-            if rest < layer.count { return Mask(count: ensemble.filterCount, disabled: [layer.first + rest]) }
-            rest -= layer.count
-        }
-        return Mask(count: ensemble.filterCount)
-    }
-
-    private func drawIndependently(_ layer: Ensemble.Layer, submask: Int, into disabled: inout [Int]) {
-        var generator = RandomGenerator(key: [ensemble.seed, UInt64(layer.first), UInt64(submask)])
-        let threshold = UInt64(layer.dropRate * 0x1p53)
-        for filter in layer.filters where generator.next() >> 11 < threshold { disabled.append(filter) }
     }
 }

@@ -1,31 +1,62 @@
 /// Draws the sub-masks of one layer: which of its filters each sub-mask disables.
 ///
-/// Balanced sub-masks come in rounds. A round takes a random order of the filters as a circle and gives each of its
-/// sub-masks the next window of it; the windows go round the circle a whole number of times, so that every filter is
-/// disabled equally often in every round.
-struct LayerSampler: Sendable {
+/// Sub-masks come in rounds. A round has an order of filters, taken as a circle, and gives each of its sub-masks the next
+/// window of it. What the order is depends on the design:
+/// - *balanced*: all filters in a random order; the windows go round the circle a whole number of times, so that every
+///   filter is disabled equally often in every round;
+/// - *independent*: the filters that the round's only sub-mask disables, in one window;
+/// - *ablation*: all filters as they stand; a window holds one filter where it is this layer's turn, and none elsewhere.
+///
+/// So a sum over the filters that a sub-mask disables is a difference of prefix sums over its round's order.
+public struct LayerSampler: Sendable {
     /// The sub-masks of one round.
-    struct Round: Sendable {
-        /// The filters, counted from the layer's first, in a random order.
-        let order: [Int]
-        /// Where each sub-mask's window starts on the circle, and at the end where the last one stops.
-        let bounds: [Int]
+    public struct Round: Sendable {
+        /// Its number; -1 before anything was drawn.
+        public fileprivate(set) var number = -1
+        /// Filters, counted from the layer's first, as the circle has them.
+        public fileprivate(set) var order: [UInt32] = []
+        /// Where each sub-mask's window starts on the circle, and at the end where the last one stops. Ascending; a
+        /// bound of a multiple of the circle's length or more has gone round it that often.
+        public fileprivate(set) var bounds: [Int] = [0]
+        fileprivate var strata: [Int] = []
+
+        /// A round to draw into.
+        public init() {}
+
+        /// Makes the order that of all filters as they stand.
+        fileprivate mutating func takeAll(_ filters: Int) {
+            if order.count != filters { order = Array(repeating: 0, count: filters) }
+            order.withUnsafeMutableBufferPointer { order in
+                for filter in order.indices { order[filter] = UInt32(truncatingIfNeeded: filter) }
+            }
+        }
 
         /// Calls `disable` with every filter of a sub-mask.
         func forEachDisabled(by submask: Int, _ disable: (Int) -> Void) {
-            for position in bounds[submask]..<bounds[submask + 1] { disable(order[position % order.count]) }
+            for position in bounds[submask]..<bounds[submask + 1] { disable(Int(order[position % order.count])) }
         }
     }
 
+    private enum Design {
+        /// `spread` is `sizeSpread` in 2^-20, lowered where a window would otherwise hold nearly all filters.
+        case balanced(spread: UInt64)
+        /// `threshold` is the drop rate in 2^-53.
+        case independent(threshold: UInt64)
+        /// `first` is the sub-mask that disables the layer's first filter.
+        case ablation(first: Int)
+    }
+
     /// Filters of the layer.
-    let filters: Int
+    public let filters: Int
     /// Sub-masks of a round.
-    let submasks: Int
-    /// How often a round disables each filter.
+    public let submasks: Int
+    /// How many neighbouring masks have the same sub-mask.
+    public let repeats: Int
+    /// How often a balanced round disables each filter.
     let turns: Int
-    /// `sizeSpread` in 2^-20, lowered where a window would otherwise hold nearly all filters.
-    private let spread: UInt64
-    private let key: [UInt64]
+    private let design: Design
+    /// Seeds the rounds' generators.
+    private let seed: SplitMix64
 
     /// 1 in the fixed-point numbers of sizes, in which sums and products of any round fit 64 bits.
     private static let one: UInt64 = 1 << 20
@@ -36,13 +67,33 @@ struct LayerSampler: Sendable {
     /// No window is planned to hold more of a layer than this, so that no layer dies in a mask.
     private static let shareMax = 0.9
 
-    init(filters: Int, rate: Double, sizeSpread: Double, key: [UInt64]) {
+    /// Draws balanced sub-masks.
+    init(filters: Int, rate: Double, sizeSpread: Double, repeats: Int = 1, key: [UInt64]) {
         self.filters = filters
-        self.key = key
+        self.repeats = repeats
+        seed = RandomGenerator.seed(for: key)
         (submasks, turns) = Self.round(for: rate)
         let share = Double(turns) / Double(submasks)
         let widest = max(0, min(sizeSpread, Self.shareMax / share - 1))
-        spread = UInt64((widest * Double(Self.one)).rounded())
+        design = .balanced(spread: UInt64((widest * Double(Self.one)).rounded()))
+    }
+
+    /// Draws sub-masks in which every filter is disabled by itself.
+    init(filters: Int, independentRate rate: Double, repeats: Int, key: [UInt64]) {
+        self.filters = filters
+        self.repeats = repeats
+        seed = RandomGenerator.seed(for: key)
+        (submasks, turns) = (1, 0)
+        design = .independent(threshold: UInt64(rate * 0x1p53))
+    }
+
+    /// Disables each filter once, the first one in sub-mask `first`.
+    init(filters: Int, ablatedFrom first: Int, repeats: Int) {
+        self.filters = filters
+        self.repeats = repeats
+        seed = RandomGenerator.seed(for: [])
+        (submasks, turns) = (Self.submasksMax, 0)
+        design = .ablation(first: first)
     }
 
     /// The shortest round whose share of disabled filters is near enough to the rate.
@@ -58,22 +109,45 @@ struct LayerSampler: Sendable {
         return best
     }
 
-    /// Draws a round. O(filters + sub-masks of a round).
-    func round(_ number: Int) -> Round {
-        var generator = RandomGenerator(key: key + [UInt64(number)])
-        var order = Array(0..<filters)
-        generator.shuffle(&order)
-        var strata = Array(0..<submasks)
-        generator.shuffle(&strata)
+    /// Draws a round, unless `round` holds it already. The memory of what it held is used again.
+    /// O(filters + sub-masks of a round).
+    public func draw(_ number: Int, into round: inout Round) {
+        guard round.number != number else { return }
+        round.number = number
+        round.bounds.removeAll(keepingCapacity: true)
+        round.bounds.append(0)
+        switch design {
+        case .balanced(let spread): drawBalanced(spread: spread, into: &round)
+        case .independent(let threshold):
+            var generator = RandomGenerator(seed.following(UInt64(number)))
+            round.order.removeAll(keepingCapacity: true)
+            for filter in 0..<UInt32(filters) where generator.next() >> 11 < threshold { round.order.append(filter) }
+            round.bounds.append(round.order.count)
+        case .ablation(let first):
+            round.takeAll(filters)
+            let start = number * submasks - first
+            round.bounds[0] = min(max(start, 0), filters)
+            for submask in 1...submasks { round.bounds.append(min(max(start + submask, 0), filters)) }
+        }
+    }
+
+    private func drawBalanced(spread: UInt64, into round: inout Round) {
+        var generator = RandomGenerator(seed.following(UInt64(round.number)))
+        round.takeAll(filters)
+        generator.shuffle(&round.order)
+        round.strata.removeAll(keepingCapacity: true)
+        round.strata.append(contentsOf: 0..<submasks)
+        generator.shuffle(&round.strata)
         // The sizes in 2^-20 of the mean: one from each stratum of 1 ± spread.
         var sum: UInt64 = 0
-        let ends = strata.map { stratum -> UInt64 in
+        for stratum in round.strata {
             let place = (UInt64(stratum) << 32 + generator.next() >> 32) / UInt64(submasks)
             sum += Self.one - spread + (2 * spread * place) >> 32
-            return sum
+            round.bounds.append(Int(sum))
         }
         let length = UInt64(filters * turns)
-        let bounds = [0] + ends.map { Int(($0 * length + sum / 2) / sum) }
-        return Round(order: order, bounds: bounds)
+        for submask in 1...submasks {
+            round.bounds[submask] = Int((UInt64(round.bounds[submask]) * length + sum / 2) / sum)
+        }
     }
 }

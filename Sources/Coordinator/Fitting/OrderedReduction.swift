@@ -1,0 +1,41 @@
+import Dispatch
+import Synchronization
+
+/// Work in parts on several threads, whose results are combined in the order of the parts: the same bits whatever the
+/// number of threads.
+enum OrderedReduction {
+    private struct State<Part, Whole> {
+        var next = 0
+        var whole: Whole
+        var combined = 0
+        /// The results of parts that wait for an earlier one.
+        var waiting: [Int: Part] = [:]
+    }
+
+    /// Calls `part` with every number in `0..<parts`, on at most so many threads, and `combine` with the results in
+    /// order. A thread takes the next part when it is done with one, so few results wait at a time.
+    static func reduce<Part: Sendable, Whole: Sendable>(
+        parts: Int, threads: Int, into initial: Whole, _ part: @Sendable (Int) -> Part,
+        combine: @Sendable (inout Whole, Part) -> Void
+    ) -> Whole {
+        let state = Mutex(State<Part, Whole>(whole: initial))
+        DispatchQueue.concurrentPerform(iterations: max(1, min(threads, parts))) { _ in
+            while true {
+                let number = state.withLock { state in
+                    defer { state.next += 1 }
+                    return state.next
+                }
+                guard number < parts else { return }
+                let result = part(number)
+                state.withLock { state in
+                    state.waiting[number] = result
+                    while let ready = state.waiting.removeValue(forKey: state.combined) {
+                        combine(&state.whole, ready)
+                        state.combined += 1
+                    }
+                }
+            }
+        }
+        return state.withLock { $0.whole }
+    }
+}
