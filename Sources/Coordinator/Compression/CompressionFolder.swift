@@ -87,11 +87,7 @@ final class CompressionFolder {
     }
 
     /// Writes a file.
-    func write(_ bytes: [UInt8], to file: String) throws {
-        let output = try OutputFile(file)
-        try output.write(bytes)
-        try output.finish()
-    }
+    func write(_ bytes: [UInt8], to file: String) throws { try OutputFile.write(bytes, to: file) }
 
     /// Lets `make` write a file under another name, and gives it its own when it is whole, unless it is there. What an
     /// earlier process left unfinished is removed.
