@@ -129,7 +129,30 @@ private func fetch(_ text: String, host: String? = nil, method: String = "GET") 
     let many = sample(workers: 5000, filters: 30000).forPage
     #expect(many.least.count == 15 && many.most.count == 15 && many.filters == 30000)
     #expect(many.run.workers.count == 200 && many.workers == 5000 && many.workersConnected == 4999)
-    #expect(try JSONEncoder().encode(many).count < 100_000)
+    #expect(many.json.utf8.count < 100_000)
+}
+
+@Test func thePageReadsWhatTheSnapshotHolds() throws {
+    let snapshot = sample(workers: 2, filters: 4)
+    let body = snapshot.forPage.json
+    let page = try #require(try JSONSerialization.jsonObject(with: Data(body.utf8)) as? [String: Any])
+    let run = try #require(page["run"] as? [String: Any])
+    #expect(run["model"] as? String == snapshot.model && run["log"] as? [String] == ["one", "two"])
+    #expect(run["masksRecorded"] as? Int == 333 && run["secondsLeft"] as? Double == 12.5 && run["stall"] == nil)
+    let workers = try #require(run["workers"] as? [[String: Any]])
+    #expect(workers.map { $0["host"] as? String } == ["node\"0\"\n", "node\"1\"\n"])
+    #expect(workers.map { $0["isConnected"] as? Bool } == [true, false])
+    let settling = try #require(run["settling"] as? [[String: Any]])
+    #expect(settling.map { $0["heldOutRSquared"] as? Double } == [0.4])
+    #expect((page["least"] as? [[String: Any]])?.map { $0["filter"] as? Int } == [0, 1, 2, 3])
+    #expect((page["most"] as? [Any])?.isEmpty == true)
+}
+
+@Test func numbersThatJSONCannotSayAreNull() throws {
+    var writer = JSONWriter()
+    writer.array(of: [1.5, .nan, -.infinity, 1e300]) { $0.element($1) }
+    let values = try #require(try JSONSerialization.jsonObject(with: Data(writer.text.utf8)) as? [Any])
+    #expect(values.map { $0 as? Double } == [1.5, nil, nil, 1e300])
 }
 
 private let promtool = "/usr/bin/promtool"

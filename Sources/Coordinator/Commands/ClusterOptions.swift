@@ -17,7 +17,10 @@ struct ClusterOptions {
     var keyFile: String?
     @Option("A worker's public key that is admitted. May be repeated.", value: "FILE") var admit: [String]
     @Flag("Listen beyond this host without keys, on a network that you trust.") var insecure: Bool
-    @Option("The most masks of one lease; leases are sized to take a worker one to two seconds.", value: "N")
+    @Option(
+        "The most masks of one lease; leases are sized to take a worker one to two seconds, or longer where masks that "
+            + "share their first layers would be parted.",
+        value: "N")
     var masksPerLease: Int = Wire.masksPerLeaseMax
     @Option("The cache folder of the local workers.", value: "DIR") var workerCache: String?
 
@@ -37,7 +40,7 @@ struct ClusterOptions {
     /// The numbers that the scheduler of a run decides by.
     func policy(for run: RunDescription) -> SchedulingPolicy {
         var policy = SchedulingPolicy()
-        policy.maskGroup = run.ensemble.groupSize
+        policy.maskGroup = run.ensemble.masksSharingWork
         policy.verifiedShare = run.verifiedShare
         policy.verificationSeed = run.ensemble.seed
         policy.masksPerLeaseMax = masksPerLease

@@ -51,7 +51,7 @@ final class Dashboard {
             return HTTPResponse(
                 contentType: "text/plain; version=0.0.4; charset=utf-8", body: snapshot.prometheusText)
         case "/ranking.json": return json(LiveRanking(snapshot))
-        default: return json(snapshot.forPage)
+        default: return HTTPResponse(contentType: "application/json", body: snapshot.forPage.json)
         }
     }
 
@@ -106,34 +106,4 @@ private struct LiveRanking: Encodable {
         }
         ranking = rows
     }
-}
-
-extension RunSnapshot {
-    /// How many filters of each end of the ranking, and how many workers, the page shows; a run can have thousands.
-    private static let filtersShown = 15
-    private static let workersShown = 200
-
-    /// The snapshot with what the page does not show left out; ranks stay those of the whole ranking.
-    var forPage: PageSnapshot {
-        var shown = self
-        let shownAtEach = RunSnapshot.filtersShown
-        let least = ranking.prefix(shownAtEach)
-        let most = ranking.dropFirst(least.count).suffix(shownAtEach)
-        shown.ranking = []
-        shown.workers = Array(workers.prefix(RunSnapshot.workersShown))
-        return PageSnapshot(
-            run: shown, filters: ranking.count, least: Array(least), most: Array(most), workers: workers.count,
-            workersConnected: workers.count { $0.isConnected })
-    }
-}
-
-/// What the page asks for every second.
-struct PageSnapshot: Encodable {
-    let run: RunSnapshot
-    /// Filters in the ranking.
-    let filters: Int
-    let least: [RunSnapshot.Filter]
-    let most: [RunSnapshot.Filter]
-    let workers: Int
-    let workersConnected: Int
 }

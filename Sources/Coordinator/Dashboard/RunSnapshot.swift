@@ -1,19 +1,19 @@
 /// What readers see of a run at one moment: an immutable value that the coordinator's loop makes about once a second.
 ///
 /// Times are seconds since 1970; rates are per second.
-struct RunSnapshot: Sendable, Encodable {
-    enum Phase: String, Sendable, Encodable {
+struct RunSnapshot: Sendable {
+    enum Phase: String, Sendable {
         case starting, running, fitting, finished, interrupted
     }
 
     /// A point of a curve over time.
-    struct Throughput: Sendable, Encodable, Equatable {
+    struct Throughput: Sendable, Equatable {
         let time: Double
         let imagesPerSecond: Double
     }
 
     /// A worker as the coordinator knows it.
-    struct Worker: Sendable, Encodable {
+    struct Worker: Sendable {
         let name: String
         let host: String
         /// The kernels' instruction set.
@@ -30,7 +30,7 @@ struct RunSnapshot: Sendable, Encodable {
     }
 
     /// A filter's place in the ranking so far.
-    struct Filter: Sendable, Encodable {
+    struct Filter: Sendable {
         let layer: String
         let filter: Int
         let importance: Double

@@ -6,7 +6,7 @@ import Synchronization
 /// has been recorded, on a thread of its own, so that the coordinator's loop never waits for it.
 final class RankingMonitor: Sendable {
     /// How far the ranking had settled after a number of masks.
-    struct Settling: Sendable, Equatable, Encodable {
+    struct Settling: Sendable, Equatable {
         let masks: Int
         /// Spearman's correlation of the rankings from two halves of the masks.
         let splitHalfCorrelation: Double

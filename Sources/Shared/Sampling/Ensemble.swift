@@ -92,6 +92,11 @@ public struct Ensemble: Sendable, Hashable, Codable {
     /// `(k+1)·groupSize` are one tree.
     public var groupSize: Int { layers.map(\.repeats).max() ?? 1 }
 
+    /// How many neighbouring masks a worker should get together, so that it can share work among them: a group. The
+    /// masks of ``SamplingDesign/ablation`` have no groups, but neighbours mostly disable filters of one layer and
+    /// share all layers before it.
+    public var masksSharingWork: Int { design == .ablation ? SamplingDesign.ablationNeighbours : groupSize }
+
     /// What draws the sub-masks of each layer, in the order of ``layers``: mask `i` disables in a layer what sub-mask
     /// `i / repeats` does.
     public var samplers: [LayerSampler] {

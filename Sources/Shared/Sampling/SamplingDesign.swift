@@ -22,6 +22,8 @@ public struct SamplingDesign: Sendable, Hashable, Codable {
 
     /// The most masks that share their first segment.
     public static let sharedMasksMax = 4096
+    /// How many masks of ``ablation`` are best evaluated together: what they share costs little more for each then.
+    static let ablationNeighbours = 16
 
     /// Makes a design, or returns nil where a number is out of its range.
     public init?(name: String, isBalanced: Bool, sizeSpread: Double, levels: Int = 1, branching: Int = 1) {
