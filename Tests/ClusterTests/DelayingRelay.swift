@@ -1,6 +1,5 @@
 import Foundation
 import Shared
-import Synchronization
 import TestSupport
 import Testing
 
@@ -65,7 +64,7 @@ final class DelayingRelay: Sendable {
     }
 
     private final class Counter: Sendable {
-        private let count = Mutex(0)
+        private let count = Locked(0)
         var value: Int { count.withLock { $0 } }
         func add(_ more: Int) { count.withLock { $0 += more } }
     }
@@ -73,7 +72,7 @@ final class DelayingRelay: Sendable {
     /// What is on its way; an empty piece ends it.
     private final class Queue: Sendable {
         typealias Piece = (due: Date, bytes: [UInt8])
-        private let pieces = Mutex<[Piece]>([])
+        private let pieces = Locked<[Piece]>([])
         private let arrived = DispatchSemaphore(value: 0)
 
         func append(_ piece: Piece) {

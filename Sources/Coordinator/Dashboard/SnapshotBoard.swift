@@ -1,4 +1,4 @@
-import Synchronization
+import Shared
 
 /// Where the coordinator's loop leaves the newest snapshot and readers find it. The lock is held for the swap of one
 /// reference only, so that no reader can hold up the run.
@@ -9,7 +9,7 @@ final class SnapshotBoard: Sendable {
         init(_ snapshot: RunSnapshot) { self.snapshot = snapshot }
     }
 
-    private let newest = Mutex<Entry?>(nil)
+    private let newest = Locked<Entry?>(nil)
 
     /// Replaces the snapshot.
     func post(_ snapshot: RunSnapshot) {

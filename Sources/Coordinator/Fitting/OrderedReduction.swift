@@ -1,5 +1,5 @@
 import Dispatch
-import Synchronization
+import Shared
 
 /// Work in parts on several threads, whose results are combined in the order of the parts: the same bits whatever the
 /// number of threads.
@@ -18,7 +18,7 @@ enum OrderedReduction {
         parts: Int, threads: Int, into initial: Whole, _ part: @Sendable (Int) -> Part,
         combine: @Sendable (inout Whole, Part) -> Void
     ) -> Whole {
-        let state = Mutex(State<Part, Whole>(whole: initial))
+        let state = Locked(State<Part, Whole>(whole: initial))
         DispatchQueue.concurrentPerform(iterations: max(1, min(threads, parts))) { _ in
             while true {
                 let number = state.withLock { state in

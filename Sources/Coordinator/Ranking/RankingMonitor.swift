@@ -1,6 +1,5 @@
 import Foundation
 import Shared
-import Synchronization
 
 /// The ranking while the run goes on, for the progress line and the live page: the model is fitted now and then to what
 /// has been recorded, on a thread of its own, so that the coordinator's loop never waits for it.
@@ -41,13 +40,13 @@ final class RankingMonitor: Sendable {
     }
 
     private let ensemble: Ensemble
-    private let inbox: Mutex<Inbox>
-    private let outbox = Mutex(State())
+    private let inbox: Locked<Inbox>
+    private let outbox = Locked(State())
 
     /// Begins without evaluations.
     init(_ ensemble: Ensemble) {
         self.ensemble = ensemble
-        inbox = Mutex(Inbox(evaluations: Array(repeating: nil, count: ensemble.count)))
+        inbox = Locked(Inbox(evaluations: Array(repeating: nil, count: ensemble.count)))
         guard ensemble.participating.count <= Self.filtersMax else { return }
         // A fit that goes on when the run ends is left behind: its result is not needed.
         _ = BackgroundThread(name: "ranking", stackBytes: 8 << 20) { [self] in fitNowAndThen() }

@@ -13,9 +13,9 @@ public final class Log: Sendable {
     /// Whether the lines go to a terminal.
     public let isTerminal: Bool
     private let descriptor: Int32
-    private let status = Mutex("")
+    private let status = Locked("")
     /// The last lines, for the live page.
-    private let kept = Mutex<[String]>([])
+    private let kept = Locked<[String]>([])
     private static let keptMax = 200
     private let showsTime = Atomic(true)
 

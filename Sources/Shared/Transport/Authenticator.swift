@@ -1,5 +1,4 @@
 import Foundation
-import Synchronization
 
 /// Admits the peers of a context's secured sockets by their public keys (ZAP, ZeroMQ RFC 27).
 ///
@@ -21,7 +20,7 @@ public final class Authenticator: Sendable {
     ) throws {
         let stopping = try WakeUp()
         self.stopping = stopping
-        let started = Mutex<Result<Void, any Error>?>(nil)
+        let started = Locked<Result<Void, any Error>?>(nil)
         let isUp = DispatchSemaphore(value: 0)
         thread = BackgroundThread(name: "winnow-auth") {
             do {

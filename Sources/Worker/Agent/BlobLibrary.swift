@@ -1,6 +1,5 @@
 import Foundation
 import Shared
-import Synchronization
 
 /// Where a worker finds networks and images: in files that its user named, in the cache, and in memory until they are
 /// loaded.
@@ -11,7 +10,7 @@ final class BlobLibrary: Sendable {
     private let cache: BlobCache
     private let model: String?
     private let data: String?
-    private let loaded = Mutex<[Digest: [UInt8]]>([:])
+    private let loaded = Locked<[Digest: [UInt8]]>([:])
 
     /// A library of a cache and, where given, a checkpoint and a folder of CIFAR-10 batches.
     init(cache: BlobCache, model: String?, data: String?) {

@@ -1,6 +1,5 @@
 import Foundation
 import Shared
-import Synchronization
 
 /// The thread that does what takes long — hashing, loading, evaluating — while the worker's loop keeps talking.
 final class Workbench: Sendable {
@@ -38,7 +37,7 @@ final class Workbench: Sendable {
     let finished: WakeUp
     /// Where networks and images are found.
     let library: BlobLibrary
-    private let state = Mutex(State())
+    private let state = Locked(State())
     private let wanted = DispatchSemaphore(value: 0)
 
     /// Starts the thread; it lives as long as the process. Throws a ``TransportError``.

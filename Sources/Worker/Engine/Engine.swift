@@ -303,7 +303,7 @@ public final class Engine {
         let scratch = try (0..<threads).map { _ in try Arena(floats: schedule.scratchFloats) }
         let next = Atomic<Int>(0)
         let cancelled = Atomic<Bool>(false)
-        let results = Mutex([Evaluation](repeating: Evaluation(images: images.count), count: count))
+        let results = Locked([Evaluation](repeating: Evaluation(images: images.count), count: count))
         try onThreads(threads) { thread in
             var mine = [Evaluation](repeating: Evaluation(), count: count)
             while true {

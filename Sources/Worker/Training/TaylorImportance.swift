@@ -1,6 +1,5 @@
 import Foundation
 import Shared
-import Synchronization
 
 /// The first-order Taylor importance of every filter (Molchanov et al. 2019, "Importance estimation for neural network
 /// pruning", equation 8, with gates after the batch normalisation and, for hidden filters, the ReLU):
@@ -21,8 +20,8 @@ enum TaylorImportance {
         let loader = ImageLoader(images, normalisation)
         let parameters = ShardTrainer.Parameters(network)
         let ranges = stride(from: 0, to: images.count, by: chunk).map { $0..<min($0 + chunk, images.count) }
-        let next = Mutex(0)
-        let results = Mutex<[Int: Result<[[Double]], any Error>]>([:])
+        let next = Locked(0)
+        let results = Locked<[Int: Result<[[Double]], any Error>]>([:])
         try onThreads(min(threads, ranges.count)) { _ in
             var trainers: [Int: ShardTrainer] = [:]
             while true {

@@ -1,6 +1,5 @@
 import Foundation
 import Shared
-import Synchronization
 
 /// Threads that compute a training's tasks, one task at a time each.
 final class TrainingPool: Sendable {
@@ -37,9 +36,9 @@ final class TrainingPool: Sendable {
 
     private let materials: Materials
     private let finished: WakeUp
-    private let state = Mutex(State())
+    private let state = Locked(State())
     private let available = DispatchSemaphore(value: 0)
-    private let threads: Mutex<[BackgroundThread]> = Mutex([])
+    private let threads: Locked<[BackgroundThread]> = Locked([])
 
     /// Starts threads, which signal `finished` after every task.
     init(threads count: Int, _ materials: Materials, finished: WakeUp) {

@@ -1,6 +1,5 @@
 import Foundation
 import Shared
-import Synchronization
 
 /// A database file that a target writes again for every input, in memory where there is such a place, and that is gone
 /// when the program ends.
@@ -16,7 +15,7 @@ struct ScratchFile: Sendable {
         atexit { for path in ScratchFile.made.withLock({ $0 }) { ScratchFile.remove(path) } }
     }
 
-    private static let made = Mutex<[String]>([])
+    private static let made = Locked<[String]>([])
 
     private static func remove(_ path: String) { for suffix in suffixes { unlink(path + suffix) } }
 
