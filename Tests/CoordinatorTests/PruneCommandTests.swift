@@ -119,6 +119,10 @@ final class PruneCommandTests {
                     "--data", folder,
                 ], "--recalibrate or --reconstruct"
             ),
+            (
+                ["--model", model, "--method", "l1", "--remove-flops", "0.5", "--selection", "reconstruction"],
+                "--selection reconstruction needs --data"
+            ),
             (["--model", model, "--method", "taylor", "--remove-flops", "0.5"], "--data"),
             (["--model", model, "--method", "l1", "--max-loss-rise", "0.5"], "predict a loss"),
             (["--model", model, "--method", "l1", "--remove-flops", "0.99"], "of the FLOPs can be removed"),

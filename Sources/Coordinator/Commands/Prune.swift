@@ -70,20 +70,22 @@ struct Prune: Command {
             rules: WidthRules(leastShare: rules.keepAtLeast, multiple: rules.roundTo))
         let outcome = try budget.outcome(of: pruner)
 
-        let pruned = try measurement.pruned(network, removing: outcome.mask, normalisation: normalisation)
+        let removed = try measurement.selected(from: network, scores: outcome.mask, normalisation: normalisation)
+        let pruned = try measurement.pruned(network, removing: removed, normalisation: normalisation)
         let files = PrunedFiles(output: output, onnx: onnx, pytorch: pytorch)
         try files.write(pruned, normalisation: normalisation)
 
         var record = PruningRecord(
             commandLine: CommandLine.arguments, method: method.rawValue, lossModel: rules.lossModel.rawValue,
+            selection: measurement.selectionRule,
             run: source.runIdentity, seed: method == .random ? seed : nil,
             before: PruningRecord.Size(network, fileBytes: Checkpoint.safetensors(of: network).count),
             after: PruningRecord.Size(pruned, fileBytes: try InputFile.size(of: output)),
-            removedFilters: outcome.mask.disabledCount,
-            layers: PruningRecord.Layer.all(in: FilterSpace(network.architecture), removing: outcome.mask),
+            removedFilters: removed.disabledCount,
+            layers: PruningRecord.Layer.all(in: FilterSpace(network.architecture), removing: removed),
             predictedLoss: outcome.predictedLoss, predictedLossBefore: pruner.unpruned.predictedLoss)
         try measurement.measure(
-            output, unpruned: network, mask: outcome.mask, settings: source.settings, into: &record)
+            output, unpruned: network, mask: removed, settings: source.settings, into: &record)
         if let json { try PrunedFiles.write(record.json(), to: json) }
         print(record.summary)
     }

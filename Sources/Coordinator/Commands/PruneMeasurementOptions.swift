@@ -13,10 +13,14 @@ struct PruneMeasurementOptions {
         "Fit the layers behind the removed filters anew by least squares on training images, their batch norms too; "
             + "without labels, in a minute or so. The best start of fine-tuning.") var reconstruct
     @Option(
+        "Which filters of a layer go: those of the lowest scores, or, as many as the scores say, those that the layer "
+            + "behind can best make up for on training images (reconstruction; the default with --reconstruct).",
+        value: "scores|reconstruction") var selection: FilterSelectionRule?
+    @Option(
         "Which these are: corrected (the unpruned network's, corrected by how the pruning changes those of training "
             + "images) or recalibrated (those of training images).", value: "SOURCE")
     var batchnorm: EvaluationSettings.BatchNorm.Source = .corrected
-    @Option("The training images that --recalibrate and --reconstruct see, the first ones.", value: "N")
+    @Option("The training images that --recalibrate, --reconstruct and --selection see, the first ones.", value: "N")
     var calibrationImages: Int = 1000
     @Option("Which images the loss is measured on: the run's, or test or train.", value: "SPLIT")
     var split: EvaluationSettings.Split?
@@ -29,6 +33,9 @@ struct PruneMeasurementOptions {
         }
         if recalibrate && data == nil { throw Failure(.usage, "--recalibrate needs --data") }
         if reconstruct && data == nil { throw Failure(.usage, "--reconstruct needs --data") }
+        if selection == .reconstruction && data == nil {
+            throw Failure(.usage, "--selection reconstruction needs --data")
+        }
         if batchnorm == .frozen { throw Failure(.usage, "--batchnorm must be corrected or recalibrated") }
         guard (1...Self.trainingImages).contains(calibrationImages) else {
             throw Failure(.usage, "--calibration-images must be from 1 to \(Self.trainingImages)")
@@ -43,6 +50,16 @@ struct PruneMeasurementOptions {
         guard let data else { throw Failure(.usage, "gradients need --data") }
         return GradientSource(
             worker: try WorkerProcess.find(threads: threads), data: data, images: images, normalisation: normalisation)
+    }
+
+    /// How the filters of a layer are selected.
+    var selectionRule: FilterSelectionRule { selection ?? (reconstruct ? .reconstruction : .scores) }
+
+    /// The filters that go, as many of each layer as the scores say.
+    func selected(from network: Network, scores mask: Mask, normalisation: Normalisation) throws -> Mask {
+        guard let data, selectionRule == .reconstruction else { return mask }
+        return try WorkerProcess.find(threads: threads).selected(
+            from: network, asManyAs: mask, data: data, images: calibrationImages, normalisation: normalisation)
     }
 
     /// The network without the filters of a mask, adapted to the loss as it was asked for.

@@ -140,8 +140,11 @@ final class CompressionSession {
             }
             if let reconstructed {
                 try folder.ensure(reconstructed) { part in
+                    let selected = try worker.selected(
+                        from: network, asManyAs: outcome.mask, data: images.folder, images: adaptation,
+                        normalisation: normalisation)
                     let fitted = try worker.reconstructed(
-                        network, removing: outcome.mask, data: images.folder, images: adaptation,
+                        network, removing: selected, data: images.folder, images: adaptation,
                         normalisation: normalisation)
                     try folder.write(Checkpoint.safetensors(of: fitted), to: part)
                 }

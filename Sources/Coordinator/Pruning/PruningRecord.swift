@@ -47,6 +47,8 @@ struct PruningRecord: Encodable {
     var commandLine: [String]
     var method: String
     var lossModel: String
+    /// How the filters of a layer were selected; by the method, how many of each layer.
+    var selection: FilterSelectionRule
     /// The run's identity, where the method needed one.
     var run: String?
     var seed: UInt64?
@@ -54,7 +56,8 @@ struct PruningRecord: Encodable {
     var after: Size
     var removedFilters: Int
     var layers: [Layer]
-    /// Mean cross-entropy in nats on the run's images, by the run's settings; nil where the scores predict none.
+    /// Mean cross-entropy in nats on the run's images, by the run's settings, without the filters of the lowest scores;
+    /// nil where the scores predict none.
     var predictedLoss: Double?
     /// The same prediction for the unpruned network.
     var predictedLossBefore: Double?
@@ -78,11 +81,13 @@ struct PruningRecord: Encodable {
         }
         var lines = table.map { row in zip(row, [-30, 12, 12, 10]).map { Self.padded($0, to: $1) }.joined() }
         lines.append(
-            "removed \(removedFilters) filters of \(layers.count) layers by \(method), loss model \(lossModel)")
+            "removed \(removedFilters) filters of \(layers.count) layers by \(method), loss model \(lossModel)"
+                + (selection == .reconstruction ? ", which of a layer by what others can make up for" : ""))
         if let predictedLoss, let predictedLossBefore {
             lines.append(
                 "predicted loss \(Self.decimal(predictedLossBefore, digits: 4)) before, "
-                    + "\(Self.decimal(predictedLoss, digits: 4)) after")
+                    + "\(Self.decimal(predictedLoss, digits: 4)) after"
+                    + (selection == .reconstruction ? " without as many of the lowest scores" : ""))
         }
         for measurement in measured {
             let accuracy = Double(measurement.correct) / Double(max(measurement.images, 1))

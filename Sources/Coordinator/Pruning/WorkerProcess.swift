@@ -58,7 +58,7 @@ struct WorkerProcess {
             [
                 "--data", data, "--batchnorm", batchNorm.source.rawValue, "--calibration-images",
                 "\(batchNorm.calibrationImages ?? 0)",
-            ] + Self.options(normalisation) + threadOptions)
+            ] + Self.options(normalisation) + threadOptions, read: Checkpoint.network)
     }
 
     /// A network without the filters of a mask, the layers behind them fitted anew on the first training images.
@@ -67,22 +67,35 @@ struct WorkerProcess {
     ) throws -> Network {
         try change(
             network, under: mask, "reconstruct",
-            ["--data", data, "--calibration-images", "\(images)"] + Self.options(normalisation))
+            ["--data", data, "--calibration-images", "\(images)"] + Self.options(normalisation),
+            read: Checkpoint.network)
     }
 
-    /// What a subcommand makes of a network and a mask.
-    private func change(
-        _ network: Network, under mask: Mask, _ subcommand: String, _ arguments: [String]
-    ) throws -> Network {
+    /// As many filters of each layer as a mask disables, those that the layer behind can best make up for when it is
+    /// fitted anew on the first training images.
+    func selected(
+        from network: Network, asManyAs mask: Mask, data: String, images: Int, normalisation: Normalisation
+    ) throws -> Mask {
+        try change(
+            network, under: mask, "select",
+            ["--data", data, "--calibration-images", "\(images)"] + Self.options(normalisation)
+        ) { try MaskFile.mask(at: $0, for: FilterSpace(network.architecture)) }
+    }
+
+    /// What a subcommand makes of a network and a mask, as `read` reads it from its file.
+    private func change<Result>(
+        _ network: Network, under mask: Mask, _ subcommand: String, _ arguments: [String],
+        read: (String) throws -> Result
+    ) throws -> Result {
         try Self.withTemporaryFolder { folder in
             let model = folder.appending(path: "network.safetensors")
             let masks = folder.appending(path: "masks.json")
-            let output = folder.appending(path: "changed.safetensors")
+            let output = folder.appending(path: "changed")
             try Data(Checkpoint.safetensors(of: network)).write(to: model)
             try MaskFile.write([mask], for: FilterSpace(network.architecture), to: masks.path)
             try run(
                 [subcommand, "--model", model.path, "--masks", masks.path, "--output", output.path] + arguments)
-            return try Checkpoint.network(at: output.path)
+            return try read(output.path)
         }
     }
 

@@ -14,25 +14,16 @@ struct Reconstruct: Command {
                     --output pruned.safetensors
             """)
 
-    @Option("The network: a PyTorch checkpoint or safetensors.", value: "FILE") var model: String
-    @Option("The folder of CIFAR-10's binary batches.", value: "DIR") var data: String
-    @Option("The filters that go: a file of one mask.", value: "FILE") var masks: String
-    @Option("The training images, the first ones.", value: "N") var calibrationImages: Int = 1000
+    @OptionGroup var options = ReconstructionOptions()
     @Option("Where the smaller network is written, as safetensors.", value: "FILE") var output: String
-    @OptionGroup var normalisationOptions = NormalisationOptions()
 
-    func validate() throws {
-        guard (1...Evaluation.imagesMax).contains(calibrationImages) else {
-            throw Failure(.usage, "--calibration-images must be from 1 to \(Evaluation.imagesMax)")
-        }
-    }
+    func validate() throws { try options.validate() }
 
     func run() throws {
-        let network = try Checkpoint.network(at: model)
-        let mask = try MaskFile.mask(at: masks, for: FilterSpace(network.architecture))
-        let images = try CIFAR10.read(directory: data, split: .train, limit: calibrationImages)
+        let network = try options.network()
         let reconstruction = Reconstruction(
-            network, removing: mask, images: images, normalisation: try normalisationOptions.normalisation())
+            network, removing: try options.mask(for: FilterSpace(network.architecture)), images: try options.images(),
+            normalisation: try options.normalisation())
         try OutputFile.write(Checkpoint.safetensors(of: try reconstruction.network()), to: output)
     }
 }

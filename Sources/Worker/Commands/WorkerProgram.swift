@@ -7,7 +7,7 @@ public var workerProgram: Program {
         summary: "evaluate the loss of a network under filter masks",
         version: Version.number,
         commands: [
-            Serve.self, Evaluate.self, Benchmark.self, Recalibrate.self, Reconstruct.self, Gradients.self,
+            Serve.self, Evaluate.self, Benchmark.self, Recalibrate.self, Select.self, Reconstruct.self, Gradients.self,
             BenchTraining.self,
         ])
 }

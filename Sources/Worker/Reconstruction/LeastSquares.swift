@@ -13,7 +13,7 @@ struct LeastSquares {
     static let ridge = 1e-3
 
     /// So that the solution is the same bits however many processors there are.
-    private static let useOneThread: Void = openblas_set_num_threads(1)
+    static let useOneThread: Void = openblas_set_num_threads(1)
 
     /// Inputs of a row, without the constant that is added as the last one.
     let inputs: Int
@@ -21,7 +21,7 @@ struct LeastSquares {
     let targets: Int
     private(set) var rows = 0
     /// `Σ x xᵀ`, row-major, the constant's row and column last.
-    private var gram: [Double]
+    private(set) var gram: [Double]
     /// `Σ x tᵀ`, row-major, `[inputs + 1, targets]`.
     private var right: [Double]
 
@@ -35,18 +35,25 @@ struct LeastSquares {
     /// Inputs and the constant.
     var columns: Int { inputs + 1 }
 
-    /// Adds rows: `x` is `[rows, inputs + 1]` with ones in the last column, `t` is `[rows, targets]`. The products of a
-    /// batch are formed in single precision and added up in double.
+    /// Adds rows: `x` is `[rows, inputs + 1]` with ones in the last column, `t` is `[rows, targets]`, which may be empty
+    /// where there are no targets. The products of a batch are formed in single precision and added up in double.
     mutating func add(_ x: AlignedBuffer, _ t: AlignedBuffer, rows count: Int) throws {
         precondition(x.count == count * columns && t.count == count * targets, "whole rows")
         let product = AlignedBuffer(count: columns * max(columns, targets))
         try OneDNN.multiply(
             "T", "N", columns, columns, count, x.pointer, columns, x.pointer, columns, product.pointer)
         for index in gram.indices { gram[index] += Double(product.pointer[index]) }
+        rows += count
+        guard targets > 0 else { return }
         try OneDNN.multiply(
             "T", "N", columns, targets, count, x.pointer, columns, t.pointer, targets, product.pointer)
         for index in right.indices { right[index] += Double(product.pointer[index]) }
-        rows += count
+    }
+
+    /// What `λ` is for the rows.
+    var strength: Double {
+        let trace = (0..<inputs).reduce(0) { $0 + gram[$1 * columns + $1] }
+        return max(Self.ridge * trace / Double(max(inputs, 1)), .leastNormalMagnitude)
     }
 
     /// The weights `[targets, inputs]`, row-major, and the constants, near `known` ones of the same shape. Throws an
@@ -54,8 +61,7 @@ struct LeastSquares {
     func solve(near known: [Double]) throws -> (weights: [Double], constants: [Double]) {
         precondition(known.count == targets * inputs, "weights of every input and target")
         _ = Self.useOneThread
-        let trace = (0..<inputs).reduce(0) { $0 + gram[$1 * columns + $1] }
-        let strength = max(Self.ridge * trace / Double(max(inputs, 1)), .leastNormalMagnitude)
+        let strength = strength
         var matrix = gram
         var solution = right
         for input in 0..<inputs {

@@ -46,17 +46,6 @@ struct Reconstruction {
         stride(from: 0, to: images.count, by: Self.batch).map { $0..<min($0 + Self.batch, images.count) }
     }
 
-    private func inputs(_ range: Range<Int>, channelsLast: Bool) -> AlignedBuffer {
-        let loader = ImageLoader(images, normalisation)
-        let buffer = AlignedBuffer(count: range.count * ImageSet.imageBytes)
-        for (position, image) in range.enumerated() {
-            loader.write(
-                image, ImageLoader.Distortion(), channelsLast: channelsLast,
-                to: buffer.pointer + position * ImageSet.imageBytes)
-        }
-        return buffer
-    }
-
     // MARK: Residual networks
 
     private func fit(
@@ -68,9 +57,11 @@ struct Reconstruction {
         var stream: [AlignedBuffer] = []
         var size = before.imageSize
         for range in batches {
-            let x = inputs(range, channelsLast: true)
-            wanted.append(try Self.layer(x, images: range.count, size: size, stride: 1, "conv1", "bn1", of: original).0)
-            stream.append(try Self.layer(x, images: range.count, size: size, stride: 1, "conv1", "bn1", of: smaller).0)
+            let x = LayerOutputs.inputs(range, of: images, normalisation, channelsLast: true)
+            wanted.append(
+                try LayerOutputs.layer(x, images: range.count, size: size, stride: 1, "conv1", "bn1", of: original).0)
+            stream.append(
+                try LayerOutputs.layer(x, images: range.count, size: size, stride: 1, "conv1", "bn1", of: smaller).0)
         }
         for (index, block) in before.blocks.enumerated() {
             let small = after.blocks[index]
@@ -81,11 +72,12 @@ struct Reconstruction {
             var carried: [AlignedBuffer] = []
             for (number, range) in batches.enumerated() {
                 let pixels = range.count * outputSize * outputSize
-                let target = try Self.block(block, wanted[number], images: range.count, size: size, of: original)
-                let (inner, _) = try Self.layer(
+                let target = try LayerOutputs.block(
+                    block, wanted[number], images: range.count, size: size, of: original)
+                let (inner, _) = try LayerOutputs.layer(
                     stream[number], images: range.count, size: size, stride: block.stride, "\(small.name).conv1",
                     "\(small.name).bn1", of: smaller)
-                let shortcut = Self.shortcut(small, stream[number], images: range.count, size: size)
+                let shortcut = LayerOutputs.shortcut(small, stream[number], images: range.count, size: size)
                 let missing = AlignedBuffer(count: pixels * kept.count)
                 for pixel in 0..<pixels {
                     for (place, channel) in kept.enumerated() {
@@ -94,10 +86,10 @@ struct Reconstruction {
                             - shortcut.pointer[pixel * kept.count + place]
                     }
                 }
-                let neighbourhoods = Self.neighbourhoods(
+                let neighbourhoods = LayerOutputs.neighbourhoods(
                     of: inner, images: range.count, size: outputSize, channels: small.hidden)
                 try squares.add(neighbourhoods, missing, rows: pixels)
-                Self.rectify(target)
+                LayerOutputs.rectify(target)
                 wanted[number] = target
                 hidden.append(inner)
                 carried.append(shortcut)
@@ -107,7 +99,7 @@ struct Reconstruction {
             let fitted = Network(architecture: smaller.architecture, parameters: parameters)
             for (number, range) in batches.enumerated() {
                 stream[number] =
-                    try Self.layer(
+                    try LayerOutputs.layer(
                         hidden[number], images: range.count, size: outputSize, stride: 1, "\(small.name).conv2",
                         "\(small.name).bn2", of: fitted, adding: carried[number]
                     ).0
@@ -119,11 +111,12 @@ struct Reconstruction {
         guard left < channels else { return }
         var squares = LeastSquares(inputs: left, targets: before.classes)
         for (number, range) in batches.enumerated() {
-            let before = Self.pooled(wanted[number], images: range.count, pixels: size * size, channels: channels)
-            let after = Self.pooled(stream[number], images: range.count, pixels: size * size, channels: left)
-            let target = try Self.linear(before, images: range.count, "linear", of: original)
+            let before = LayerOutputs.pooled(
+                wanted[number], images: range.count, pixels: size * size, channels: channels)
+            let after = LayerOutputs.pooled(stream[number], images: range.count, pixels: size * size, channels: left)
+            let target = try LayerOutputs.linear(before, images: range.count, "linear", of: original)
             try squares.add(
-                Self.withConstant(after, rows: range.count, columns: left), target, rows: range.count)
+                LayerOutputs.withConstant(after, rows: range.count, columns: left), target, rows: range.count)
         }
         try replace("linear", squares, silent: [], &parameters)
     }
@@ -139,21 +132,9 @@ struct Reconstruction {
         var norm = names.map { parameters[$0]?.values ?? [] }
         let inputs = squares.inputs
         let channels = inputs / 9
-        // Between [channel, row, column] and [row, column, channel].
-        func place(_ channel: Int, _ offset: Int) -> (stored: Int, fitted: Int) {
-            (channel * 9 + offset, offset * channels + channel)
-        }
         let epsilon = Double(Network.batchNormEpsilon)
-        var known = [Double](repeating: 0, count: weight.values.count)
-        for filter in 0..<squares.targets {
-            let scale = Double(norm[0][filter]) / (Double(norm[3][filter]) + epsilon).squareRoot()
-            for channel in 0..<channels {
-                for offset in 0..<9 {
-                    let (stored, fitted) = place(channel, offset)
-                    known[filter * inputs + fitted] = scale * Double(weight.values[filter * inputs + stored])
-                }
-            }
-        }
+        let known = LayerOutputs.pixelWeights(
+            weight, scales: norm[0].indices.map { Double(norm[0][$0]) / (Double(norm[3][$0]) + epsilon).squareRoot() })
         let solution = try squares.solve(near: known)
         var values = weight.values
         for filter in 0..<squares.targets where !silent.contains(filter) {
@@ -164,8 +145,7 @@ struct Reconstruction {
             let scaled = solution.weights[range].map { $0 / factor }
             for channel in 0..<channels {
                 for offset in 0..<9 {
-                    let (stored, fitted) = place(channel, offset)
-                    values[range.lowerBound + stored] = Float(scaled[fitted])
+                    values[range.lowerBound + channel * 9 + offset] = Float(scaled[offset * channels + channel])
                 }
             }
             let statistics = squares.moments(of: scaled[...])
@@ -178,96 +158,6 @@ struct Reconstruction {
         for (name, values) in zip(names, norm) { parameters[name] = Tensor(shape: [values.count], values: values) }
     }
 
-    /// Convolution, batch norm with running statistics, the sum with `adding` if it is given, and the ReLU. Returns
-    /// the output and its channels.
-    private static func layer(
-        _ input: AlignedBuffer, images: Int, size: Int, stride: Int, _ convolution: String, _ norm: String,
-        of network: Network, adding: AlignedBuffer? = nil, relu: Bool = true
-    ) throws -> (AlignedBuffer, Int) {
-        let weights = network["\(convolution).weight"]
-        let shape = Convolution.Shape(
-            images: images, input: weights.shape[1], output: weights.shape[0], size: size, stride: stride)
-        let output = AlignedBuffer(count: shape.outputCount)
-        let stored = AlignedBuffer(count: weights.values.count)
-        stored.assign(weights.values)
-        let operation = try Convolution(
-            try OneDNN(), shape, input: input.pointer, weights: stored.pointer, output: output.pointer, gradients: nil)
-        // The operation knows the buffers by their addresses only.
-        try withExtendedLifetime((input, stored, output)) {
-            try operation.loadWeights()
-            try operation.forward()
-        }
-        let scales = (0..<shape.output).map { filter in
-            batchNorm(
-                network["\(norm).weight"].values[filter], network["\(norm).bias"].values[filter],
-                ChannelStatistics(
-                    mean: Double(network["\(norm).running_mean"].values[filter]),
-                    variance: Double(network["\(norm).running_var"].values[filter])))
-        }
-        winnow_scale_shift(
-            output.pointer, shape.outputCount / shape.output, shape.output, scales.map(\.scale), scales.map(\.shift),
-            adding?.pointer, relu, output.pointer)
-        return (output, shape.output)
-    }
-
-    /// What a block puts out before its last ReLU.
-    private static func block(
-        _ block: ResidualArchitecture.Block, _ stream: AlignedBuffer, images: Int, size: Int, of network: Network
-    ) throws -> AlignedBuffer {
-        let (hidden, _) = try layer(
-            stream, images: images, size: size, stride: block.stride, "\(block.name).conv1", "\(block.name).bn1",
-            of: network)
-        return try layer(
-            hidden, images: images, size: (size - 1) / block.stride + 1, stride: 1, "\(block.name).conv2",
-            "\(block.name).bn2", of: network, adding: shortcut(block, stream, images: images, size: size), relu: false
-        ).0
-    }
-
-    private static func shortcut(
-        _ block: ResidualArchitecture.Block, _ stream: AlignedBuffer, images: Int, size: Int
-    ) -> AlignedBuffer {
-        let outputSize = (size - 1) / block.stride + 1
-        let output = AlignedBuffer(count: images * outputSize * outputSize * block.output)
-        winnow_shortcut(
-            stream.pointer, images, size, block.input, block.stride, block.shortcut.map { Int32($0 ?? -1) },
-            block.output, output.pointer)
-        return output
-    }
-
-    private static func rectify(_ activations: AlignedBuffer) {
-        for index in 0..<activations.count { activations.pointer[index] = max(activations.pointer[index], 0) }
-    }
-
-    /// What a 3×3 convolution with padding 1 reads for each pixel, `[pixel, row, column, channel]`, and a one behind it.
-    private static func neighbourhoods(
-        of activations: AlignedBuffer, images: Int, size: Int, channels: Int
-    ) -> AlignedBuffer {
-        let columns = 9 * channels + 1
-        let result = AlignedBuffer(count: images * size * size * columns)
-        for image in 0..<images {
-            for row in 0..<size {
-                for column in 0..<size {
-                    let target = result.pointer + ((image * size + row) * size + column) * columns
-                    for offset in 0..<9 {
-                        let (from, along) = (row + offset / 3 - 1, column + offset % 3 - 1)
-                        guard (0..<size).contains(from), (0..<size).contains(along) else { continue }
-                        (target + offset * channels).update(
-                            from: activations.pointer + ((image * size + from) * size + along) * channels,
-                            count: channels)
-                    }
-                    target[columns - 1] = 1
-                }
-            }
-        }
-        return result
-    }
-
-    private static func pooled(_ stream: AlignedBuffer, images: Int, pixels: Int, channels: Int) -> AlignedBuffer {
-        let result = AlignedBuffer(count: images * channels)
-        winnow_average_pool(stream.pointer, images, pixels, channels, result.pointer)
-        return result
-    }
-
     // MARK: Linear layers
 
     private func fit(
@@ -275,31 +165,33 @@ struct Reconstruction {
         _ parameters: inout [String: Tensor]
     ) throws {
         var wanted = try batches.map { range in
-            try Self.linear(
-                inputs(range, channelsLast: false), images: range.count, before.layers[0].name, of: original)
+            try LayerOutputs.linear(
+                LayerOutputs.inputs(range, of: images, normalisation, channelsLast: false), images: range.count,
+                before.layers[0].name, of: original)
         }
         var values = zip(batches, wanted).map { range, outputs in
-            Self.selecting(compaction.kept.first, of: outputs, images: range.count, from: before.layers[0].output)
+            LayerOutputs.selecting(
+                compaction.kept.first, of: outputs, images: range.count, from: before.layers[0].output)
         }
         for index in 1..<max(before.layers.count, 1) {
             let name = before.layers[index].name
             let kept = index < compaction.kept.count ? compaction.kept[index] : nil
             var squares = LeastSquares(inputs: after.layers[index].input, targets: after.layers[index].output)
             for (number, range) in batches.enumerated() {
-                Self.rectify(wanted[number])
-                Self.rectify(values[number])
-                wanted[number] = try Self.linear(wanted[number], images: range.count, name, of: original)
-                let target = Self.selecting(
+                LayerOutputs.rectify(wanted[number])
+                LayerOutputs.rectify(values[number])
+                wanted[number] = try LayerOutputs.linear(wanted[number], images: range.count, name, of: original)
+                let target = LayerOutputs.selecting(
                     kept, of: wanted[number], images: range.count, from: before.layers[index].output)
                 try squares.add(
-                    Self.withConstant(values[number], rows: range.count, columns: squares.inputs), target,
+                    LayerOutputs.withConstant(values[number], rows: range.count, columns: squares.inputs), target,
                     rows: range.count)
             }
             let silent = index < compaction.silent.count ? compaction.silent[index] : []
             try replace(name, squares, silent: silent.compactMap { kept?.firstIndex(of: $0) }, &parameters)
             let fitted = Network(architecture: .fullyConnected(after), parameters: parameters)
             for (number, range) in batches.enumerated() {
-                values[number] = try Self.linear(values[number], images: range.count, name, of: fitted)
+                values[number] = try LayerOutputs.linear(values[number], images: range.count, name, of: fitted)
             }
         }
     }
@@ -315,43 +207,4 @@ struct Reconstruction {
             .settingRows(silent, to: 0)
     }
 
-    /// A linear layer's outputs, without a ReLU, `[image, output]`.
-    private static func linear(
-        _ input: AlignedBuffer, images: Int, _ name: String, of network: Network
-    ) throws -> AlignedBuffer {
-        let (weight, bias) = (network["\(name).weight"], network["\(name).bias"])
-        let (weights, constants) = (AlignedBuffer(count: weight.values.count), AlignedBuffer(count: bias.values.count))
-        weights.assign(weight.values)
-        constants.assign(bias.values)
-        let layer = DenseLayer(
-            images: images, input: weight.shape[1], output: weight.shape[0], relu: false, x: input.pointer,
-            weights: weights.pointer, bias: constants.pointer)
-        // The layer knows the buffers by their addresses only.
-        try withExtendedLifetime((input, weights, constants)) { try layer.forward() }
-        return layer.y
-    }
-
-    /// The given neurons of a layer's outputs; all where nil.
-    private static func selecting(
-        _ neurons: [Int]?, of outputs: AlignedBuffer, images: Int, from count: Int
-    ) -> AlignedBuffer {
-        let neurons = neurons ?? Array(0..<count)
-        let result = AlignedBuffer(count: images * neurons.count)
-        for image in 0..<images {
-            for (place, neuron) in neurons.enumerated() {
-                result.pointer[image * neurons.count + place] = outputs.pointer[image * count + neuron]
-            }
-        }
-        return result
-    }
-
-    /// Rows with a one behind each.
-    private static func withConstant(_ values: AlignedBuffer, rows: Int, columns: Int) -> AlignedBuffer {
-        let result = AlignedBuffer(count: rows * (columns + 1))
-        for row in 0..<rows {
-            (result.pointer + row * (columns + 1)).update(from: values.pointer + row * columns, count: columns)
-            result.pointer[row * (columns + 1) + columns] = 1
-        }
-        return result
-    }
 }
