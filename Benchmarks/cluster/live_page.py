@@ -2,7 +2,7 @@
 """What the live page costs the coordinator.
 
 Drives the real winnow-coordinator with light workers (winnow-swarm), in turn without --http and with it: then a reader
-asks for what the page asks for every second, and for /metrics every 15 seconds. Compares the coordinator's processor
+asks for what the page asks for every two seconds, and for /metrics every 16 seconds. Compares the coordinator's processor
 time, and says how much of it the page's own thread and the coordinator's loop took.
 
     Benchmarks/cluster/live_page.py [--build .build/release] [--workers 2000] [--lease-milliseconds 1500] [--readers 1]
@@ -48,8 +48,8 @@ class Reader(threading.Thread):
     def run(self):
         connection = http.client.HTTPConnection(self.host)
         turn = 0
-        while not self.over.wait(1):
-            for path in ["/snapshot.json"] + (["/metrics"] if turn % 15 == 0 else []):
+        while not self.over.wait(2):
+            for path in ["/snapshot.json"] + (["/metrics"] if turn % 8 == 0 else []):
                 start = time.monotonic()
                 connection.request("GET", path)
                 answer = connection.getresponse()

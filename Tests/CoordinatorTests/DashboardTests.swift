@@ -17,16 +17,15 @@ private func sample(masks: Int = 1000, workers: Int = 3, filters: Int = 336) -> 
     snapshot.imagesPerMask = 1000
     snapshot.evaluationsReceived = masks / 3
     snapshot.secondsLeft = 12.5
-    for index in 0..<workers {
-        snapshot.workers.append(
-            RunSnapshot.Worker(
-                name: "w\(index)", host: "node\"\(index)\n", instructionSet: "avx2", threads: 2, imagesPerSecond: 1234,
-                leases: 2, evaluations: 100 + index, lastHeard: 1_700_000_299, isConnected: index != 1))
+    snapshot.workers = Rows(count: workers) { index in
+        RunSnapshot.Worker(
+            name: "w\(index)", host: "node\"\(index)\n", instructionSet: "avx2", threads: 2, imagesPerSecond: 1234,
+            leases: 2, evaluations: 100 + index, lastHeard: 1_700_000_299, isConnected: index != 1)
     }
-    for index in 0..<filters {
-        snapshot.ranking.append(
-            RunSnapshot.Filter(
-                layer: "layer1.0.conv1", filter: index, importance: Double(index) / 100, standardError: 0.02))
+    snapshot.workersConnected = workers - 1
+    snapshot.ranking = Rows(count: filters) { index in
+        RunSnapshot.Filter(
+            layer: "layer1.0.conv1", filter: index, importance: Double(index) / 100, standardError: 0.02)
     }
     snapshot.settling = [RankingMonitor.Settling(masks: masks / 3, splitHalfCorrelation: 0.5, heldOutRSquared: 0.4)]
     snapshot.log = ["one", "two"]
@@ -128,7 +127,7 @@ private func fetch(_ text: String, host: String? = nil, method: String = "GET") 
     #expect(few.least.count == 15 && few.most.count == 5)
     let many = sample(workers: 5000, filters: 30000).forPage
     #expect(many.least.count == 15 && many.most.count == 15 && many.filters == 30000)
-    #expect(many.run.workers.count == 200 && many.workers == 5000 && many.workersConnected == 4999)
+    #expect(many.run.workers.count == 200 && many.workers == 5000 && many.run.workersConnected == 4999)
     #expect(many.json.utf8.count < 100_000)
 }
 

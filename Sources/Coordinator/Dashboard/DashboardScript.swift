@@ -1,5 +1,5 @@
 extension DashboardPage {
-    /// Asks for the snapshot every second and shows it. Texts from the run are only ever set as text, never as HTML.
+    /// Asks for the snapshot every two seconds and shows it. Texts from the run are only ever set as text, never as HTML.
     static let script = #"""
         "use strict";
         const byId = id => document.getElementById(id);
@@ -174,7 +174,7 @@ extension DashboardPage {
               : `Nothing to show yet: ${error.message}`;
             byId("lost").hidden = false;
           }
-          setTimeout(refresh, document.hidden ? 5000 : 1000);
+          setTimeout(refresh, document.hidden ? 5000 : 2000);
         }
 
         addEventListener("resize", () => { if (last) show(last); });

@@ -73,7 +73,9 @@ final class LivePage {
             snapshot.stall? += " Start one with: winnow-worker serve --connect \(endpoint)"
         }
         let known = monitor.state
-        snapshot.ranking = known.ranking.map { row in
+        let (estimates, space) = (known.ranking, space)
+        snapshot.ranking = Rows(count: estimates.count) { place in
+            let row = estimates[place]
             let layer = space.layers[space.layerIndex(of: row.filter)]
             return RunSnapshot.Filter(
                 layer: layer.name, filter: row.filter - layer.filters.lowerBound, importance: row.importance,

@@ -11,23 +11,22 @@ extension RunSnapshot {
         let shownAtEach = RunSnapshot.filtersShown
         let least = ranking.prefix(shownAtEach)
         let most = ranking.dropFirst(least.count).suffix(shownAtEach)
-        shown.ranking = []
-        shown.workers = Array(workers.prefix(RunSnapshot.workersShown))
+        shown.ranking = Rows([])
+        shown.workers = Rows(Array(workers.prefix(RunSnapshot.workersShown)))
         return PageSnapshot(
-            run: shown, filters: ranking.count, least: Array(least), most: Array(most), workers: workers.count,
-            workersConnected: workers.count { $0.isConnected })
+            run: shown, filters: ranking.count, least: Array(least), most: Array(most), workers: workers.count)
     }
 }
 
-/// What the page asks for every second.
+/// What the page asks for every two seconds.
 struct PageSnapshot {
     let run: RunSnapshot
     /// Filters in the ranking.
     let filters: Int
     let least: [RunSnapshot.Filter]
     let most: [RunSnapshot.Filter]
+    /// Workers, gone ones too.
     let workers: Int
-    let workersConnected: Int
 
     /// As the page's script reads it.
     var json: String {
@@ -38,7 +37,7 @@ struct PageSnapshot {
             page.array("least", of: least) { $1.write(to: &$0) }
             page.array("most", of: most) { $1.write(to: &$0) }
             page.member("workers", workers)
-            page.member("workersConnected", workersConnected)
+            page.member("workersConnected", run.workersConnected)
         }
         return writer.text
     }

@@ -38,7 +38,7 @@ extension RunSnapshot {
                 text.gauge("winnow_fit_held_out_r_squared", "The fit's R² on masks that it has not seen.", held)
             }
         }
-        text.gauge("winnow_workers", "Workers connected now.", Double(workers.count { $0.isConnected }))
+        text.gauge("winnow_workers", "Workers connected now.", Double(workersConnected))
         text.family(
             "winnow_worker_evaluations_total", "counter", "Evaluations recorded from a worker.",
             workers.map { (labels(of: $0), Double($0.evaluations)) })

@@ -21,8 +21,10 @@ struct RunHistory {
     private var pointStart: Double?
     private var recent: [(time: Double, recorded: Int)] = []
     private var firstRecorded: Int?
-    private var known: [WorkerID: RunSnapshot.Worker] = [:]
-    private var gone: [WorkerID] = []
+    private var connected: [Scheduler.Snapshot.Worker] = []
+    private var connectedAt = 0.0
+    /// Workers that are gone, as they were last seen, the last one first.
+    private var gone: [(id: WorkerID, row: RunSnapshot.Worker)] = []
 
     /// Begins with what does not change: model, data, run file, seed, images for each mask, and when the run started.
     init(_ description: RunSnapshot) {
@@ -50,7 +52,9 @@ struct RunHistory {
         if phase == .running, steady > 0, run.whyIdle == nil { snapshot.secondsLeft = Double(left) / steady }
         if phase == .running { snapshot.stall = run.whyIdle.map { $0.prefix(1).uppercased() + $0.dropFirst() + "." } }
         snapshot.throughput = throughput
-        snapshot.workers = workers(run.workers, at: time)
+        follow(run.workers, at: time)
+        snapshot.workers = workers
+        snapshot.workersConnected = run.workers.count
         return snapshot
     }
 
@@ -87,34 +91,43 @@ struct RunHistory {
         return Double(max(0, last.recorded - first.recorded)) / (last.time - first.time)
     }
 
-    private mutating func workers(_ connected: [Scheduler.Snapshot.Worker], at time: Double) -> [RunSnapshot.Worker] {
-        var rows: [RunSnapshot.Worker] = []
-        rows.reserveCapacity(connected.count)
-        var present = Set<WorkerID>(minimumCapacity: connected.count)
-        for worker in connected {
-            let row = RunSnapshot.Worker(
-                name: known[worker.id]?.name ?? String("\(worker.id)".prefix(8)), host: worker.host,
-                instructionSet: worker.instructionSet,
-                threads: worker.threads,
-                imagesPerSecond: (worker.masksPerSecond ?? 0) * Double(description.imagesPerMask),
-                leases: worker.leases, evaluations: worker.evaluations,
-                lastHeard: time - Double(worker.silentMilliseconds) / 1000, isConnected: true)
-            rows.append(row)
-            known[worker.id] = row
-            present.insert(worker.id)
+    /// Takes over who is connected, and notes who no longer is.
+    private mutating func follow(_ workers: [Scheduler.Snapshot.Worker], at time: Double) {
+        if !workers.elementsEqual(connected, by: { $0.id == $1.id }) {
+            let present = Set(workers.map(\.id))
+            gone.removeAll { present.contains($0.id) }
+            for worker in connected where !present.contains(worker.id) {
+                let row = RunSnapshot.Worker(worker, imagesPerMask: description.imagesPerMask, at: connectedAt)
+                gone.insert((worker.id, row.left), at: 0)
+            }
+            gone.removeLast(max(0, gone.count - RunHistory.goneMax))
         }
-        gone.removeAll { present.contains($0) }
-        let remembered = Set(gone)
-        for (id, _) in known where !present.contains(id) && !remembered.contains(id) { gone.append(id) }
-        while gone.count > RunHistory.goneMax { known[gone.removeFirst()] = nil }
-        for id in gone.reversed() {
-            guard let row = known[id] else { continue }
-            rows.append(
-                RunSnapshot.Worker(
-                    name: row.name, host: row.host, instructionSet: row.instructionSet, threads: row.threads,
-                    imagesPerSecond: 0, leases: 0, evaluations: row.evaluations, lastHeard: row.lastHeard,
-                    isConnected: false))
+        (connected, connectedAt) = (workers, time)
+    }
+
+    private var workers: Rows<RunSnapshot.Worker> {
+        let (connected, gone, images, time) = (connected, gone.map(\.row), description.imagesPerMask, connectedAt)
+        return Rows(count: connected.count + gone.count) { place in
+            place < connected.count
+                ? RunSnapshot.Worker(connected[place], imagesPerMask: images, at: time) : gone[place - connected.count]
         }
-        return rows
+    }
+}
+
+extension RunSnapshot.Worker {
+    /// A connected worker's row.
+    fileprivate init(_ worker: Scheduler.Snapshot.Worker, imagesPerMask: Int, at time: Double) {
+        self.init(
+            name: String("\(worker.id)".prefix(8)), host: worker.host, instructionSet: worker.instructionSet,
+            threads: worker.threads, imagesPerSecond: (worker.masksPerSecond ?? 0) * Double(imagesPerMask),
+            leases: worker.leases, evaluations: worker.evaluations,
+            lastHeard: time - Double(worker.silentMilliseconds) / 1000, isConnected: true)
+    }
+
+    /// The row when the worker is gone.
+    fileprivate var left: RunSnapshot.Worker {
+        RunSnapshot.Worker(
+            name: name, host: host, instructionSet: instructionSet, threads: threads, imagesPerSecond: 0, leases: 0,
+            evaluations: evaluations, lastHeard: lastHeard, isConnected: false)
     }
 }

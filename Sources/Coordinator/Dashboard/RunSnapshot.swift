@@ -65,10 +65,12 @@ struct RunSnapshot: Sendable {
     /// In plain words why nothing progresses, and what to do; nil while something does.
     var stall: String?
     var throughput: [Throughput] = []
-    var workers: [Worker] = []
+    /// The connected workers, then those that are gone, the last one first.
+    var workers = Rows<Worker>([])
+    var workersConnected = 0
     var settling: [RankingMonitor.Settling] = []
     /// The ranking so far, least important first.
-    var ranking: [Filter] = []
+    var ranking = Rows<Filter>([])
     /// The log's last lines, oldest first.
     var log: [String] = []
 }
