@@ -3,7 +3,7 @@
 
 Drives the real winnow-coordinator with light workers (winnow-swarm), in turn without --http and with it: then a reader
 asks for what the page asks for every two seconds, and for /metrics every 16 seconds. Compares the coordinator's processor
-time, and says how much of it the page's own thread and the coordinator's loop took.
+time, and says how much of it the page's own thread and, by the coordinator's own account, its loop took for the page.
 
     Benchmarks/cluster/live_page.py [--build .build/release] [--workers 2000] [--lease-milliseconds 1500] [--readers 1]
                                     [--pairs 3] [--json FILE]
@@ -34,6 +34,16 @@ def seconds_by_thread(pid):
         except FileNotFoundError:
             pass
     return seconds, names
+
+
+def loop_seconds(address):
+    """Processor time that the coordinator's loop has spent on the page."""
+    connection = http.client.HTTPConnection(address.split("//")[1].strip("/"))
+    connection.request("GET", "/metrics")
+    for line in connection.getresponse().read().decode().splitlines():
+        if line.startswith("winnow_live_page_loop_cpu_seconds_total "):
+            return float(line.split()[1])
+    raise SystemExit("/metrics does not have the loop's time")
 
 
 class Reader(threading.Thread):
@@ -81,6 +91,7 @@ def measure(options, folder, with_page):
             time.sleep(0.1)
         time.sleep(5)
         pid = coordinator.process.pid
+        page = loop_seconds(address) if with_page else 0
         before, _ = seconds_by_thread(pid)
         start, (count,) = time.monotonic(), coordinator.query("SELECT count(*) FROM evaluation")
         time.sleep(options.seconds)
@@ -94,6 +105,7 @@ def measure(options, folder, with_page):
             "loop_share": spent[pid] / wall,
             "server_share": sum(spent[task] for task in spent if names[task].startswith("MHD")) / wall}
         if readers:
+            figures["loop_share_for_page"] = (loop_seconds(address) - page) / wall
             answers = [seconds for reader in readers for seconds in reader.seconds]
             figures["answer_milliseconds"] = 1000 * statistics.median(answers)
             figures["answer_bytes"] = readers[0].bytes
@@ -138,8 +150,9 @@ def main():
         "evaluations_per_second": median(True, "evaluations_per_second"),
         "coordinator_share_of_a_processor": median(True, "processor_share"),
         "page_thread_share_of_a_processor": median(True, "server_share"),
-        "page_thread_share_of_the_coordinator": statistics.median(
-            f["server_share"] / f["processor_share"] for f in turns[True]),
+        "page_loop_share_of_a_processor": median(True, "loop_share_for_page"),
+        "page_share_of_the_coordinator": statistics.median(
+            (f["server_share"] + f["loop_share_for_page"]) / f["processor_share"] for f in turns[True]),
         "loop_with_to_without": statistics.median(ratios),
         "loop_with_to_without_range": [min(ratios), max(ratios)]}
     print(json.dumps({name: value for name, value in result.items() if name != "turns"}, indent=1))

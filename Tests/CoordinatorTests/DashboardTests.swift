@@ -19,7 +19,7 @@ private func sample(masks: Int = 1000, workers: Int = 3, filters: Int = 336) -> 
     snapshot.secondsLeft = 12.5
     snapshot.workers = Rows(count: workers) { index in
         RunSnapshot.Worker(
-            name: "w\(index)", host: "node\"\(index)\n", instructionSet: "avx2", threads: 2, imagesPerSecond: 1234,
+            name: "w\(index)", host: "node\"\(index)\r\n", instructionSet: "avx2", threads: 2, imagesPerSecond: 1234,
             leases: 2, evaluations: 100 + index, lastHeard: 1_700_000_299, isConnected: index != 1)
     }
     snapshot.workersConnected = workers - 1
@@ -139,7 +139,7 @@ private func fetch(_ text: String, host: String? = nil, method: String = "GET") 
     #expect(run["model"] as? String == snapshot.model && run["log"] as? [String] == ["one", "two"])
     #expect(run["masksRecorded"] as? Int == 333 && run["secondsLeft"] as? Double == 12.5 && run["stall"] == nil)
     let workers = try #require(run["workers"] as? [[String: Any]])
-    #expect(workers.map { $0["host"] as? String } == ["node\"0\n", "node\"1\n"])
+    #expect(workers.map { $0["host"] as? String } == ["node\"0\r\n", "node\"1\r\n"])
     #expect(workers.map { $0["isConnected"] as? Bool } == [true, false])
     let settling = try #require(run["settling"] as? [[String: Any]])
     #expect(settling.map { $0["heldOutRSquared"] as? Double } == [0.4])
@@ -175,7 +175,8 @@ private let promtool = "/usr/bin/promtool"
 
 @Test func metricsEscapeWhatWorkersSay() {
     let text = sample().prometheusText
-    #expect(text.contains(#"host="node\"0\n""#))
+    // A carriage return and a line feed are one character, of which the second must be escaped all the same.
+    #expect(text.contains(#"host="node\"0"# + "\r" + #"\n""#))
     #expect(text.contains("winnow_evaluations_total 333\n"))
     #expect(text.contains("winnow_images_total 333000\n"))
 }

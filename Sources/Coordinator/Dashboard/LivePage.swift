@@ -33,6 +33,8 @@ final class LivePage {
     private let endpoint: String
     private var history: RunHistory
     private var latest: Scheduler.Snapshot?
+    /// Processor time of the loop's thread that the page took.
+    private var loopSeconds = 0.0
 
     /// Follows a run whose workers connect to `endpoint`.
     init(
@@ -58,13 +60,22 @@ final class LivePage {
 
     /// About once a second: how the run stands.
     func update(_ run: Scheduler.Snapshot) {
+        let start = Self.threadSeconds()
         latest = run
         post(run, phase: .running)
+        loopSeconds += Self.threadSeconds() - start
     }
 
     /// No more evaluations come.
     func ended(_ phase: RunSnapshot.Phase) {
         if let latest { post(latest, phase: phase) }
+    }
+
+    /// Processor time of the calling thread, in seconds.
+    private static func threadSeconds() -> Double {
+        var used = timespec()
+        guard clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used) == 0 else { return 0 }
+        return Double(used.tv_sec) + Double(used.tv_nsec) / 1e9
     }
 
     private func post(_ run: Scheduler.Snapshot, phase: RunSnapshot.Phase) {
@@ -82,6 +93,7 @@ final class LivePage {
                 standardError: row.standardError)
         }
         snapshot.settling = known.settling
+        snapshot.loopSeconds = loopSeconds
         snapshot.log = Log.shared.recent(LivePage.logLines)
         dashboard.board.post(snapshot)
     }

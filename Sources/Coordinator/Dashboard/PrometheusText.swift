@@ -38,23 +38,28 @@ extension RunSnapshot {
                 text.gauge("winnow_fit_held_out_r_squared", "The fit's R² on masks that it has not seen.", held)
             }
         }
+        text.counter(
+            "winnow_live_page_loop_cpu_seconds_total", "CPU time of the coordinator's loop for the live page.",
+            loopSeconds)
         text.gauge("winnow_workers", "Workers connected now.", Double(workersConnected))
+        // Once for the three families: a run may have thousands of workers.
+        let rows = workers.map { (worker: $0, labels: PrometheusText.labels(labels(of: $0))) }
         text.family(
             "winnow_worker_evaluations_total", "counter", "Evaluations recorded from a worker.",
-            workers.map { (labels(of: $0), Double($0.evaluations)) })
+            rows.map { ($0.labels, Double($0.worker.evaluations)) })
         text.family(
             "winnow_worker_leases", "gauge", "Leases that a worker has now.",
-            workers.map { (labels(of: $0), Double($0.leases)) })
+            rows.map { ($0.labels, Double($0.worker.leases)) })
         text.family(
             "winnow_worker_last_heard_timestamp_seconds", "gauge", "When something last came from a worker.",
-            workers.map { (labels(of: $0), $0.lastHeard) })
+            rows.map { ($0.labels, $0.worker.lastHeard) })
         var used = timespec()
         if clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used) == 0 {
             text.counter(
                 "process_cpu_seconds_total", "CPU time of the coordinator.",
                 Double(used.tv_sec) + Double(used.tv_nsec) / 1e9)
         }
-        return text.lines.joined(separator: "\n") + "\n"
+        return text.text
     }
 
     private func labels(of worker: Worker) -> [(String, String)] {
@@ -62,36 +67,57 @@ extension RunSnapshot {
     }
 }
 
-/// Lines of Prometheus' text format.
+/// Prometheus' text format, written family by family.
 private struct PrometheusText {
-    private(set) var lines: [String] = []
+    private(set) var text = ""
 
     mutating func gauge(_ name: String, _ help: String, _ value: Double, labels: [(String, String)] = []) {
-        family(name, "gauge", help, [(labels, value)])
+        family(name, "gauge", help, [(Self.labels(labels), value)])
     }
 
     mutating func counter(_ name: String, _ help: String, _ value: Double) {
-        family(name, "counter", help, [([], value)])
+        family(name, "counter", help, [("", value)])
     }
 
-    mutating func family(_ name: String, _ type: String, _ help: String, _ samples: [([(String, String)], Double)]) {
+    /// A family's samples, each with its ``labels(_:)`` as text.
+    mutating func family(_ name: String, _ type: String, _ help: String, _ samples: [(labels: String, value: Double)]) {
         if samples.isEmpty { return }
-        lines.append("# HELP \(name) \(help)")
-        lines.append("# TYPE \(name) \(type)")
-        for (labels, value) in samples {
-            let list = labels.map { "\($0.0)=\"\(escaped($0.1))\"" }.joined(separator: ",")
-            lines.append("\(name)\(list.isEmpty ? "" : "{\(list)}") \(format(value))")
+        text += "# HELP \(name) \(help)\n# TYPE \(name) \(type)\n"
+        for sample in samples {
+            text += name
+            text += sample.labels
+            text += " "
+            text += format(sample.value)
+            text += "\n"
         }
     }
 
-    private func escaped(_ value: String) -> String {
+    /// Labels as they stand behind a sample's name; nothing where there are none.
+    static func labels(_ labels: [(String, String)]) -> String {
+        if labels.isEmpty { return "" }
+        var text = "{"
+        for (name, value) in labels {
+            if text.utf8.count > 1 { text += "," }
+            text += name
+            text += "=\""
+            text += escaped(value)
+            text += "\""
+        }
+        return text + "}"
+    }
+
+    private static func escaped(_ value: String) -> String {
+        func isSpecial(_ unit: UInt8) -> Bool {
+            unit == UInt8(ascii: "\\") || unit == UInt8(ascii: "\"") || unit == UInt8(ascii: "\n")
+        }
+        if !value.utf8.contains(where: isSpecial) { return value }
         var result = ""
-        for character in value {
-            switch character {
+        for scalar in value.unicodeScalars {
+            switch scalar {
             case "\\": result += "\\\\"
             case "\"": result += "\\\""
             case "\n": result += "\\n"
-            default: result.append(character)
+            default: result.unicodeScalars.append(scalar)
             }
         }
         return result

@@ -71,6 +71,8 @@ struct RunSnapshot: Sendable {
     var settling: [RankingMonitor.Settling] = []
     /// The ranking so far, least important first.
     var ranking = Rows<Filter>([])
+    /// Processor time that the coordinator's loop has spent on the live page.
+    var loopSeconds = 0.0
     /// The log's last lines, oldest first.
     var log: [String] = []
 }
