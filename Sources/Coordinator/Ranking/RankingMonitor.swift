@@ -33,21 +33,23 @@ final class RankingMonitor: Sendable {
     private static let pointsMax = 400
     private static let pauseSeconds = 0.25
 
+    /// What was recorded since the thread last looked.
     private struct Inbox {
-        var evaluations: [Evaluation?]
-        var count = 0
+        var items: [(mask: Int, evaluation: Evaluation)] = []
         var isOver = false
     }
 
     private let ensemble: Ensemble
-    private let inbox: Locked<Inbox>
+    /// Whether the filters are few enough.
+    private let isFitted: Bool
+    private let inbox = Locked(Inbox())
     private let outbox = Locked(State())
 
     /// Begins without evaluations.
     init(_ ensemble: Ensemble) {
         self.ensemble = ensemble
-        inbox = Locked(Inbox(evaluations: Array(repeating: nil, count: ensemble.count)))
-        guard ensemble.participating.count <= Self.filtersMax else { return }
+        isFitted = ensemble.participating.count <= Self.filtersMax
+        guard isFitted else { return }
         // A fit that goes on when the run ends is left behind: its result is not needed.
         _ = BackgroundThread(name: "ranking", stackBytes: 8 << 20) { [self] in fitNowAndThen() }
     }
@@ -57,31 +59,33 @@ final class RankingMonitor: Sendable {
 
     /// Takes evaluations that were recorded. O(1) for each.
     func record(_ items: some Sequence<(mask: Int, evaluation: Evaluation)>) {
-        inbox.withLock { inbox in
-            for item in items where inbox.evaluations.indices.contains(item.mask) {
-                if inbox.evaluations[item.mask] == nil { inbox.count += 1 }
-                inbox.evaluations[item.mask] = item.evaluation
-            }
-        }
+        guard isFitted else { return }
+        inbox.withLock { $0.items += items }
     }
 
     /// Ends the thread.
     func stop() { inbox.withLock { $0.isOver = true } }
 
     private func fitNowAndThen() {
+        var evaluations = [Evaluation?](repeating: nil, count: ensemble.count)
+        var count = 0
         var fitted = 0
         let first = Swift.min(
             Int(Self.firstMasksPerFilter * Double(ensemble.participating.count)), ensemble.count / 2)
         var next = ContinuousClock.now
         while true {
             Thread.sleep(forTimeInterval: Self.pauseSeconds)
-            let needed = Swift.max(first, fitted + 1, Int(Double(fitted) * (1 + Self.growth)))
-            let (evaluations, count, isOver) = inbox.withLock { inbox in
-                let isWanted = ContinuousClock.now >= next && inbox.count >= needed
-                return (isWanted ? inbox.evaluations : [], inbox.count, inbox.isOver)
+            let (items, isOver) = inbox.withLock { inbox in
+                defer { inbox.items = [] }
+                return (inbox.items, inbox.isOver)
             }
             if isOver { return }
-            guard !evaluations.isEmpty else { continue }
+            for item in items where evaluations.indices.contains(item.mask) {
+                if evaluations[item.mask] == nil { count += 1 }
+                evaluations[item.mask] = item.evaluation
+            }
+            let needed = Swift.max(first, fitted + 1, Int(Double(fitted) * (1 + Self.growth)))
+            guard ContinuousClock.now >= next, count >= needed else { continue }
             fitted = count
             let start = ContinuousClock.now
             // Too few masks are no fault here: more are coming.
@@ -95,8 +99,10 @@ final class RankingMonitor: Sendable {
         outbox.withLock { state in
             state.ranking = ranking
             guard let splitHalf = fit.splitHalf else { return }
-            state.settling.append(
-                Settling(masks: fit.masks, splitHalfCorrelation: splitHalf, heldOutRSquared: fit.heldOutRSquared))
+            let point = Settling(
+                masks: fit.masks, splitHalfCorrelation: splitHalf, heldOutRSquared: fit.heldOutRSquared)
+            // A new array: readers may be at the old one.
+            state.settling = state.settling + [point]
             if state.settling.count > Self.pointsMax {
                 state.settling = stride(from: 1, to: state.settling.count, by: 2).map { state.settling[$0] }
             }
