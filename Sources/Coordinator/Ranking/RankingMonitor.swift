@@ -21,14 +21,16 @@ final class RankingMonitor: Sendable {
         var settling: [Settling] = []
     }
 
-    /// The share of one core's time that fitting may take.
+    /// The share of one core's time that fitting may take, after the first seconds of it, so that short runs show too how
+    /// their ranking settles.
     private static let share = 0.02
+    private static let freeSeconds = 5.0
     /// More filters than this are ranked at the end only: one fit would take minutes.
     private static let filtersMax = 4096
     /// The first fit waits for this many masks for each filter, or half of the run's: fewer order the layers only.
     private static let firstMasksPerFilter = 0.25
     /// New masks that a fit is worth: this share of those that were fitted before.
-    private static let growth = 0.02
+    private static let growth = 0.1
     /// Points of the settling curve at most; then every second one is dropped.
     private static let pointsMax = 400
     private static let pauseSeconds = 0.25
@@ -72,7 +74,8 @@ final class RankingMonitor: Sendable {
         var fitted = 0
         let first = Swift.min(
             Int(Self.firstMasksPerFilter * Double(ensemble.participating.count)), ensemble.count / 2)
-        var next = ContinuousClock.now
+        let began = ContinuousClock.now
+        var spent = Duration.zero
         while true {
             Thread.sleep(forTimeInterval: Self.pauseSeconds)
             let (items, isOver) = inbox.withLock { inbox in
@@ -85,12 +88,13 @@ final class RankingMonitor: Sendable {
                 evaluations[item.mask] = item.evaluation
             }
             let needed = Swift.max(first, fitted + 1, Int(Double(fitted) * (1 + Self.growth)))
-            guard ContinuousClock.now >= next, count >= needed else { continue }
+            let rest = Swift.max(.zero, spent - .seconds(Self.freeSeconds)) * (1 / Self.share)
+            guard ContinuousClock.now >= began + rest, count >= needed else { continue }
             fitted = count
             let start = ContinuousClock.now
             // Too few masks are no fault here: more are coming.
             if let fit = try? AdditiveFit(ensemble, evaluations: evaluations) { publish(fit) }
-            next = .now + start.duration(to: .now) * (1 / Self.share)
+            spent += start.duration(to: .now)
         }
     }
 
