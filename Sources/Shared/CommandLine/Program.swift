@@ -22,14 +22,21 @@ public struct Program: Sendable {
             case .text(let text): print(text)
             case .command(let command): try command.run()
             }
-            exit(0)
+            end(0)
         } catch let failure as Failure {
             FileHandle.standardError.write(Data("\(name): \(failure)\n".utf8))
-            exit(failure.kind.rawValue)
+            end(failure.kind.rawValue)
         } catch {
             FileHandle.standardError.write(Data("\(name): unexpected: \(error)\n".utf8))
-            exit(Failure.Kind.internalFault.rawValue)
+            end(Failure.Kind.internalFault.rawValue)
         }
+    }
+
+    /// Ends the process without what libraries do at its exit: OpenBLAS frees its buffers there, also under a thread that
+    /// still computes, such as a fit that is left behind, and the process would end by a segmentation fault.
+    private func end(_ code: Int32) -> Never {
+        fflush(nil)
+        _exit(code)
     }
 
     /// What a command line asks for.
