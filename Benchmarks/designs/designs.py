@@ -3,7 +3,7 @@
 
 Each design gets a run of its own with one local worker. The table has, for each: the CPU seconds that it took, its
 masks, Spearman's correlation with the reference ranking, the split-half correlation, R² held out, and the test accuracy
-after disabling the 10, 20, … 60 % least important filters (2,000 test images, batch norms recalibrated on 1,000
+after disabling the 10, 20, … 60 % least important filters (2,000 test images, batch norms corrected with 1,000
 training images, no fine-tuning). The reference is a run of the `balanced` design with another seed, whose masks share
 nothing.
 
@@ -11,8 +11,8 @@ nothing.
         tree-3x4=2432 tree-3x4@0.1=2240 tree-3x4@0.35=2560 frozen:tree-3x4@0.1=3904 independent=900 balanced=832 \\
         tree-9x2=6144
 
-A design may carry a drop rate of its own (@0.1; the default is 0.25) and a seed (#2; the default is 1), and frozen:
-keeps the checkpoint's batch-norm statistics while masks are evaluated.
+A design may carry a drop rate of its own (@0.1; the default is 0.15) and a seed (#2; the default is 1). NORMS says where
+batch-norm statistics come from while masks are evaluated: frozen, recalibrated, or corrected, the default.
 What --output has already is not made again, so an interrupted comparison goes on where it stopped. In the environment
 BINARIES may name the folder of the programs.
 """
@@ -28,8 +28,10 @@ import subprocess
 BIN = pathlib.Path(os.environ.get("BINARIES", pathlib.Path(__file__).resolve().parents[2] / ".build" / "release"))
 
 
-RECALIBRATED = ["--batchnorm", "recalibrated", "--calibration-images", "256"]
-FROZEN = ["--batchnorm", "frozen"]
+# The defaults of the coordinator's options.
+DROP_RATE = 0.15
+NORMS = {norms: ["--batchnorm", norms] + ([] if norms == "frozen" else ["--calibration-images", "256"])
+         for norms in ("corrected", "recalibrated", "frozen")}
 
 
 def evaluate_run(options, name, design, masks, seed, rate, norms):
@@ -86,7 +88,7 @@ def accuracies(options, name, ranking):
     (folder / "masks.json").write_text(json.dumps({"masks": masks}))
     subprocess.run(
         [BIN / "winnow-worker", "evaluate", "--model", options.model, "--data", options.data, "--split", "test",
-         "--images", "2000", "--batchnorm", "recalibrated", "--calibration-images", "1000", "--masks",
+         "--images", "2000", "--batchnorm", "corrected", "--calibration-images", "1000", "--masks",
          folder / "masks.json", "--output", folder / "losses.json"], check=True)
     results = json.loads((folder / "losses.json").read_text())["results"]
     return [100 * result["correct"] / 2000 for result in results]
@@ -99,17 +101,19 @@ def main():
     parser.add_argument("--output", required=True, type=pathlib.Path)
     parser.add_argument("--images", type=int, default=512)
     parser.add_argument("--reference", type=int, default=2560, help="masks of the reference run")
-    parser.add_argument("designs", nargs="+", metavar="[frozen:]DESIGN[@RATE][#SEED]=MASKS")
+    parser.add_argument("designs", nargs="+", metavar="[NORMS:]DESIGN[@RATE][#SEED]=MASKS")
     options = parser.parse_args()
-    parsed = [re.fullmatch(r"((frozen:)?([a-z0-9-]+)(?:@([0-9.]+))?(?:#([0-9]+))?)=([0-9]+)", word) for word in options.designs]
+    form = re.compile(r"((?:(frozen|recalibrated|corrected):)?([a-z0-9-]+)(?:@([0-9.]+))?(?:#([0-9]+))?)=([0-9]+)")
+    parsed = [form.fullmatch(word) for word in options.designs]
     if None in parsed:
-        parser.error(f"{options.designs[parsed.index(None)]} is not [frozen:]DESIGN[@RATE][#SEED]=MASKS")
-    reference, _ = evaluate_run(options, "reference", "balanced", options.reference, 99, 0.25, RECALIBRATED)
+        parser.error(f"{options.designs[parsed.index(None)]} is not [NORMS:]DESIGN[@RATE][#SEED]=MASKS")
+    reference, _ = evaluate_run(
+        options, "reference", "balanced", options.reference, 99, DROP_RATE, NORMS["corrected"])
     table = []
-    for name, frozen, design, rate, seed, masks in (match.groups() for match in parsed):
+    for name, norms, design, rate, seed, masks in (match.groups() for match in parsed):
         ranking, seconds = evaluate_run(
-            options, name, design, int(masks), int(seed or 1), float(rate or 0.25),
-            FROZEN if frozen else RECALIBRATED)
+            options, name, design, int(masks), int(seed or 1), float(rate or DROP_RATE),
+            NORMS[norms or "corrected"])
         fit = ranking["fit"]
         row = [name, f"{seconds:.0f}", fit["masks"], f"{agreement(ranking, reference):.3f}",
                f"{fit['split_half']:.3f}", f"{fit['held_out_r_squared']:.3f}"]

@@ -25,7 +25,9 @@ private let binaries = URL(filePath: CommandLine.arguments[0]).deletingLastPathC
         defer { try? FileManager.default.removeItem(at: log) }
         let process = Process()
         process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = ["timeout", "--kill-after=10", "400", "bash", "Tests/scripts/\(script)"]
+        // A sanitizer makes programs several times slower; './test' then gives them more.
+        let seconds = ProcessInfo.processInfo.environment["WINNOW_SCRIPT_SECONDS"] ?? "400"
+        process.arguments = ["timeout", "--kill-after=10", seconds, "bash", "Tests/scripts/\(script)"]
         process.currentDirectoryURL = root
         process.environment = ProcessInfo.processInfo.environment.merging(["WINNOW_BINARIES": binaries.path]) { $1 }
         // A file, not a pipe: a process that a script leaves behind would keep a pipe open.
