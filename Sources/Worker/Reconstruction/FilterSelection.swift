@@ -9,9 +9,6 @@ import Shared
 ///
 /// Filters that nothing but the next layer reads are chosen anew; what the mask disables of the residual stream stays.
 struct FilterSelection {
-    /// Images that are computed at a time.
-    private static let batch = 50
-
     private let network: Network
     private let asked: Mask
     private let images: ImageSet
@@ -36,9 +33,7 @@ struct FilterSelection {
         return chosen
     }
 
-    private var batches: [Range<Int>] {
-        stride(from: 0, to: images.count, by: Self.batch).map { $0..<min($0 + Self.batch, images.count) }
-    }
+    private var batches: [Range<Int>] { LayerOutputs.batches(of: images) }
 
     /// Whether some, but not all, of a layer's filters go, so that there is a choice.
     private func isOpen(_ filters: Range<Int>) -> Bool {

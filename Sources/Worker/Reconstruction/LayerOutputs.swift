@@ -4,6 +4,14 @@ import Shared
 /// What the layers of a network put out for a few images, activations channels last: for what looks at layers one by one
 /// and in single precision, not for speed.
 enum LayerOutputs {
+    /// Images that are computed at a time.
+    private static let batch = 50
+
+    /// The images that are computed together.
+    static func batches(of images: ImageSet) -> [Range<Int>] {
+        stride(from: 0, to: images.count, by: batch).map { $0..<min($0 + batch, images.count) }
+    }
+
     /// A batch of a set's images as a network's first layer takes them.
     static func inputs(
         _ range: Range<Int>, of images: ImageSet, _ normalisation: Normalisation, channelsLast: Bool

@@ -10,9 +10,6 @@ import Shared
 /// norm gets the statistics of its outputs, and a scale and shift that leave them as they are. The last linear layer is
 /// fitted where channels of the stream went. Of a fully connected network every layer but the first is fitted.
 struct Reconstruction {
-    /// Images that are computed at a time.
-    private static let batch = 50
-
     private let original: Network
     private let compaction: Compaction
     private let images: ImageSet
@@ -42,9 +39,7 @@ struct Reconstruction {
         return smaller
     }
 
-    private var batches: [Range<Int>] {
-        stride(from: 0, to: images.count, by: Self.batch).map { $0..<min($0 + Self.batch, images.count) }
-    }
+    private var batches: [Range<Int>] { LayerOutputs.batches(of: images) }
 
     // MARK: Residual networks
 
