@@ -25,6 +25,14 @@ static size_t period_length(size_t channels) {
     return length;
 }
 
+static inline uint16_t bfloat16(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    const uint32_t quiet = (bits >> 16) | 0x40u;
+    const uint32_t nearest = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+    return (uint16_t)((bits & 0x7fffffffu) > 0x7f800000u ? quiet : nearest);
+}
+
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
 static void repeat(const float *restrict values, size_t channels, size_t period, float *restrict repeated) {
@@ -71,7 +79,7 @@ void winnow_channel_statistics(const float *x, size_t pixels, size_t channels, f
 EVERY_INSTRUCTION_SET
 void winnow_scale_shift(
     const float *x, size_t pixels, size_t channels, const float *scale, const float *shift, const float *residual,
-    bool relu, float *y) {
+    bool relu, float *y, uint16_t *rounded) {
     const size_t total = pixels * channels, period = period_length(channels);
     float a[period], b[period];
     repeat(scale, channels, period, a);
@@ -89,6 +97,9 @@ void winnow_scale_shift(
                 const float v = x[base + i] * a[i] + b[i];
                 y[base + i] = v < floor ? floor : v;
             }
+        }
+        if (rounded) {
+            VECTORISED for (size_t i = 0; i < n; i++) rounded[base + i] = bfloat16(y[base + i]);
         }
     }
 }
@@ -142,20 +153,29 @@ void winnow_normalisation_gradient_sums(
 EVERY_INSTRUCTION_SET
 void winnow_normalisation_gradient(
     const float *g, const float *x, size_t pixels, size_t channels, const float *factor, const float *offset,
-    const float *mean, const float *slope, float *dx) {
+    const float *mean, const float *slope, float *dx, uint16_t *rounded) {
     const size_t total = pixels * channels, period = period_length(channels);
-    float f[period], o[period], m[period], s[period];
+    float f[period], o[period], m[period], s[period], d[period];
     repeat(factor, channels, period, f);
     repeat(offset, channels, period, o);
     repeat(mean, channels, period, m);
     repeat(slope, channels, period, s);
     for (size_t base = 0; base < total; base += period) {
         const size_t n = smaller(period, total - base);
+        float *to = rounded ? d : dx + base;
         VECTORISED for (size_t i = 0; i < n; i++) {
             const size_t k = base + i;
-            dx[k] = f[i] * (g[k] - o[i] - (x[k] - m[i]) * s[i]);
+            to[i] = f[i] * (g[k] - o[i] - (x[k] - m[i]) * s[i]);
+        }
+        if (rounded) {
+            VECTORISED for (size_t i = 0; i < n; i++) rounded[base + i] = bfloat16(d[i]);
         }
     }
+}
+
+EVERY_INSTRUCTION_SET
+void winnow_round_to_bfloat16(const float *x, size_t count, uint16_t *rounded) {
+    VECTORISED for (size_t i = 0; i < count; i++) rounded[i] = bfloat16(x[i]);
 }
 
 EVERY_INSTRUCTION_SET

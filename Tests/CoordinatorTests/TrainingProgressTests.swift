@@ -108,6 +108,15 @@ import Testing
         #expect(throws: Failure.self) { try progress { $0.validationImages = 29 } }
         #expect(throws: Failure.self) { try progress { $0.optimizer.momentum = 1 } }
         #expect(throws: Failure.self) { try progress { $0.schedule.warmUpEpochs = 3 } }
+        #expect(throws: Failure.self) { try progress { $0.cutout = 33 } }
+        #expect(throws: Failure.self) {
+            try progress {
+                $0.cutout = 8
+                $0.augments = false
+            }
+        }
+        // It has no convolutions to multiply in that format.
+        #expect(throws: Failure.self) { try progress { $0.precision = .bfloat16 } }
         for word in ["resnet21", "resnet", "mlp:", "mlp:0", "mlp:3--4", "resnet:16", "vgg16", "resnet:16x9"] {
             #expect(throws: Failure.self) { try InitialNetwork(word) }
         }

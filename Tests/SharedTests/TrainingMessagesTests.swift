@@ -10,7 +10,8 @@ import Testing
         return TrainingWelcome(
             run: .random(), network: blob(1), teacher: blob(2), trainingImages: blob(3), testImages: blob(4),
             normalisation: .standard,
-            loss: TrainingLoss(labelSmoothing: 0.1, distillation: .init(temperature: 4, weight: 0.5)), shardSize: 32)
+            loss: TrainingLoss(labelSmoothing: 0.1, distillation: .init(temperature: 4, weight: 0.5)), shardSize: 32,
+            precision: .bfloat16, cutout: 8)
     }
 
     private var orders: [TrainingOrder] {

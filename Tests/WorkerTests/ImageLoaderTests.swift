@@ -45,6 +45,33 @@ import Testing
         }
     }
 
+    @Test func cutoutHidesASquareAndNothingElseChanges() {
+        let images = TrainingFixtures.images(1, seed: 4)
+        let loader = ImageLoader(images, .standard, cutout: 8)
+        for epoch in 0..<50 {
+            var distortion = loader.distortion(seed: 7, epoch: epoch, image: 0)
+            let (rows, columns) = (distortion.hiddenRows, distortion.hiddenColumns)
+            #expect(rows.count == 8 && columns.count == 8)
+            #expect((0..<32).contains(rows.lowerBound + 4) && (0..<32).contains(columns.lowerBound + 4))
+            for channelsLast in [false, true] {
+                distortion.hiddenRows = rows
+                distortion.hiddenColumns = columns
+                let hidden = load(loader, distortion, channelsLast: channelsLast)
+                distortion.hiddenRows = 0..<0
+                #expect(distortion.rowShift == ImageLoader.Distortion(seed: 7, epoch: epoch, image: 0).rowShift)
+                let whole = load(loader, distortion, channelsLast: channelsLast)
+                for position in 0..<3 * 1024 {
+                    let pixel = channelsLast ? position / 3 : position % 1024
+                    let isHidden = rows.contains(pixel / 32) && columns.contains(pixel % 32)
+                    #expect(hidden[position] == (isHidden ? 0 : whole[position]))
+                }
+            }
+        }
+        let drawn = (0..<2000).map { loader.distortion(seed: 1, epoch: 0, image: $0) }
+        #expect(Set(drawn.map { $0.hiddenRows.lowerBound + 4 }) == Set(0..<32))
+        #expect(Set(drawn.map { $0.hiddenColumns.lowerBound + 4 }) == Set(0..<32))
+    }
+
     @Test func distortionsDependOnSeedEpochAndImageAndTakeEveryValue() {
         typealias Distortion = ImageLoader.Distortion
         #expect(Distortion(seed: 1, epoch: 2, image: 3) == Distortion(seed: 1, epoch: 2, image: 3))

@@ -1,3 +1,4 @@
+import CKernels
 import Shared
 import Testing
 
@@ -62,6 +63,51 @@ import Testing
 
     @Test func gradientsOfAFullyConnectedNetworkAgreeWithFiniteDifferences() throws {
         try checkGradient(TrainingFixtures.connected, probesPerTensor: 4)
+    }
+
+    /// A factor rounded to bfloat16 is off by 2^-9 at most, and what passes a ReLU may change. In a random network, whose
+    /// images' gradients mostly cancel, that is up to a third of a layer's gradient; a wrong one differs by its length.
+    @Test func gradientsOfRoundedConvolutionsPointWhereThoseOfFloat32Do() throws {
+        let architecture = TrainingFixtures.residual
+        let count = 16
+        let network = TrainingFixtures.network(architecture, seed: 1)
+        let loader = ImageLoader(TrainingFixtures.images(count, seed: 2), .standard)
+        let shard = TrainingShard(images: Array(0..<count), augmentationSeed: nil, epoch: 0)
+        func gradient(_ precision: TrainingPrecision) throws -> ShardGradient {
+            try ShardTrainer(
+                architecture, images: loader, loss: TrainingLoss(), teacher: nil, shardSize: count,
+                precision: precision
+            ).gradient(of: shard, with: ShardTrainer.Parameters(network))
+        }
+        let exact = try gradient(.float32)
+        let rounded: ShardGradient
+        do {
+            rounded = try gradient(.bfloat16)
+        } catch let failure as Failure where failure.kind == .unavailable {
+            #expect(failure.description.contains("--precision float32"))
+            return
+        }
+        #expect(abs(rounded.lossSum - exact.lossSum) < 0.02 * exact.lossSum)
+        for entry in ParameterLayout(architecture).trained {
+            let (a, b) = (exact.gradient[entry.range], rounded.gradient[entry.range])
+            let length = a.reduce(0) { $0 + $1 * $1 }.squareRoot()
+            let difference = zip(a, b).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }.squareRoot()
+            #expect(difference < 0.4 * length, "\(entry.name): \(difference) of \(length)")
+        }
+        #expect(exact.gradient != rounded.gradient)
+        #expect(try gradient(.bfloat16).gradient == rounded.gradient)
+    }
+
+    @Test func bfloat16IsTheNearestWithTiesToEven() {
+        let inputs: [Float] = [1, 1.00390625, 1.01171875, 1.004, -1.004, .infinity, -.infinity, 0, 3.4e38, .nan]
+        // One unit in the last place is 2^-7 at 1, so 1 + 2^-8 and 1 + 3 · 2^-8 lie between two.
+        let expected: [Float] = [1, 1, 1.015625, 1.0078125, -1.0078125, .infinity, -.infinity, 0, .infinity, .nan]
+        var rounded = [UInt16](repeating: 0, count: inputs.count)
+        winnow_round_to_bfloat16(inputs, inputs.count, &rounded)
+        for (bits, value) in zip(rounded, expected) {
+            let found = Float(bitPattern: UInt32(bits) << 16)
+            #expect(found == value || (found.isNaN && value.isNaN), "\(found), not \(value)")
+        }
     }
 
     @Test func gradientsWithATeacherAgreeWithFiniteDifferencesOfTheLoss() throws {
@@ -236,7 +282,7 @@ import Testing
             .init(name: "layer1.0", stride: 1, input: 2, hidden: 0, output: 2, shortcut: [0, 1])
         ]
         #expect(throws: Failure.self) {
-            try ResidualPlan(architecture, images: 1, purpose: .training)
+            try ResidualPlan(architecture, images: 1, purpose: .training, precision: .float32)
         }
     }
 }

@@ -7,16 +7,17 @@
 // position of one image, so an activation is `pixels` rows of `channels` floats. Sums are formed in one fixed order,
 // so that every instruction set gives the same bits.
 
-/// The most channels that these kernels take; it bounds what they put on the stack (four times 16 floats a channel).
+/// The most channels that these kernels take; it bounds what they put on the stack (five times 16 floats a channel).
 enum { WINNOW_TRAINING_CHANNELS_MAX = 4096 };
 
 /// The mean and the population variance of every channel.
 void winnow_channel_statistics(const float *x, size_t pixels, size_t channels, float *mean, float *variance);
 
 /// y = x * scale + shift, plus `residual` where it is not null, then max(·, 0) where `relu`. `y` may be `residual`.
+/// `rounded` gets y as bfloat16 where it is not null.
 void winnow_scale_shift(
     const float *x, size_t pixels, size_t channels, const float *scale, const float *shift, const float *residual,
-    bool relu, float *y);
+    bool relu, float *y, uint16_t *rounded);
 
 /// The gradient before a ReLU, g = (dy + dy2) where y > 0, and what batch normalisation's gradient needs of it: for
 /// every channel sum(g) and sum(g * (x - mean) * deviation_inverse). `dy2` may be null (none), and `y` (no ReLU).
@@ -25,10 +26,14 @@ void winnow_normalisation_gradient_sums(
     const float *dy, const float *dy2, const float *y, const float *x, size_t pixels, size_t channels,
     const float *mean, const float *deviation_inverse, float *g, float *sum_g, float *sum_gx);
 
-/// dx = factor * (g - offset - (x - mean) * slope), channel by channel. `dx` may be `x` or `g`.
+/// dx = factor * (g - offset - (x - mean) * slope), channel by channel. `dx` may be `x` or `g`. Where `rounded` is not
+/// null it gets dx as bfloat16, and nothing is written to `dx`.
 void winnow_normalisation_gradient(
     const float *g, const float *x, size_t pixels, size_t channels, const float *factor, const float *offset,
-    const float *mean, const float *slope, float *dx);
+    const float *mean, const float *slope, float *dx, uint16_t *rounded);
+
+/// x as bfloat16, the upper half of a float, rounded to nearest with ties to even; NaN stays NaN.
+void winnow_round_to_bfloat16(const float *x, size_t count, uint16_t *rounded);
 
 /// The gradient of each image's loss with respect to a gate on each channel of x * scale + shift:
 /// gates[image, channel] = sum over the image's pixels of g * (x * scale + shift).

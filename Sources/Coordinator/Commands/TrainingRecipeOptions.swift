@@ -23,6 +23,14 @@ struct TrainingRecipeOptions {
     @Option("The share of the distillation in the loss, 0 to 1.", value: "W") var distillWeight: Double = 0.7
     @Flag("Train on the images as they are, neither cropped nor mirrored.") var noAugmentation: Bool
     @Option(
+        "Hide a square of N by N pixels at a random place of every training image (cutout); 0 hides nothing.",
+        value: "N")
+    var cutout: Int = 0
+    @Option(
+        "What convolutions multiply: float32, or bfloat16 for processors that are faster at it (sums, parameters and "
+            + "everything else stay float32).", value: "FORMAT")
+    var precision: TrainingPrecision = .float32
+    @Option(
         "Keep the last N training images out of training, to see how well others are recognised.", value: "N")
     var validationImages: Int = 0
 
@@ -44,6 +52,8 @@ struct TrainingRecipeOptions {
         }
         settings.seed = seed
         settings.augments = !noAugmentation
+        settings.cutout = cutout
+        settings.precision = precision
         settings.validationImages = validationImages
         try settings.validate()
         return settings

@@ -4,7 +4,7 @@ import Shared
 /// A training in one SQLite file: settings, where it stands, parameters, velocities, history, and the teacher. Every
 /// save is one transaction, so the file is whole whenever the program is killed.
 final class TrainingFile {
-    private static let format = "winnow training 1"
+    private static let format = "winnow training 2"
 
     /// What is in a file besides the progress.
     struct Origin: Equatable {

@@ -21,7 +21,7 @@ struct TrainingMaterials: Sendable {
             teacher: teacher.map { store.add(Checkpoint.safetensors(of: $0)) },
             trainingImages: store.add(trainingImages.records),
             testImages: store.add(testImages.records), normalisation: settings.normalisation, loss: settings.loss,
-            shardSize: settings.shardSize)
+            shardSize: settings.shardSize, precision: settings.precision, cutout: settings.cutout)
         trainingImageCount = trainingImages.count
         testImageCount = testImages.count
         self.store = store

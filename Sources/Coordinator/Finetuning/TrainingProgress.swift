@@ -47,6 +47,9 @@ struct TrainingProgress: Sendable {
     /// Begins a training. Throws a `.usage` ``Failure`` where the images do not suffice for one step.
     init(_ network: Network, settings: TrainingSettings, imageCount: Int) throws {
         try settings.validate()
+        if settings.precision == .bfloat16, case .fullyConnected = network.architecture {
+            throw Failure(.usage, "a fully connected network has no convolutions; train it with --precision float32")
+        }
         architecture = network.architecture
         layout = ParameterLayout(architecture)
         self.settings = settings

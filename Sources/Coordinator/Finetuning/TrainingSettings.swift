@@ -18,6 +18,10 @@ struct TrainingSettings: Sendable, Hashable, Codable {
     var seed: UInt64 = 1
     /// Whether images are cropped and mirrored at random.
     var augments = true
+    /// Height and width of the square that is hidden in every augmented image; 0 for none.
+    var cutout = 0
+    /// What convolutions multiply.
+    var precision = TrainingPrecision.float32
     /// The last images of the training split that are kept out of training.
     var validationImages = 0
     /// How pixels become inputs.
@@ -38,6 +42,9 @@ struct TrainingSettings: Sendable, Hashable, Codable {
         try check(
             shardSize <= TrainingShard.imagesMax,
             "a shard may have \(TrainingShard.imagesMax) images at most; use more --shards")
+        try check(
+            (0...ImageSet.size).contains(cutout), "--cutout must be 0 to \(ImageSet.size)")
+        try check(cutout == 0 || augments, "--cutout hides nothing with --no-augmentation")
         try check(validationImages >= 0, "--validation-images must not be negative")
         try check(schedule.peak > 0, "--learning-rate must be positive")
         try check(

@@ -42,7 +42,8 @@ struct TrainingReport {
             Page.figure(
                 plots.accuracy(),
                 caption: "Recognised images after every epoch"
-                    + (settings.augments ? "; training images are cropped and mirrored." : ".")),
+                    + (settings.augments ? "; training images are cropped and mirrored" : "")
+                    + (settings.cutout > 0 ? ", and a square is hidden in them." : ".")),
             Page.figure(plots.loss(), caption: "What was minimised on training images, and the loss of the others."))
     }
 

@@ -61,6 +61,8 @@ extension TrainingOrder {
             writer.write(distillation.weight)
         }
         writer.write(UInt32(welcome.shardSize))
+        writer.write(UInt8(welcome.precision == .float32 ? 0 : 1))
+        writer.write(UInt8(welcome.cutout))
         return writer.finished()
     }
 
@@ -92,10 +94,12 @@ extension TrainingOrder {
         guard (0...1).contains(loss.labelSmoothing) else { throw .meaningless(field: "label smoothing") }
         let shardSize = try reader.read("shard size", as: UInt32.self, max: TrainingShard.imagesMax)
         guard shardSize > 0 else { throw .meaningless(field: "shard size") }
+        let isRounded = try reader.read("precision", as: UInt8.self, max: 1) == 1
+        let cutout = try reader.read("cutout", as: UInt8.self, max: ImageSet.size)
         return TrainingWelcome(
             run: run, network: network, teacher: teacher, trainingImages: trainingImages, testImages: testImages,
             normalisation: Normalisation(mean: Array(values[..<ImageSet.channels]), deviation: deviation), loss: loss,
-            shardSize: shardSize)
+            shardSize: shardSize, precision: isRounded ? .bfloat16 : .float32, cutout: cutout)
     }
 
     private static func encode(_ task: TrainingTask) -> [UInt8] {

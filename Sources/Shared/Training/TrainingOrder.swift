@@ -27,12 +27,16 @@ public struct TrainingWelcome: Sendable, Equatable {
     public var loss: TrainingLoss
     /// Images of every shard.
     public var shardSize: Int
+    /// What convolutions multiply.
+    public var precision: TrainingPrecision
+    /// Height and width of the square that is hidden in augmented images; 0 for none.
+    public var cutout: Int
 
     /// Makes a welcome.
     public init(
         run: RunID, network: CoordinatorMessage.Blob, teacher: CoordinatorMessage.Blob?,
         trainingImages: CoordinatorMessage.Blob, testImages: CoordinatorMessage.Blob, normalisation: Normalisation,
-        loss: TrainingLoss, shardSize: Int
+        loss: TrainingLoss, shardSize: Int, precision: TrainingPrecision, cutout: Int
     ) {
         self.run = run
         self.network = network
@@ -42,6 +46,8 @@ public struct TrainingWelcome: Sendable, Equatable {
         self.normalisation = normalisation
         self.loss = loss
         self.shardSize = shardSize
+        self.precision = precision
+        self.cutout = cutout
     }
 
     /// The blobs that a worker needs, each once.

@@ -18,6 +18,8 @@ struct BenchTraining: Command {
     var distillFrom: String?
     @Option("Images of a step.", value: "N") var batchSize: Int = 128
     @Option("Shares of a step.", value: "N") var shards: Int = 2
+    @Option("What convolutions multiply: float32 or bfloat16.", value: "FORMAT")
+    var precision: TrainingPrecision = .float32
     @Option("Steps; the fastest counts.", value: "N") var steps: Int = 5
     @Option("Compute threads; all processors that it may use, where not given.", value: "N") var threads: Int?
     @Flag("Print JSON.") var json: Bool
@@ -41,8 +43,8 @@ struct BenchTraining: Command {
             threads: threads,
             TrainingPool.Materials(
                 architecture: network.architecture, teacher: teacher,
-                loss: TrainingLoss(distillation: distillation), shardSize: batchSize / shards, trainingImages: loader,
-                testImages: loader), finished: finished)
+                loss: TrainingLoss(distillation: distillation), shardSize: batchSize / shards, precision: precision,
+                trainingImages: loader, testImages: loader), finished: finished)
         var best = Double.infinity
         var poller = Poller()
         _ = poller.watch(descriptor: finished.descriptor)

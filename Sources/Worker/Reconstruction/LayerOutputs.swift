@@ -54,7 +54,7 @@ enum LayerOutputs {
         }
         winnow_scale_shift(
             output.pointer, shape.outputCount / shape.output, shape.output, scales.map(\.scale), scales.map(\.shift),
-            adding?.pointer, relu, output.pointer)
+            adding?.pointer, relu, output.pointer, nil)
         return (output, shape.output)
     }
 

@@ -28,5 +28,8 @@ final class AlignedBuffer {
         }
     }
 
+    /// The memory as twice as many values of bfloat16.
+    var halves: UnsafeMutablePointer<UInt16> { UnsafeMutableRawPointer(pointer).assumingMemoryBound(to: UInt16.self) }
+
     func clear() { pointer.update(repeating: 0, count: count) }
 }

@@ -17,7 +17,8 @@ final class BatchNormalisation {
     /// Positions of all images together.
     private let pixels: Int
     private let x: UnsafeMutablePointer<Float>
-    private let y: UnsafeMutablePointer<Float>
+    private let y: ConvolutionOperand
+    private let xGradient: ConvolutionOperand
     /// The parameters, which the plan holds.
     private let scale: UnsafeMutablePointer<Float>
     private let shift: UnsafeMutablePointer<Float>
@@ -40,14 +41,16 @@ final class BatchNormalisation {
         var runningVariance: UnsafeMutablePointer<Float>
     }
 
+    /// A normalisation of x into y. The gradient of x is written to `xGradient`, whose values may be x itself.
     init(
-        channels: Int, pixels: Int, x: UnsafeMutablePointer<Float>, y: UnsafeMutablePointer<Float>,
-        parameters: Parameters
+        channels: Int, pixels: Int, x: UnsafeMutablePointer<Float>, y: ConvolutionOperand,
+        xGradient: ConvolutionOperand, parameters: Parameters
     ) {
         self.channels = channels
         self.pixels = pixels
         self.x = x
         self.y = y
+        self.xGradient = xGradient
         scale = parameters.scale
         shift = parameters.shift
         runningMean = parameters.runningMean
@@ -75,12 +78,12 @@ final class BatchNormalisation {
             factor.pointer[channel] = inverse * scale[channel]
             offset.pointer[channel] = shift[channel] - mean.pointer[channel] * factor.pointer[channel]
         }
-        winnow_scale_shift(x, pixels, channels, factor.pointer, offset.pointer, shortcut, true, y)
+        winnow_scale_shift(x, pixels, channels, factor.pointer, offset.pointer, shortcut, true, y.values, y.rounded)
     }
 
     /// From the gradient with respect to y (the sum of two where `second` is given) writes the one before the ReLU,
-    /// which is also the shortcut's, to `inner`, those of the parameters, and that of x over x itself. `inner` may be
-    /// `first` or `second`. Where `gates` is given it gets each image's gradient with respect to a gate on each
+    /// which is also the shortcut's, to `inner`, those of the parameters, and that of x. `inner` may be `first` or
+    /// `second`. Where `gates` is given it gets each image's gradient with respect to a gate on each
     /// channel of what the shortcut is added to, `[images, channels]`.
     func backward(
         first: UnsafeMutablePointer<Float>, second: UnsafeMutablePointer<Float>? = nil,
@@ -88,7 +91,7 @@ final class BatchNormalisation {
         shiftGradient: UnsafeMutablePointer<Float>, gates: (pointer: UnsafeMutablePointer<Float>, images: Int)?
     ) {
         winnow_normalisation_gradient_sums(
-            first, second, y, x, pixels, channels, mean.pointer, deviationInverse.pointer, inner, shiftGradient,
+            first, second, y.values, x, pixels, channels, mean.pointer, deviationInverse.pointer, inner, shiftGradient,
             scaleGradient)
         if let gates {
             winnow_gate_gradients(
@@ -106,7 +109,8 @@ final class BatchNormalisation {
             }
         }
         winnow_normalisation_gradient(
-            inner, x, pixels, channels, factor.pointer, offset.pointer, mean.pointer, slope.pointer, x)
+            inner, x, pixels, channels, factor.pointer, offset.pointer, mean.pointer, slope.pointer,
+            xGradient.values, xGradient.rounded)
     }
 
     /// The mean and the unbiased variance of the last forward pass.

@@ -37,7 +37,7 @@ final class DenseLayer {
 
     func forward() throws {
         try OneDNN.multiply("N", "T", images, output, input, x, input, weights, input, y.pointer)
-        winnow_scale_shift(y.pointer, images, output, ones, bias, nil, relu, y.pointer)
+        winnow_scale_shift(y.pointer, images, output, ones, bias, nil, relu, y.pointer, nil)
     }
 
     /// From ``yGradient`` the gradients of the weights, the bias and, where wanted, the input.

@@ -48,11 +48,14 @@ final class OneDNN {
     }
 
     /// An array of four dimensions or fewer in a given or, with `dnnl_format_tag_any`, a free layout.
-    static func descriptor(_ shape: [Int], _ layout: dnnl_format_tag_t) throws -> dnnl_memory_desc_t {
+    static func descriptor(
+        _ shape: [Int], _ layout: dnnl_format_tag_t, _ precision: TrainingPrecision = .float32
+    ) throws -> dnnl_memory_desc_t {
         var descriptor = dnnl_memory_desc_t()
         let dimensions = shape.map { dnnl_dim_t($0) }
         try check(
-            dnnl_memory_desc_init_by_tag(&descriptor, CInt(shape.count), dimensions, dnnl_f32, layout),
+            dnnl_memory_desc_init_by_tag(
+                &descriptor, CInt(shape.count), dimensions, precision == .bfloat16 ? dnnl_bf16 : dnnl_f32, layout),
             "describe an array")
         return descriptor
     }
@@ -133,19 +136,19 @@ final class OneDNNPlan {
     }
 }
 
-/// An array as oneDNN sees it. The floats belong to someone else, or to `buffer`.
+/// An array as oneDNN sees it. The memory belongs to someone else, or to `buffer`.
 final class OneDNNMemory {
     fileprivate private(set) var handle: dnnl_memory_t?
     private var buffer: AlignedBuffer?
 
     /// The array at an address; nil says that ``move(to:)`` follows.
-    init(_ context: OneDNN, _ descriptor: dnnl_memory_desc_t, _ pointer: UnsafeMutablePointer<Float>?) throws {
+    init(_ context: OneDNN, _ descriptor: dnnl_memory_desc_t, _ pointer: UnsafeMutableRawPointer?) throws {
         try withUnsafePointer(to: descriptor) {
             try OneDNN.check(dnnl_memory_create(&handle, $0, context.engine, pointer), "make an array")
         }
     }
 
-    /// An array with floats of its own.
+    /// An array with memory of its own.
     convenience init(allocating descriptor: dnnl_memory_desc_t, _ context: OneDNN) throws {
         let bytes = withUnsafePointer(to: descriptor) { dnnl_memory_desc_get_size($0) }
         let buffer = AlignedBuffer(count: (bytes + 3) / 4)

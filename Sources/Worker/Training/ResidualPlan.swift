@@ -8,7 +8,7 @@ final class ResidualPlan: TrainingPlan {
         let first: NormalisedConvolution
         let second: NormalisedConvolution
         let shortcut: Shortcut
-        let input: UnsafeMutablePointer<Float>
+        let input: ConvolutionOperand
     }
 
     /// What a block adds to its second convolution.
@@ -33,22 +33,25 @@ final class ResidualPlan: TrainingPlan {
     private let pooled: AlignedBuffer
     private let pooledGradient: AlignedBuffer
     /// The residual stream behind the last block.
-    private let stream: UnsafeMutablePointer<Float>
+    private let stream: ConvolutionOperand
     private let streamPixels: Int
     private let streamChannels: Int
 
     /// Throws a `.badInput` ``Failure`` where a layer has no filters or more than the kernels take.
-    init(_ architecture: ResidualArchitecture, images: Int, purpose: PlanPurpose) throws {
+    init(
+        _ architecture: ResidualArchitecture, images: Int, purpose: PlanPurpose, precision: TrainingPrecision
+    ) throws {
         try Self.check(architecture)
-        let memory = try ResidualPlanMemory(architecture, images: images, purpose: purpose)
+        let memory = try ResidualPlanMemory(
+            architecture, images: images, purpose: purpose, precision: precision)
         var size = architecture.imageSize
         var channels = architecture.stem
-        var stream: UnsafeMutablePointer<Float>
+        var stream: ConvolutionOperand
         (stem, stream) = try memory.place(
             0,
             Convolution.Shape(
                 images: images, input: architecture.imageChannels, output: channels, size: size, stride: 1),
-            input: memory.input.pointer, role: .stream)
+            input: memory.inputOperand, role: .stream)
         var blocks: [Block] = []
         for (index, block) in architecture.blocks.enumerated() {
             let input = stream
@@ -91,18 +94,21 @@ final class ResidualPlan: TrainingPlan {
 
     func forward(_ statistics: NormalisationStatistics) throws {
         OneDNN.useOneThread()
+        if let rounded = memory.inputOperand.rounded {
+            winnow_round_to_bfloat16(input.pointer, input.count, rounded)
+        }
         try stem.forward(statistics)
         for block in blocks {
             try block.first.forward(statistics)
             switch block.shortcut {
-            case .identity: try block.second.forward(statistics, shortcut: block.input)
+            case .identity: try block.second.forward(statistics, shortcut: block.input.values)
             case .mapped(let size, let input, let stride, let map):
                 let added = memory.shortcut.pointer
-                winnow_shortcut(block.input, images, size, input, stride, map, map.count, added)
+                winnow_shortcut(block.input.values, images, size, input, stride, map, map.count, added)
                 try block.second.forward(statistics, shortcut: added)
             }
         }
-        winnow_average_pool(stream, images, streamPixels, streamChannels, pooled.pointer)
+        winnow_average_pool(stream.values, images, streamPixels, streamChannels, pooled.pointer)
         try linear.forward()
     }
 

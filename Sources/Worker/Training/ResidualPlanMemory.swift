@@ -2,7 +2,7 @@ import Shared
 
 /// The memory of a ``ResidualPlan``, and how its layers are placed in it.
 ///
-/// In training every activation is kept for the pass back. In inference the residual stream, what is inside a block,
+/// In training every activation is kept for the pass back. In inference, which is in float32, the residual stream, what is inside a block,
 /// and what a convolution puts out take turns in one buffer each.
 final class ResidualPlanMemory {
     /// What an activation is to the network.
@@ -15,11 +15,14 @@ final class ResidualPlanMemory {
     let context: OneDNN
     let layout: ParameterLayout
     let images: Int
+    let precision: TrainingPrecision
     let parameters: AlignedBuffer
     let statistics: AlignedBuffer
     /// The parameters' gradients.
     let gradient: AlignedBuffer
     let input: AlignedBuffer
+    /// The images as the first convolution reads them.
+    let inputOperand: ConvolutionOperand
     /// What a shortcut that is not the identity adds.
     let shortcut: AlignedBuffer
     /// The gradient with respect to the residual stream before the ReLU of the block that is being walked.
@@ -29,18 +32,26 @@ final class ResidualPlanMemory {
 
     private let purpose: PlanPurpose
     private let largest: Int
+    /// The gradient in bfloat16 with respect to what a convolution puts out.
+    private let roundedGradient: AlignedBuffer?
     private var kept: [AlignedBuffer] = []
     private var shared: [Role: AlignedBuffer] = [:]
 
-    init(_ architecture: ResidualArchitecture, images: Int, purpose: PlanPurpose) throws {
+    init(
+        _ architecture: ResidualArchitecture, images: Int, purpose: PlanPurpose, precision: TrainingPrecision
+    ) throws {
         context = try OneDNN()
         layout = ParameterLayout(.residual(architecture))
         self.images = images
         self.purpose = purpose
+        self.precision = precision
         parameters = AlignedBuffer(count: layout.trainedCount)
         statistics = AlignedBuffer(count: layout.statisticsCount)
         input = AlignedBuffer(
             count: images * architecture.imageSize * architecture.imageSize * architecture.imageChannels)
+        let roundedInput = precision == .bfloat16 ? AlignedBuffer(count: (input.count + 1) / 2) : nil
+        inputOperand = ConvolutionOperand(values: input.pointer, rounded: roundedInput?.halves)
+        kept = [roundedInput].compactMap { $0 }
 
         var size = architecture.imageSize
         var largest = architecture.stem * size * size
@@ -56,6 +67,8 @@ final class ResidualPlanMemory {
         gradient = AlignedBuffer(count: trains ? layout.trainedCount : 0)
         streamGradient = AlignedBuffer(count: trains ? images * largest : 0)
         innerGradient = AlignedBuffer(count: trains ? images * largest : 0)
+        roundedGradient =
+            trains && precision == .bfloat16 ? AlignedBuffer(count: (images * largest + 1) / 2) : nil
     }
 
     /// The floats of an activation.
@@ -72,27 +85,41 @@ final class ResidualPlanMemory {
         }
     }
 
+    /// An activation that convolutions read.
+    private func operand(_ role: Role, count: Int) -> ConvolutionOperand {
+        let values = activation(role, count: count)
+        guard precision == .bfloat16 else { return ConvolutionOperand(values: values, rounded: nil) }
+        let rounded = AlignedBuffer(count: (count + 1) / 2)
+        kept.append(rounded)
+        return ConvolutionOperand(values: values, rounded: rounded.halves)
+    }
+
     /// Places the convolution whose weights are the `index`-th of the network and its normalisation. Returns where
     /// its output lies as well.
     func place(
-        _ index: Int, _ shape: Convolution.Shape, input: UnsafeMutablePointer<Float>, role: Role
-    ) throws -> (NormalisedConvolution, UnsafeMutablePointer<Float>) {
+        _ index: Int, _ shape: Convolution.Shape, input: ConvolutionOperand, role: Role
+    ) throws -> (NormalisedConvolution, ConvolutionOperand) {
         let weights = layout.trained[3 * index].range.lowerBound
         let scale = layout.trained[3 * index + 1].range.lowerBound
         let mean = layout.statistics[2 * index].range.lowerBound
         let x = activation(.convolution, count: shape.outputCount)
-        let y = activation(role, count: shape.outputCount)
+        let y = operand(role, count: shape.outputCount)
+        // The gradient of what the convolution put out is written over that.
+        let xGradient = ConvolutionOperand(values: x, rounded: roundedGradient?.halves)
         var gradients: Convolution.Gradients?
         if purpose == .training {
-            // Batch normalisation writes the gradient of its input over that input. Nobody needs the images'.
+            // Nobody needs the images' gradient.
             gradients = Convolution.Gradients(
-                output: x, weights: gradient.pointer + weights, input: index > 0 ? innerGradient.pointer : nil)
+                output: xGradient.address, weights: gradient.pointer + weights,
+                input: index > 0 ? innerGradient.pointer : nil)
         }
         let unit = NormalisedConvolution(
             convolution: try Convolution(
-                context, shape, input: input, weights: parameters.pointer + weights, output: x, gradients: gradients),
+                context, shape, precision: precision, input: input.address, weights: parameters.pointer + weights,
+                output: x,
+                gradients: gradients),
             normalisation: BatchNormalisation(
-                channels: shape.output, pixels: shape.outputCount / shape.output, x: x, y: y,
+                channels: shape.output, pixels: shape.outputCount / shape.output, x: x, y: y, xGradient: xGradient,
                 parameters: BatchNormalisation.Parameters(
                     scale: parameters.pointer + scale, shift: parameters.pointer + scale + shape.output,
                     runningMean: statistics.pointer + mean, runningVariance: statistics.pointer + mean + shape.output)),

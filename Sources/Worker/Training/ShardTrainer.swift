@@ -41,13 +41,16 @@ final class ShardTrainer {
     private let loss: TrainingLoss
     private let teacher: Network?
     private let shardSize: Int
+    private let precision: TrainingPrecision
     private var training: Loaded?
     private var inference: Loaded?
     private var teaching: Teaching?
 
-    /// A trainer for shards of `shardSize` images. `teacher` is needed where the loss has distillation.
+    /// A trainer for shards of `shardSize` images, whose gradients are computed in the given precision. `teacher` is
+    /// needed where the loss has distillation.
     init(
-        _ architecture: Architecture, images: ImageLoader, loss: TrainingLoss, teacher: Network?, shardSize: Int
+        _ architecture: Architecture, images: ImageLoader, loss: TrainingLoss, teacher: Network?, shardSize: Int,
+        precision: TrainingPrecision = .float32
     ) {
         precondition(
             shardSize > 0 && (loss.distillation == nil || teacher != nil), "a shard, and a teacher to learn from")
@@ -56,6 +59,7 @@ final class ShardTrainer {
         self.loss = loss
         self.teacher = loss.distillation == nil ? nil : teacher
         self.shardSize = shardSize
+        self.precision = precision
     }
 
     /// The gradient of a shard of as many images as the trainer is made for.
@@ -117,7 +121,12 @@ final class ShardTrainer {
     private func load(
         _ parameters: Parameters, into slot: inout Loaded?, _ purpose: PlanPurpose
     ) throws -> any TrainingPlan {
-        var loaded = try slot ?? Loaded(plan: makePlan(architecture, images: shardSize, purpose: purpose))
+        var loaded =
+            try slot
+            ?? Loaded(
+                plan: makePlan(
+                    architecture, images: shardSize, purpose: purpose,
+                    precision: purpose == .training ? precision : .float32))
         if loaded.parameters !== parameters {
             try loaded.plan.load(trained: parameters.trained, statistics: parameters.statistics)
             loaded.parameters = parameters
@@ -135,7 +144,7 @@ final class ShardTrainer {
     ) {
         for (position, image) in shard.images.enumerated() {
             let distortion =
-                shard.augmentationSeed.map { ImageLoader.Distortion(seed: $0, epoch: shard.epoch, image: image) }
+                shard.augmentationSeed.map { images.distortion(seed: $0, epoch: shard.epoch, image: image) }
                 ?? ImageLoader.Distortion()
             images.write(
                 image, distortion, channelsLast: channelsLast, to: input.pointer + position * ImageSet.imageBytes)

@@ -202,13 +202,15 @@ final class TrainingAgent {
                     records[$0] < ImageSet.classes
                 })
             else { throw Failure(.badInput, "the images from the coordinator are not whole records") }
-            return ImageLoader(ImageSet(records: records), welcome.normalisation)
+            return ImageLoader(ImageSet(records: records), welcome.normalisation, cutout: welcome.cutout)
         }
         let architecture = try network(welcome.network).architecture
         let materials = TrainingPool.Materials(
             architecture: architecture, teacher: try welcome.teacher.map(network), loss: welcome.loss,
-            shardSize: welcome.shardSize, trainingImages: try images(welcome.trainingImages),
-            testImages: try images(welcome.testImages))
+            shardSize: welcome.shardSize, precision: welcome.precision,
+            trainingImages: try images(welcome.trainingImages), testImages: try images(welcome.testImages))
+        // What this processor cannot compute is known before anything is asked of it.
+        _ = try makePlan(architecture, images: 1, purpose: .training, precision: welcome.precision)
         let pool = TrainingPool(threads: threads, materials, finished: finished)
         stage = .ready(welcome, pool, ParameterLayout(architecture))
     }

@@ -34,10 +34,13 @@ enum PlanPurpose {
     case inference
 }
 
-/// Lays out any network.
-func makePlan(_ architecture: Architecture, images: Int, purpose: PlanPurpose) throws -> any TrainingPlan {
+/// Lays out any network. Only convolutions know precisions other than float32.
+func makePlan(
+    _ architecture: Architecture, images: Int, purpose: PlanPurpose, precision: TrainingPrecision = .float32
+) throws -> any TrainingPlan {
     switch architecture {
-    case .residual(let residual): return try ResidualPlan(residual, images: images, purpose: purpose)
+    case .residual(let residual):
+        return try ResidualPlan(residual, images: images, purpose: purpose, precision: precision)
     case .fullyConnected(let connected): return FullyConnectedPlan(connected, images: images)
     }
 }

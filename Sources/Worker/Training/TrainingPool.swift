@@ -9,6 +9,7 @@ final class TrainingPool: Sendable {
         var teacher: Network?
         var loss: TrainingLoss
         var shardSize: Int
+        var precision: TrainingPrecision
         var trainingImages: ImageLoader
         var testImages: ImageLoader
     }
@@ -78,7 +79,7 @@ final class TrainingPool: Sendable {
     private func work() {
         let trainer = ShardTrainer(
             materials.architecture, images: materials.trainingImages, loss: materials.loss, teacher: materials.teacher,
-            shardSize: materials.shardSize)
+            shardSize: materials.shardSize, precision: materials.precision)
         while true {
             available.wait()
             let (job, isStopped) = state.withLock { state in
