@@ -55,9 +55,18 @@ private func policy(_ change: (inout SchedulingPolicy) -> Void) -> SchedulingPol
     #expect(grants.map(\.masks) == [Array(0..<16), Array(16..<32)])
 }
 
-@Test(arguments: [(millisecondsPerMask: 500, masks: 16), (millisecondsPerMask: 8000, masks: 1)])
-func aLeaseIsAWholeGroupUnlessThatTakesMuchTooLong(millisecondsPerMask: Int, masks: Int) throws {
-    var stage = SchedulerStage(masks: 10_000, policy: policy { $0.maskGroup = 16 })
+@Test(arguments: [
+    (millisecondsPerMask: 20, masks: 64), (millisecondsPerMask: 120, masks: 16), (millisecondsPerMask: 170, masks: 8),
+    (millisecondsPerMask: 500, masks: 4), (millisecondsPerMask: 8000, masks: 4),
+    (millisecondsPerMask: 20_000, masks: 1),
+])
+func aLeaseIsAWholeGroupOrAWholePartOfOneUnlessThatTakesTooLong(millisecondsPerMask: Int, masks: Int) throws {
+    var stage = SchedulerStage(
+        masks: 10_000,
+        policy: policy {
+            $0.maskGroup = 16
+            $0.maskSubgroup = 4
+        })
     var open = stage.join(1).grants
     for _ in 0..<20 {
         let lease = open.removeFirst()
@@ -65,7 +74,47 @@ func aLeaseIsAWholeGroupUnlessThatTakesMuchTooLong(millisecondsPerMask: Int, mas
     }
     let lease = try #require(open.last)
     #expect(lease.masks.count == masks)
-    #expect(lease.masks.count == 1 || lease.masks[0] % 16 == 0)
+    #expect(lease.masks.count == 1 || lease.masks[0] % min(masks, 16) == 0)
+}
+
+@Test func aWorkerGetsTheRestOfItsGroupUntilNothingElseIsLeft() {
+    var stage = SchedulerStage(
+        masks: 12 * 16,
+        policy: policy {
+            $0.maskGroup = 16
+            $0.maskSubgroup = 4
+        })
+    var open: [Scheduler.Granted] = []
+    for worker in 1...3 { open += stage.join(worker).grants }
+    var owners = [Set<Int>](repeating: [], count: 12)
+    var answered = 0
+    while !open.isEmpty {
+        let lease = open.removeFirst()
+        owners[lease.masks[0] / 16].insert(lease.peer)
+        answered += lease.masks.count
+        open += stage.answer(lease, from: lease.peer, milliseconds: 400 * lease.masks.count).grants
+    }
+    #expect(answered == 12 * 16)
+    // Only at the end does a worker without anything else take part of another one's group.
+    #expect(owners.count { $0.count > 1 } <= 3)
+}
+
+@Test func theGroupOfALostWorkerIsFreeForOthers() {
+    var stage = SchedulerStage(
+        masks: 40,
+        policy: policy {
+            $0.maskGroup = 16
+            $0.maskSubgroup = 4
+        })
+    stage.join(1)
+    let open = stage.join(2)
+    #expect(open.grants.first?.masks == Array(16..<20))
+    let freed = stage.perform { $0.disconnected(Peer(id: 1), at: $1) }
+    stage.scheduler.checkInvariants()
+    #expect(stage.scheduler.reservations.count == 1)
+    #expect(freed.grants.isEmpty)
+    #expect(stage.finish(open).outcome == .complete)
+    #expect(stage.recorded.sorted() == Array(0..<40))
 }
 
 @Test func aWorkerThatDiesLosesNoMask() {

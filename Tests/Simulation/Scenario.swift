@@ -48,7 +48,9 @@ struct Scenario {
         policy.leasesPerWorker = .random(in: 1...3, using: &random)
         policy.firstLeaseMasks = .random(in: 1...8, using: &random)
         policy.masksPerLeaseMax = .random(in: 1...40, using: &random)
-        policy.maskGroup = .random(in: 1...4, using: &random)
+        policy.maskSubgroup = .random(in: 1...3, using: &random)
+        policy.maskGroup = policy.maskSubgroup * .random(in: 1...4, using: &random)
+        policy.groupMillisecondsMax = .random(in: 0...2000, using: &random)
         policy.firstDeadlineMilliseconds = 20_000
         policy.deadlineMillisecondsMin = 8000
         // What a line damages is not the worker's fault.

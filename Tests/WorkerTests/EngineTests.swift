@@ -98,6 +98,46 @@ struct EngineTests {
         }
     }
 
+    /// Batches of masks that agree in their first layers, one after the other, with changes of everything in between.
+    @Test(arguments: EvaluationSettings.BatchNorm.Source.allCases, [400 << 20, 24 << 20])
+    func whatABatchLeavesForTheNextChangesNoBit(source: EvaluationSettings.BatchNorm.Source, memory: Int) throws {
+        var generator = SeededGenerator(seed: 7)
+        let architecture = Sample.residual.architecture
+        let network = Network.random(architecture, using: &generator)
+        let space = FilterSpace(architecture)
+        let images = [ImageSet.random(45, using: &generator), ImageSet.random(45, using: &generator)]
+        let engine = try Engine(network: network, threads: 2, memoryBytesMax: memory)
+        // The first so many layers of the space are a group's, the next a subgroup's, the others a mask's own.
+        func masks(group: Int, subgroup: Int) -> [Mask] {
+            (0..<2).map { mask in
+                let keys = [(0..<5, [group]), (5..<9, [group, subgroup]), (9..<13, [group, subgroup, mask])]
+                let disabled = keys.flatMap { layers, key -> [Int] in
+                    var random = SplitMix64(seed: UInt64(key.reduce(9) { 31 * $0 + $1 }))
+                    return space.layers[layers].filter { $0.role == .hidden }.flatMap(\.filters)
+                        .filter { _ in Int.random(in: 0..<4, using: &random) == 0 }
+                }
+                return Mask(count: space.count, disabled: disabled)
+            }
+        }
+        var kept: [Int] = []
+        for (index, images) in [images[0], images[0], images[1], images[0]].enumerated() {
+            for subgroup in 0..<4 {
+                let batch =
+                    subgroup == 3 ? [masks(group: index, subgroup: 3)[0]] : masks(group: index, subgroup: subgroup)
+                let settings = EvaluationSettings(
+                    split: .test, images: index == 3 && subgroup == 2 ? 30 : 45,
+                    batchNorm: EvaluationSettings.BatchNorm(source, images: 20))
+                let found = try engine.evaluate(batch, images: images, calibration: images, settings: settings)
+                kept.append(engine.keptStages)
+                let alone = try Engine(network: network, threads: 1)
+                    .evaluate(batch, images: images, calibration: images, settings: settings)
+                #expect(found == alone)
+            }
+        }
+        // The second batch shows what they have in common: the stem and two blocks. From then on it is kept at once.
+        if memory > 100 << 20 { #expect(kept.prefix(8) == [0, 3, 3, 3, 3, 3, 3, 3]) }
+    }
+
     @Test(arguments: Sample.allCases)
     func partsOfTheImagesAddUp(sample: Sample) throws {
         var generator = SeededGenerator(seed: 4)

@@ -41,6 +41,7 @@ struct ClusterOptions {
     func policy(for run: RunDescription) -> SchedulingPolicy {
         var policy = SchedulingPolicy()
         policy.maskGroup = run.ensemble.masksSharingWork
+        policy.maskSubgroup = run.ensemble.masksSharingMost
         policy.verifiedShare = run.verifiedShare
         policy.verificationSeed = run.ensemble.seed
         policy.masksPerLeaseMax = masksPerLease

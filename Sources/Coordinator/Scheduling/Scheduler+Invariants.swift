@@ -29,6 +29,10 @@ extension Scheduler {
             let phase = phases[mask]
             found[Int(phase.rawValue)] += 1
             try expect(pending.contains(mask) == (phase == .pending), "mask \(mask): pending in both or neither")
+            let isReserved = reservations[mask / policy.maskGroup] != nil
+            try expect(
+                unreserved.contains(mask) == (phase == .pending && !isReserved),
+                "mask \(mask): reserved in both or neither")
             try expect(disputed.contains(mask) == (phase == .disputed), "mask \(mask): disputed in both or neither")
             let (first, second) = holders[mask]
             try expect((phase == .leased) == (first != 0), "mask \(mask): leased exactly while a lease holds it")
@@ -97,6 +101,11 @@ extension Scheduler {
             try expect(
                 outcome != nil || pending.isEmpty || !wants(index), "worker \(index): idle while masks are pending")
         }
+        for (group, worker) in reservations {
+            try expect(workers[worker].group == group, "group \(group): its worker knows")
+            try expect(wants(worker) || !workers[worker].leases.isEmpty, "group \(group): its worker works")
+        }
+        try expect(workers.count { $0.group != nil } == reservations.count, "no group without a reservation")
         try expect(ready == readyCount, "ready workers are counted")
         try expect(connected == peers.count, "every peer is a worker's")
         try expect(connected <= policy.workersMax, "no more workers than allowed")

@@ -52,19 +52,17 @@ extension Scheduler {
         let size = batchSize(for: worker)
         let contested = chooseContested(for: worker, size)
         if !contested.isEmpty { return contested }
-        return choosePending(size)
+        return choosePending(size, for: worker)
     }
 
-    /// How many masks take the usual time on a worker, but a whole group if that does not take much too long; with
+    /// How many masks take the usual time on a worker, but not fewer than share much (``masksTogether(_:)``); with
     /// caution while its speed is not well known, and fewer towards the end of the run, so that all workers end together.
     func batchSize(for index: Int) -> Int {
         let worker = workers[index]
         var size = policy.firstLeaseMasks
         if let seconds = worker.secondsPerMask {
             let usual = Double(policy.leaseMilliseconds) / 1000 / max(seconds, 1e-9)
-            let group = Double(policy.maskGroup)
-            let isGroupShort = group * seconds * 1000 <= Double(policy.groupMillisecondsMax)
-            size = Int(min(isGroupShort ? max(usual, group) : usual, Double(max(worker.batch, 1)) * 4))
+            size = Int(min(max(usual, Double(masksTogether(seconds))), Double(max(worker.batch, 1)) * 4))
         } else if let speed = worker.hello?.imagesPerSecond, speed > 0 {
             // A first guess that was measured without masks: a third of the usual time.
             let seconds = Double(max(welcome.settings.images, 1)) / speed
@@ -73,31 +71,6 @@ extension Scheduler {
         let left = count(.pending) + count(.awaiting) + count(.disputed)
         if readyCount > 1 { size = min(size, max(left / (2 * readyCount), size / 8)) }
         return max(1, min(size, policy.masksPerLeaseMax, Wire.masksPerLease(filters: welcome.filters)))
-    }
-
-    /// The first pending masks; those that may have killed workers in small company or alone.
-    private func choosePending(_ size: Int) -> MaskRuns? {
-        var chosen = MaskRuns()
-        var limit = size
-        var next = pending.first(from: 0)
-        while let mask = next, chosen.count < limit {
-            let deaths = troubles.isEmpty ? 0 : troubles[mask]?.deaths ?? 0
-            if deaths >= policy.deathsPerMaskMax - 1 {
-                if chosen.isEmpty { chosen.append(mask) }
-                break
-            }
-            if deaths > 0 { limit = min(limit, max(1, size / 4)) }
-            guard chosen.count < limit else { break }
-            chosen.append(mask)
-            next = pending.first(from: mask + 1)
-        }
-        // A lease that ends with its group leaves whole groups to the others.
-        let group = policy.maskGroup
-        if group > 1, chosen.count == size, chosen.ranges.count == 1, let run = chosen.ranges.first {
-            let end = run.upperBound - run.upperBound % group
-            if end > run.lowerBound { chosen = MaskRuns(run.lowerBound..<end) }
-        }
-        return chosen.isEmpty ? nil : chosen
     }
 
     /// Grants masks that are not held by two leases yet.
@@ -233,6 +206,7 @@ extension Scheduler {
                 blame(number, "\(name(worker)) did not answer for \(now - lease.grantedAt) ms")
             }
             workers[worker].overdue = true
+            giveUpGroup(of: worker)
             if let peer = workers[worker].peer {
                 actions.append(.cancel(peer, LeaseID(life: welcome.life, number: number)))
             }

@@ -16,6 +16,8 @@ extension Scheduler {
         /// The numbers of its open leases, the oldest first; that is the one it computes.
         var leases: [UInt32] = []
         var secondsPerMask: Double?
+        /// The group of masks that it has for itself.
+        var group: Int?
         /// Masks of its largest answered lease: the next one may be a few times larger.
         var batch = 0
         var lastHeard: Moment
@@ -121,6 +123,7 @@ extension Scheduler {
     mutating func setStage(_ worker: Int, _ stage: Worker.Stage) {
         if workers[worker].peer != nil, workers[worker].stage == .ready { readyCount -= 1 }
         workers[worker].stage = stage
+        if stage != .ready { giveUpGroup(of: worker) }
         if workers[worker].peer != nil, stage == .ready { readyCount += 1 }
     }
 

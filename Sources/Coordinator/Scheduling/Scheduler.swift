@@ -64,6 +64,10 @@ public struct Scheduler: Sendable {
     /// The worker whose evaluation of each mask is recorded, as its index plus one; 0 where not known.
     var recordedBy: [UInt32]
     var pending: PendingSet
+    /// The pending masks whose group no worker has for itself.
+    var unreserved: PendingSet
+    /// The workers that have a group for themselves, by the group's number.
+    var reservations: [Int: Int] = [:]
     /// How many masks are in each phase, by its raw value.
     var counts = [Int](repeating: 0, count: 7)
     var troubles: [Int: Trouble] = [:]
@@ -129,6 +133,7 @@ public struct Scheduler: Sendable {
         recordedBy = [UInt32](repeating: 0, count: welcome.masks)
         pending = PendingSet(limit: welcome.masks)
         for mask in 0..<welcome.masks { pending.insert(mask) }
+        unreserved = pending
         counts[Int(Phase.pending.rawValue)] = welcome.masks
     }
 
@@ -256,18 +261,22 @@ public struct Scheduler: Sendable {
     /// How many masks are in a phase.
     func count(_ phase: Phase) -> Int { counts[Int(phase.rawValue)] }
 
-    /// Moves a mask to another phase; keeps ``pending`` and ``counts``.
+    /// Moves a mask to another phase; keeps ``pending``, ``unreserved`` and ``counts``.
     mutating func move(_ mask: Int, to phase: Phase) {
         let old = phases[mask]
         guard old != phase else { return }
         counts[Int(old.rawValue)] -= 1
         counts[Int(phase.rawValue)] += 1
         phases[mask] = phase
-        if old == .pending { pending.remove(mask) }
+        if old == .pending {
+            pending.remove(mask)
+            unreserved.remove(mask)
+        }
         if old == .disputed { disputed.remove(mask) }
         switch phase {
         case .pending:
             pending.insert(mask)
+            if reservations[mask / policy.maskGroup] == nil { unreserved.insert(mask) }
             workAppeared = true
         case .disputed:
             disputed.insert(mask)

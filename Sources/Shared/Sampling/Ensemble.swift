@@ -97,6 +97,11 @@ public struct Ensemble: Sendable, Hashable, Codable {
     /// share all layers before it.
     public var masksSharingWork: Int { design == .ablation ? SamplingDesign.ablationNeighbours : groupSize }
 
+    /// How many of these share most, with the fewest masks: those that differ in the last segment only.
+    public var masksSharingMost: Int {
+        design == .ablation ? SamplingDesign.ablationNeighbours / 4 : layers.map(\.repeats).filter { $0 > 1 }.min() ?? 1
+    }
+
     /// What draws the sub-masks of each layer, in the order of ``layers``: mask `i` disables in a layer what sub-mask
     /// `i / repeats` does.
     public var samplers: [LayerSampler] {

@@ -12,7 +12,10 @@ struct Calibration {
     let kernels: winnow_kernels
     let images: PreparedImages
     let arenas: [Arena]
-    let normalise: (_ block: Int, _ arena: Arena) -> Void
+    /// Puts the images, or the activations that the schedule starts from, into an arena.
+    let load: (_ block: Int, _ arena: Arena) -> Void
+    /// Where the schedule keeps activations gets them from every block's arena.
+    let keep: (_ block: Int, _ arena: Arena) -> Void
     /// Told the statistics of every filter of every layer, by one thread at a time; returns those that its batch norm
     /// shall use, or nil where it keeps what it has.
     let choose: (_ layer: Int, _ filter: Int, _ measured: ChannelStatistics) -> ChannelStatistics?
@@ -41,7 +44,7 @@ struct Calibration {
 
         try onThreads(scratch.count) { thread in
             var previous: Schedule.Step?
-            for step in steps {
+            for (index, step) in steps.enumerated() {
                 if thread == 0, isCancelled() { cancelled.store(true, ordering: .relaxed) }
                 while true {
                     let block = next.add(1, ordering: .relaxed).oldValue
@@ -50,8 +53,9 @@ struct Calibration {
                     if let previous {
                         apply(previous, arena)
                     } else {
-                        normalise(block, arenas[block])
+                        load(block, arenas[block])
                     }
+                    if index == schedule.kept?.item { keep(block, arenas[block]) }
                     kernels.layer(step.description, arena, scratch[thread].base)
                     for branch in 0..<step.norms.count {
                         kernels.statistics(

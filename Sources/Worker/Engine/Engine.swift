@@ -29,6 +29,11 @@ public final class Engine {
     private var prepared: [(source: ImageSet, images: PreparedImages)] = []
     private static let preparedMax = 2
     private var unmasked: Unmasked?
+    /// What the last evaluation left, and of what it was made.
+    private var kept: (prefix: KeptPrefix, inputs: Inputs)?
+    private var common = CommonStages()
+    /// The stages behind which activations are kept.
+    var keptStages: Int { kept?.prefix.stages.count ?? 0 }
 
     /// Prepares an engine. Throws a `.badInput` ``Failure`` where the network does not take CIFAR-10's images.
     public convenience init(network: Network, threads: Int, memoryBytesMax: Int = Engine.memoryBytesDefault) throws {
@@ -79,7 +84,9 @@ public final class Engine {
             }
             calibrating = try prepare(calibration, settings.batchNorm, settings.normalisation, isCancelled)
         }
-        let inputs = Inputs(images: evaluated, calibration: calibrating, normalisation: settings.normalisation)
+        let inputs = Inputs(
+            images: evaluated, calibration: calibrating, batchNorm: settings.batchNorm,
+            normalisation: settings.normalisation)
         return try evaluate(masks, inputs, isCancelled)
     }
 
@@ -104,7 +111,14 @@ public final class Engine {
     private struct Inputs {
         let images: PreparedImages
         let calibration: CalibrationInputs?
+        let batchNorm: EvaluationSettings.BatchNorm
         let normalisation: Normalisation
+
+        /// Whether activations of the others are those of these.
+        func agree(with other: Inputs) -> Bool {
+            images === other.images && calibration?.images === other.calibration?.images
+                && batchNorm == other.batchNorm && normalisation == other.normalisation
+        }
     }
 
     /// What batch-norm statistics are taken from.
@@ -209,17 +223,13 @@ public final class Engine {
         _ masks: [Mask], _ inputs: Inputs, _ isCancelled: () -> Bool
     ) throws -> [Evaluation] {
         let tree = PrefixTree(masks, of: network.architecture)
-        let storage = Storage()
-        let normalisation = inputs.normalisation
-        let available = memoryBytesMax - network.bytes - preparedBytes
-        let calibrationCopies = inputs.calibration?.images.blocks ?? 0
-        let hasOwnNorms = inputs.calibration != nil
-        guard
-            let evaluation = schedule(
-                tree, copies: threads, isCalibration: false, hasOwnNorms: hasOwnNorms, available, storage),
-            let calibration = schedule(
-                tree, copies: calibrationCopies, isCalibration: true, hasOwnNorms: hasOwnNorms, available, storage)
-        else {
+        let keptStages = prepareToKeep(tree, inputs)
+        var planned = plan(tree, inputs, keptStages)
+        if planned == nil, kept != nil {
+            kept = nil
+            planned = plan(tree, inputs, keptStages)
+        }
+        guard let (evaluation, calibration) = planned else {
             guard masks.count > 1 else {
                 throw Failure(
                     .unavailable,
@@ -230,47 +240,123 @@ public final class Engine {
             return try evaluate(Array(masks[..<middle]), inputs, isCancelled)
                 + evaluate(Array(masks[middle...]), inputs, isCancelled)
         }
-        if let inputs = inputs.calibration {
-            try calibrate(calibration, inputs.images, normalisation, isCancelled) {
-                inputs.statistics($0, $1, $2, of: self.network)
-            }
+        let next = try memoryToKeep(tree, evaluation, calibration, inputs)
+        if let calibrating = inputs.calibration {
+            try calibrate(
+                calibration, calibrating.images, inputs.normalisation, from: kept?.prefix.calibration,
+                keeping: next?.calibration, isCancelled
+            ) { calibrating.statistics($0, $1, $2, of: self.network) }
         }
-        return try run(evaluation, inputs, count: masks.count, isCancelled)
+        let result = try run(
+            evaluation, inputs, from: kept?.prefix.evaluated, keeping: next?.evaluated, count: masks.count, isCancelled)
+        if let next { kept = (next, inputs) }
+        return result
+    }
+
+    /// The schedules for the images to evaluate and for those to calibrate with; nil where the memory is too little.
+    private func plan(
+        _ tree: PrefixTree, _ inputs: Inputs, _ keptStages: Int
+    ) -> (evaluation: Schedule, calibration: Schedule)? {
+        let storage = Storage()
+        let available = memoryBytesMax - network.bytes - preparedBytes - (kept?.prefix.bytes ?? 0)
+        let hasOwnNorms = inputs.calibration != nil
+        guard
+            let evaluation = schedule(
+                tree, copies: threads, isCalibration: false, hasOwnNorms: hasOwnNorms, available, storage,
+                start: kept?.prefix.evaluated.start, keptStages: keptStages),
+            let calibration = schedule(
+                tree, copies: inputs.calibration?.images.blocks ?? 0, isCalibration: true, hasOwnNorms: hasOwnNorms,
+                available, storage, start: kept?.prefix.calibration?.start, keptStages: keptStages)
+        else { return nil }
+        return (evaluation, calibration)
     }
 
     /// A schedule whose arenas fit the memory, with as many branches together as that allows; or nil.
     private func schedule(
-        _ tree: PrefixTree, copies: Int, isCalibration: Bool, hasOwnNorms: Bool, _ available: Int, _ storage: Storage
+        _ tree: PrefixTree, copies: Int, isCalibration: Bool, hasOwnNorms: Bool, _ available: Int, _ storage: Storage,
+        start: Schedule.Start? = nil, keptStages: Int = 0
     ) -> Schedule? {
         var branches = Self.branchesMax
         while branches >= 1 {
             let options = Schedule.Options(
                 lanes: kernels.lanesCount, branchesMax: branches, isCalibration: isCalibration,
-                hasOwnNorms: hasOwnNorms)
+                hasOwnNorms: hasOwnNorms, start: start, keptStages: keptStages)
             let schedule = Schedule(network, tree, options, storage: storage)
-            let floats = copies * schedule.arenaFloats + threads * schedule.scratchFloats
-            if floats * MemoryLayout<Float>.stride + storage.bytes <= available { return schedule }
+            if arenaBytes(schedule, copies) + storage.bytes <= available { return schedule }
             branches /= 2
         }
         return nil
     }
 
+    private func arenaBytes(_ schedule: Schedule, _ copies: Int) -> Int {
+        (copies * schedule.arenaFloats + threads * schedule.scratchFloats) * MemoryLayout<Float>.stride
+    }
+
+    // MARK: - What is kept for the next masks
+
+    /// Lets go of what these masks cannot go on from. Returns the stages behind which activations are worth keeping, as
+    /// they are not kept yet; 0 for none.
+    private func prepareToKeep(_ tree: PrefixTree, _ inputs: Inputs) -> Int {
+        guard case .residual = network.architecture, let end = tree.trunk.last else { return 0 }
+        let stages = tree.stages(at: end)
+        if let old = kept, !old.inputs.agree(with: inputs) || !stages.starts(with: old.prefix.stages) { kept = nil }
+        // The stem alone costs less than its activations' way to memory and back; behind the last stage nothing is left.
+        let worth = min(common.expected(after: stages), tree.stageCount - 1)
+        return worth > max(1, kept?.prefix.stages.count ?? 0) ? worth : 0
+    }
+
+    /// Memory for what a schedule wants to keep, where there is as much: a quarter of the limit at most.
+    private func memoryToKeep(
+        _ tree: PrefixTree, _ evaluation: Schedule, _ calibration: Schedule, _ inputs: Inputs
+    ) throws -> KeptPrefix? {
+        guard let behind = evaluation.kept else { return nil }
+        let stages = tree.stages(at: tree.trunk[evaluation.options.keptStages])
+        let calibrationBlocks = inputs.calibration?.images.blocks ?? 0
+        let floats =
+            inputs.images.blocks * behind.buffer.range.count
+            + calibrationBlocks * (calibration.kept?.buffer.range.count ?? 0)
+        let bytes = floats * MemoryLayout<Float>.stride
+        let arenas = max(arenaBytes(evaluation, threads), arenaBytes(calibration, calibrationBlocks))
+        guard bytes <= memoryBytesMax / 4,
+            network.bytes + preparedBytes + (kept?.prefix.bytes ?? 0) + arenas + bytes <= memoryBytesMax
+        else { return nil }
+        return KeptPrefix(
+            stages: stages,
+            evaluated: try KeptPrefix.Activations(
+                behind.buffer.start(stages: stages.count), blocks: inputs.images.blocks),
+            calibration: try calibration.kept.flatMap {
+                calibrationBlocks > 0
+                    ? try KeptPrefix.Activations($0.buffer.start(stages: stages.count), blocks: calibrationBlocks) : nil
+            })
+    }
+
     private func calibrate(
-        _ schedule: Schedule, _ images: PreparedImages, _ normalisation: Normalisation, _ isCancelled: () -> Bool,
+        _ schedule: Schedule, _ images: PreparedImages, _ normalisation: Normalisation,
+        from start: KeptPrefix.Activations? = nil, keeping next: KeptPrefix.Activations? = nil,
+        _ isCancelled: () -> Bool,
         choose: @escaping (_ layer: Int, _ filter: Int, _ measured: ChannelStatistics) -> ChannelStatistics?
     ) throws {
         let calibration = Calibration(
             schedule: schedule, kernels: kernels, images: images,
             arenas: try (0..<images.blocks).map { _ in try Arena(floats: schedule.arenaFloats) },
-            normalise: { block, arena in self.load(images, block, normalisation, schedule, arena) }, choose: choose)
+            load: { self.load(images, $0, normalisation, from: start, schedule, $1) },
+            keep: { block, arena in
+                if let next, let kept = schedule.kept { next.save(block, from: arena, at: kept.buffer.offset) }
+            },
+            choose: choose)
         let scratch = try (0..<threads).map { _ in try Arena(floats: schedule.scratchFloats) }
         guard try calibration.run(scratch: scratch, isCancelled: isCancelled) else { throw CancellationError() }
     }
 
-    /// Puts the block's images into an arena as a schedule wants them.
+    /// Puts the block's images, or the activations that a schedule starts from, into an arena.
     private func load(
-        _ images: PreparedImages, _ block: Int, _ normalisation: Normalisation, _ schedule: Schedule, _ arena: Arena
+        _ images: PreparedImages, _ block: Int, _ normalisation: Normalisation, from start: KeptPrefix.Activations?,
+        _ schedule: Schedule, _ arena: Arena
     ) {
+        if let start {
+            start.restore(block, to: arena, at: schedule.input.offset)
+            return
+        }
         let lanes = kernels.lanesCount
         let pixels = ImageSet.size * ImageSet.size
         for group in 0..<schedule.groups {
@@ -295,7 +381,8 @@ public final class Engine {
     }
 
     private func run(
-        _ schedule: Schedule, _ inputs: Inputs, count: Int, _ isCancelled: () -> Bool
+        _ schedule: Schedule, _ inputs: Inputs, from start: KeptPrefix.Activations?,
+        keeping keptNext: KeptPrefix.Activations?, count: Int, _ isCancelled: () -> Bool
     ) throws -> [Evaluation] {
         let images = inputs.images
         let blocks = (images.blocks + schedule.groups - 1) / schedule.groups
@@ -311,8 +398,11 @@ public final class Engine {
                 if cancelled.load(ordering: .relaxed) { return }
                 let block = next.add(1, ordering: .relaxed).oldValue
                 guard block < blocks else { break }
-                load(images, block, inputs.normalisation, schedule, arenas[thread])
-                for item in schedule.items {
+                load(images, block, inputs.normalisation, from: start, schedule, arenas[thread])
+                for (index, item) in schedule.items.enumerated() {
+                    if let keptNext, let kept = schedule.kept, kept.item == index {
+                        keptNext.save(block, from: arenas[thread], at: kept.buffer.offset)
+                    }
                     switch item {
                     case .step(let step):
                         kernels.layer(step.description, arenas[thread].base, scratch[thread].base)

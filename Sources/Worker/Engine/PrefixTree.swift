@@ -56,6 +56,19 @@ final class PrefixTree {
     /// The active filters of a layer of the filter space under the masks of a node, in which they must be decided.
     func filters(_ layer: Int, at node: Node) -> [Int] { active[node.mask][layer] }
 
+    /// How many stages the network has.
+    var stageCount: Int { stages.count }
+
+    /// The prefixes that all masks have in common, by the number of their decided stages: the root first.
+    var trunk: [Node] {
+        var nodes = [root]
+        while let last = nodes.last, last.children.count == 1 { nodes += last.children }
+        return nodes
+    }
+
+    /// The active filters of every layer of each stage that is decided at a node.
+    func stages(at node: Node) -> [[[Int]]] { stages.prefix(node.depth).map { Array(active[node.mask][$0]) } }
+
     /// The filters of a layer that some child of a node has active.
     func union(_ layer: Int, ofChildren node: Node) -> [Int] {
         if node.children.count == 1 { return active[node.children[0].mask][layer] }

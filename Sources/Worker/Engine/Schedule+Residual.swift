@@ -6,8 +6,12 @@ extension Schedule {
     /// channels of one pixel do not share cache sets.
     private func plane(_ size: Int) -> Int { (size * size + 2 * size + 1) * options.lanes }
 
-    /// The stem once, then the blocks from every distinct set of its filters.
+    /// The stem once, then the blocks from every distinct set of its filters; or what follows activations that are there.
     func scheduleResidual(_ residual: ResidualArchitecture) {
+        if let start = options.start {
+            schedule(tree.trunk[start.stages], takeInput(start), owns: true, residual)
+            return
+        }
         let root = tree.root
         let images = takeInput(channels: residual.imageChannels, plane: plane(residual.imageSize))
         let filters = tree.union(0, ofChildren: root)
@@ -25,6 +29,7 @@ extension Schedule {
 
     /// Everything under a node whose activations are in a buffer, which is given back where the node owns it.
     private func schedule(_ node: PrefixTree.Node, _ buffer: Buffer, owns: Bool, _ residual: ResidualArchitecture) {
+        reached(node, buffer)
         guard node.depth <= residual.blocks.count else {
             if !options.isCalibration { appendHead(node, buffer, residual) }
             if owns { release(buffer) }

@@ -16,6 +16,21 @@ final class Schedule {
         var isCalibration: Bool
         /// Whether batch norms are each node's own rather than the checkpoint's.
         var hasOwnNorms: Bool
+        /// Activations that are there already, of a prefix that all masks have in common.
+        var start: Start?
+        /// The stages behind which activations will be kept; 0 for none. All masks must have them in common.
+        var keptStages = 0
+    }
+
+    /// Where the activations of a prefix lie in memory of their own.
+    struct Start {
+        /// Its decided stages.
+        let stages: Int
+        let floats: Int
+        /// Floats between channels.
+        let plane: Int
+        /// For every channel its place, or -1.
+        let slots: [Int32]
     }
 
     /// A layer, computed for one or more masks.
@@ -58,7 +73,10 @@ final class Schedule {
     }
 
     private(set) var items: [Item] = []
-    /// Where the images are put: arena offset and floats between channels (between values, where fully connected).
+    /// What ``Options/keptStages`` asked for: before which item the activations are there, and where.
+    private(set) var kept: (item: Int, buffer: Buffer)?
+    /// Where the images are put, or what ``Options/start`` describes: arena offset and floats between channels (between
+    /// values, where fully connected).
     private(set) var input = (offset: 0, plane: 0)
     /// Floats of an arena.
     var arenaFloats: Int { plan.floats }
@@ -103,6 +121,9 @@ final class Schedule {
         /// Where it starts.
         var offset: Int { range.lowerBound }
 
+        /// How the activations lie in memory of their own.
+        func start(stages: Int) -> Start { Start(stages: stages, floats: range.count, plane: plane, slots: slots) }
+
         /// The channels that are stored.
         var present: [Int] { slots.indices.filter { slots[$0] >= 0 } }
 
@@ -129,6 +150,18 @@ final class Schedule {
         let buffer = take(Array(0..<channels), of: channels, plane: plane)
         input = (buffer.offset, plane)
         return buffer
+    }
+
+    /// Takes memory for activations that are there already.
+    func takeInput(_ start: Start) -> Buffer {
+        let buffer = Buffer(range: plan.take(start.floats), plane: start.plane, slots: start.slots)
+        input = (buffer.offset, start.plane)
+        return buffer
+    }
+
+    /// Says that the activations behind a node are in a buffer now.
+    func reached(_ node: PrefixTree.Node, _ buffer: Buffer) {
+        if node.depth > 0, node.depth == options.keptStages { kept = (items.count, buffer) }
     }
 
     /// One mask's share of a layer.

@@ -31,7 +31,8 @@ private struct SchedulerUnderFire {
         var policy = SchedulingPolicy()
         policy.leasesPerWorker = 1 + input.below(3)
         policy.masksPerLeaseMax = 1 + input.below(8)
-        policy.maskGroup = 1 + input.below(4)
+        policy.maskSubgroup = 1 + input.below(3)
+        policy.maskGroup = policy.maskSubgroup * (1 + input.below(4))
         policy.verifiedShare = Double(input.below(5)) / 4
         policy.firstDeadlineMilliseconds = 5000
         policy.deadlineMillisecondsMin = 4000
