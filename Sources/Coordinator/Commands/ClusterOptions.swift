@@ -18,9 +18,7 @@ struct ClusterOptions {
     @Option("A worker's public key that is admitted. May be repeated.", value: "FILE") var admit: [String]
     @Flag("Listen beyond this host without keys, on a network that you trust.") var insecure: Bool
     @Option(
-        "The most masks of one lease; leases are sized to take a worker one to two seconds, or longer where masks that "
-            + "share their first layers would be parted.",
-        value: "N")
+        "The most masks of one lease; leases are sized to take a worker one to two seconds.", value: "N")
     var masksPerLease: Int = Wire.masksPerLeaseMax
     @Option("The cache folder of the local workers.", value: "DIR") var workerCache: String?
 
