@@ -93,6 +93,30 @@ struct ExportTests {
         }
     }
 
+    @Test(.enabled(if: Python.canImport("ast"), "Python is not installed"))
+    func aLayersNameNeverBecomesCode() throws {
+        let names = [#"a", 1, 1), *__import__("os").environ, ("b"#, "'''\n\\\u{2028}"]
+        let architecture = Architecture.fullyConnected(
+            FullyConnectedArchitecture(layers: [
+                .init(name: names[0], input: 3072, output: 4), .init(name: names[1], input: 4, output: 10),
+            ]))
+        var generator = SeededGenerator(seed: 4)
+        let weights = #"w".safetensors"#
+        let module = PyTorchExport(Network.random(architecture, using: &generator)).module(weights: weights)
+        // A value that is more than literals, such as a call, is none for `literal_eval`.
+        let program = """
+            import ast, json, sys
+            statements = ast.parse(sys.argv[1]).body
+            layers = [s.value for s in statements if isinstance(s, ast.Assign) and s.targets[0].id == "LAYERS"]
+            load = next(s for s in statements if isinstance(s, ast.FunctionDef) and s.name == "load")
+            weights = ast.literal_eval(load.args.defaults[0].args[0])
+            print(json.dumps([name for name, *_ in ast.literal_eval(layers[0])] + [weights]))
+            """
+        let (status, output) = try Python.run(program, [module])
+        try #require(status == 0)
+        #expect(try JSONDecoder().decode([String].self, from: output) == names + [weights])
+    }
+
     @Test func aPrunedNetworkIsReadBackAsItWas() throws {
         var generator = SeededGenerator(seed: 3)
         let architecture = Architecture.residual(widths: [4, 6, 8], blocksPerStage: 2, imageSize: 32)

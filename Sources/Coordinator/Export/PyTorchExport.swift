@@ -46,7 +46,7 @@ public struct PyTorchExport {
                 return tensors
 
 
-            def load(path=pathlib.Path(__file__).with_name("\(weights)")):
+            def load(path=pathlib.Path(__file__).with_name(\(PythonText.quoted(weights)))):
                 \"\"\"The network with the parameters of a safetensors file.\"\"\"
                 network = Network()
                 missing, unexpected = network.load_state_dict(read_safetensors(path), strict=False)
@@ -62,7 +62,7 @@ public struct PyTorchExport {
         let blocks = architecture.blocks.map { block in
             let shortcut = block.shortcut.map { $0.map(String.init) ?? "None" }.joined(separator: ", ")
             return """
-                    ("\(block.name)", \(block.stride), \(block.input), \(block.hidden), \(block.output), [\(shortcut)]),
+                    (\(PythonText.quoted(block.name)), \(block.stride), \(block.input), \(block.hidden), \(block.output), [\(shortcut)]),
                 """
         }
         return """
@@ -121,7 +121,7 @@ public struct PyTorchExport {
     }
 
     private static func definition(_ architecture: FullyConnectedArchitecture) -> String {
-        let layers = architecture.layers.map { "    (\"\($0.name)\", \($0.input), \($0.output))," }
+        let layers = architecture.layers.map { "    (\(PythonText.quoted($0.name)), \($0.input), \($0.output))," }
         return """
             #: Name, inputs and outputs of every linear layer.
             LAYERS = [

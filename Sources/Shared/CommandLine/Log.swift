@@ -71,10 +71,18 @@ public final class Log: Sendable {
         return Int(size.ws_col)
     }
 
-    /// A text without characters that could control a terminal.
+    /// A text without characters that could control a terminal, break its line, or show it in another order than it has
+    /// (the invisible ones of Unicode's bidirectional algorithm).
     public static func printable(_ text: String) -> String {
-        String(
-            String.UnicodeScalarView(text.unicodeScalars.map { $0.properties.generalCategory == .control ? " " : $0 }))
+        String(String.UnicodeScalarView(text.unicodeScalars.map { isHarmless($0) ? $0 : " " }))
+    }
+
+    private static func isHarmless(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.properties.generalCategory {
+        case .control, .lineSeparator, .paragraphSeparator: false
+        case .format: !scalar.properties.isBidiControl
+        default: true
+        }
     }
 
     private static func time() -> String {
