@@ -61,6 +61,19 @@ struct TransportTests {
         #expect(try pair.router.send([1], to: [0, 9, 9, 9, 9]) == .unreachable)
     }
 
+    @Test func nobodyKnowsWhatARouterWillNameItsPeers() throws {
+        // Whoever claims the name that comes next has libzmq end the program.
+        func firstName() throws -> [UInt8]? {
+            srand(1)
+            let pair = try Pair()
+            _ = try pair.dealer.send([1])
+            return try next(pair.router)?.frames.first
+        }
+        let names = try [firstName(), firstName()].compactMap { $0 }
+        #expect(names.count == 2)
+        #expect(Set(names).count == 2)
+    }
+
     @Test func aFullQueueIsToldAndNeverWaitedFor() throws {
         var options = SocketOptions()
         options.sendQueueMax = 4
@@ -132,6 +145,11 @@ struct TransportTests {
         let mistaken = #expect(throws: Failure.self) { try KeyFile.secretKey(at: keys.secret.text) }
         #expect(mistaken?.description.contains(keys.secret.text) == false, "a secret is not repeated into a log")
         chmod("\(folder)/worker.key", 0o640)
+        #expect(throws: Failure.self) { try KeyFile.secretKey(at: "\(folder)/worker.key") }
+        // Only root can make another user's file.
+        guard chown("\(folder)/worker.key", 12_345, 12_345) == 0 else { return }
+        #expect(try KeyFile.secretKey(at: "\(folder)/worker.key").public == keys.public, "handed over to a group")
+        chmod("\(folder)/worker.key", 0o644)
         #expect(throws: Failure.self) { try KeyFile.secretKey(at: "\(folder)/worker.key") }
     }
 

@@ -22,10 +22,8 @@ struct Listener: ~Copyable {
 
     /// Listens. Throws a `.usage` ``Failure`` where the endpoint is not one or would admit everybody from other hosts
     /// without being told to, and an `.unavailable` one where the port is taken.
-    init(at endpoint: String, admitting admission: Admission, isInsecureMeant: Bool) throws {
-        guard endpoint.hasPrefix("tcp://"), endpoint.dropFirst(6).contains(":") else {
-            throw Failure(.usage, "--bind must be tcp://ADDRESS:PORT, such as tcp://0.0.0.0:5555, not '\(endpoint)'")
-        }
+    init(at text: String, admitting admission: Admission, isInsecureMeant: Bool) throws {
+        let endpoint = try Endpoint(listeningAt: text, option: "--bind").resolved(option: "--bind")
         // Every worker is an open file.
         _ = winnow_raise_descriptor_limit()
         let context = try Context()
@@ -33,12 +31,12 @@ struct Listener: ~Copyable {
         var options = SocketOptions()
         options.receivedFrameBytesMax = Int64(Wire.messageBytesMax)
         options.sendQueueMax = 64
-        options.usesIPv6 = Self.ipv4Host(of: endpoint) == nil
+        options.usesIPv6 = endpoint.ipv4 == nil
         var authenticator: Authenticator?
         var localEnvironment: [String: String] = [:]
         switch admission {
         case .everybody:
-            if !Self.isLoopback(endpoint) {
+            if !endpoint.isLoopback {
                 guard isInsecureMeant else {
                     throw Failure(
                         .usage,
@@ -61,7 +59,7 @@ struct Listener: ~Copyable {
         }
         let socket = try Socket(.router, in: context, options: options)
         do {
-            try socket.bind(to: endpoint)
+            try socket.bind(to: endpoint.description)
         } catch let error as TransportError {
             authenticator?.stop()
             switch error.code {
@@ -92,22 +90,6 @@ struct Listener: ~Copyable {
         let host = ProcessInfo.processInfo.hostName
         return endpoint.replacing("tcp://0.0.0.0:", with: "tcp://\(host):").replacing(
             "tcp://[::]:", with: "tcp://\(host):")
-    }
-
-    /// Whether only this host can reach an endpoint.
-    static func isLoopback(_ endpoint: String) -> Bool {
-        guard let port = endpoint.lastIndex(of: ":") else { return false }
-        let host = endpoint[..<port].dropFirst("tcp://".count)
-        if host == "localhost" || host == "[::1]" || host == "lo" { return true }
-        return ipv4Host(of: endpoint)?.first == 127
-    }
-
-    /// The four numbers of an endpoint's IPv4 address; nil where it is none.
-    private static func ipv4Host(of endpoint: String) -> [UInt8]? {
-        guard let port = endpoint.lastIndex(of: ":") else { return nil }
-        let parts = endpoint[..<port].dropFirst("tcp://".count).split(separator: ".", omittingEmptySubsequences: false)
-        let numbers = parts.compactMap { UInt8($0) }
-        return parts.count == 4 && numbers.count == 4 ? numbers : nil
     }
 }
 

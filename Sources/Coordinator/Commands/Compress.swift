@@ -50,7 +50,7 @@ struct Compress: Command {
     func run() throws {
         signal(SIGPIPE, SIG_IGN)
         signal(SIGXFSZ, SIG_IGN)
-        let signals = try SignalQueue([SIGINT, SIGTERM])
+        let signals = try SignalQueue(SignalQueue.endings)
         let checkpoint = try InputFile.bytes(at: model, bytesMax: Checkpoint.bytesMax)
         let network = try Checkpoint.network(bytes: checkpoint, name: model)
         let images = CompressionSession.Images(

@@ -28,7 +28,7 @@ struct Resume: Command {
     func run() throws {
         signal(SIGPIPE, SIG_IGN)
         signal(SIGXFSZ, SIG_IGN)
-        let signals = try SignalQueue([SIGINT, SIGTERM])
+        let signals = try SignalQueue(SignalQueue.endings)
         let file = try RunFile.resume(at: runFile)
         let description = file.description
         let network = try Checkpoint.network(bytes: file.checkpoint(), name: "the network in \(runFile)")

@@ -27,7 +27,7 @@ struct TrainingOptions {
     /// Trains `network`, or goes on with what the state file has. Throws a ``Failure``.
     func train(_ network: () throws -> Network) throws {
         signal(SIGPIPE, SIG_IGN)
-        let signals = try SignalQueue([SIGINT, SIGTERM])
+        let signals = try SignalQueue(SignalQueue.endings)
         let training = try CIFAR10.read(directory: data, split: .train, limit: nil)
         let test = try CIFAR10.read(directory: data, split: .test, limit: nil)
         let listener = try cluster.listen()

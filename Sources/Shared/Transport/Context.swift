@@ -8,7 +8,12 @@ public final class Context: Sendable {
     nonisolated(unsafe) let handle: UnsafeMutableRawPointer
 
     /// Makes a context for at most `socketsMax` sockets. Throws ``TransportError``.
+    ///
+    /// A router names its peers by numbers that go up from `rand()`'s first, and libzmq ends the program where a peer
+    /// claims a name that is about to be given. So nobody may know that number: the generator, which libzmq itself seeds
+    /// with nothing, gets a seed from the system first.
     public init(ioThreads: Int = 1, socketsMax: Int = 64) throws {
+        srand(.random(in: .min ... .max))
         guard let handle = zmq_ctx_new() else {
             throw TransportError(operation: "make a ZeroMQ context", code: zmq_errno())
         }

@@ -14,7 +14,9 @@ public enum KeyFile {
         try key(publicLabel, other: secretLabel, in: read(path), from: path)
     }
 
-    /// Reads a secret key from a file that nobody but its owner may read. Throws a `.badInput` ``Failure``.
+    /// Reads a secret key from a file that nobody but its owner may read; where that is another user, as with a secret
+    /// that a system hands to a group (`fsGroup` of Kubernetes), the group may read it too. Throws a `.badInput`
+    /// ``Failure``.
     public static func secretKey(at path: String) throws -> KeyPair {
         var status = stat()
         guard stat(path, &status) == 0 else {
@@ -26,7 +28,8 @@ public enum KeyFile {
             }
             throw Failure(.badInput, "cannot read the key file \(path): \(String(cString: strerror(errno)))")
         }
-        guard status.st_mode & 0o077 == 0 else {
+        let isHandedOver = status.st_uid != geteuid()
+        guard status.st_mode & (isHandedOver ? 0o037 : 0o077) == 0 else {
             throw Failure(
                 .badInput,
                 "the key file \(path) can be read by others than its owner; make it private: chmod 600 \(path)")

@@ -28,6 +28,15 @@ public final class WakeUp: Sendable {
 ///
 /// Made on the main thread before any other thread starts, since threads inherit which signals are blocked.
 public struct SignalQueue: ~Copyable {
+    /// The signals that ask a program to end in good order: Ctrl-C, a service manager's word, a closed terminal (unless
+    /// `nohup` ignores it), and a batch system whose time is up.
+    public static var endings: [Int32] {
+        var action = sigaction()
+        sigaction(SIGHUP, nil, &action)
+        let isIgnored = unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == 1
+        return [SIGINT, SIGTERM, SIGXCPU] + (isIgnored ? [] : [SIGHUP])
+    }
+
     /// The descriptor to poll.
     public let descriptor: Int32
     private let signals: [Int32]

@@ -36,9 +36,7 @@ struct Serve: Command {
     @Flag("End when the standard input does; the coordinator starts its local workers so.") var stopWhenInputEnds: Bool
 
     func validate() throws {
-        guard connect.hasPrefix("tcp://"), connect.dropFirst("tcp://".count).contains(":") else {
-            throw Failure(.usage, "--connect must be tcp://HOST:PORT, not '\(connect)'")
-        }
+        _ = try Endpoint(connectingTo: connect, option: "--connect")
         if let threads, !(1...1024).contains(threads) { throw Failure(.usage, "--threads must be from 1 to 1024") }
         if let giveUpAfter, giveUpAfter < 1 { throw Failure(.usage, "--give-up-after must be at least 1") }
         guard cacheSize >= 0 else { throw Failure(.usage, "--cache-size must not be negative") }
@@ -46,7 +44,7 @@ struct Serve: Command {
 
     func run() throws {
         signal(SIGPIPE, SIG_IGN)
-        let signals = try SignalQueue([SIGINT, SIGTERM])
+        let signals = try SignalQueue(SignalQueue.endings)
         // A coordinator that started this worker adds the time to its lines.
         if stopWhenInputEnds { Log.shared.omitTime() }
         let threads = threads ?? CPUAllowance.processors
