@@ -67,6 +67,24 @@ final class RunFileTests {
         #expect(try reader.evaluationCount() == 3, "what is not committed is not seen")
     }
 
+    @Test func aTimeThatAWorkerMadeUpDoesNotKeepARunFromItsReport() throws {
+        let file = try RunFile.create(at: path, Self.description(), checkpoint: [])
+        let hello = WorkerMessage.Hello(
+            worker: WorkerID(high: 1, low: 2), incarnation: 1, host: "h", threads: 1, instructionSet: "plain",
+            programVersion: "1")
+        let worker = try file.register(hello, at: Date())
+        for mask in 0..<3 {
+            var item = Self.evaluation(mask, worker: worker)
+            item.computeMicroseconds = .max
+            try file.record(item)
+        }
+        try file.commit()
+        let reader = try RunFile.read(at: path)
+        let limit = Double(Wire.computeMicrosecondsMax) / 1e6
+        #expect(try reader.workers().map(\.computeSeconds) == [3 * limit])
+        #expect(try all(reader).map(\.computeMicroseconds) == Array(repeating: Wire.computeMicrosecondsMax, count: 3))
+    }
+
     @Test func theFirstEvaluationOfAMaskIsKept() throws {
         let file = try RunFile.create(at: path, Self.description(), checkpoint: [])
         #expect(try file.record(Self.evaluation(4, lossSum: 10)))

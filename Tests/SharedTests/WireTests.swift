@@ -18,7 +18,7 @@ private let workerMessages: [WorkerMessage] = [
         .init(
             run: run, lease: lease, computeMicroseconds: 1_500_000,
             evaluations: [
-                MaskEvaluation(mask: 0, evaluation: Evaluation(lossSum: .max, correct: 0, images: 131_071)),
+                MaskEvaluation(mask: 0, evaluation: Evaluation(lossSum: 9_223_301_668_110_598_144, correct: 0, images: 131_071)),
                 MaskEvaluation(mask: 999_999, evaluation: Evaluation(lossSum: 1, correct: 5, images: 5)),
             ])),
     .losses(.init(run: run, lease: lease, computeMicroseconds: 0, evaluations: [])),
@@ -181,4 +181,39 @@ private func coordinatorError(_ frame: [UInt8]) -> WireError? {
         let frame = CoordinatorMessage.lease(.init(run: run, lease: lease, masks: masks)).encoded()
         #expect(frame.count <= Wire.messageBytesMax)
     }
+}
+
+@Test func everyNumberFromAPeerHasARange() {
+    func losses(_ microseconds: UInt64, _ lossSum: Int64, images: UInt32) -> WireError? {
+        var writer = WireWriter(type: 4)
+        for number in [1, 2] as [UInt64] { writer.write(number) }
+        for number in [1, 1] as [UInt32] { writer.write(number) }
+        writer.write(microseconds)
+        writer.write(UInt32(1))
+        writer.write(UInt32(0))
+        writer.write(lossSum)
+        writer.write(UInt32(0))
+        writer.write(images)
+        return workerError(writer.finished())
+    }
+    let imageMax = Int64(Evaluation.imageLossMax * Evaluation.unitsPerNat)
+    #expect(losses(Wire.computeMicrosecondsMax, 100 * imageMax, images: 100) == nil)
+    #expect(losses(Wire.computeMicrosecondsMax + 1, 0, images: 100) != nil)
+    #expect(losses(.max, 0, images: 100) != nil)
+    #expect(losses(1, 100 * imageMax + 1, images: 100) != nil)
+    #expect(losses(1, .max, images: 100) != nil)
+    #expect(losses(1, -1, images: 100) != nil)
+    #expect(losses(1, 0, images: UInt32(Evaluation.imagesMax) + 1) != nil)
+
+    func hello(threads: UInt16, imagesPerSecond: Double) -> WireError? {
+        var writer = WireWriter(type: 1)
+        for number in [1, 2, 3] as [UInt64] { writer.write(number) }
+        writer.write(threads)
+        writer.write(imagesPerSecond)
+        for _ in 0..<3 { writer.write("x", bytesMax: 9) }
+        return workerError(writer.finished())
+    }
+    #expect(hello(threads: 4, imagesPerSecond: 1e6) == nil)
+    #expect(hello(threads: .max, imagesPerSecond: 1e6) != nil)
+    for speed in [-1, .infinity, .nan, 1e300] { #expect(hello(threads: 4, imagesPerSecond: speed) != nil) }
 }

@@ -80,7 +80,7 @@ extension RunFile {
                         mask: Int(mask),
                         evaluation: Evaluation(lossSum: lossSum, correct: Int(correct), images: Int(images)),
                         worker: Int(statement.integer(4)), recorded: Date(milliseconds: statement.integer(5)),
-                        computeMicroseconds: UInt64(max(0, statement.integer(6)))))
+                        computeMicroseconds: min(UInt64(max(0, statement.integer(6))), Wire.computeMicrosecondsMax)))
             }
         }
     }
@@ -98,10 +98,11 @@ extension RunFile {
     /// The workers, in the order in which they joined.
     public func workers() throws -> [Worker] {
         try Self.translated {
+            // Files of earlier releases may hold times that a worker made up, and `sum` fails where they overflow.
             let statement = try database.prepare(
                 """
                 SELECT id, host, threads, instruction_set, version, joined_ms, dismissed, count(mask),
-                coalesce(sum(compute_us), 0) FROM worker LEFT JOIN evaluation ON worker.id = evaluation.worker
+                total(min(max(compute_us, 0), \(Wire.computeMicrosecondsMax))) FROM worker LEFT JOIN evaluation ON worker.id = evaluation.worker
                 GROUP BY id ORDER BY id
                 """, "read")
             var result: [Worker] = []
@@ -112,7 +113,7 @@ extension RunFile {
                         instructionSet: statement.text(3), version: statement.text(4),
                         joined: Date(milliseconds: statement.integer(5)),
                         dismissed: statement.isNull(6) ? nil : statement.text(6),
-                        evaluations: Int(statement.integer(7)), computeSeconds: Double(statement.integer(8)) / 1e6))
+                        evaluations: Int(statement.integer(7)), computeSeconds: statement.real(8) / 1e6))
             }
             return result
         }

@@ -78,7 +78,7 @@ public final class RunFile {
         if lock >= 0 {
             leaseCount = Int(try database.number("SELECT count(*) FROM lease", "read") ?? 0)
             let bytes = try database.number(
-                "SELECT sum(length(masks) + length(what) + \(Self.occurrenceRowBytes)) FROM occurrence", "read")
+                "SELECT total(length(masks) + length(what) + \(Self.occurrenceRowBytes)) FROM occurrence", "read")
             occurrenceBytes = Int(clamping: bytes ?? 0)
         }
         self.database = database

@@ -27,9 +27,18 @@ public struct Evaluation: Sendable, Hashable {
     /// Mean cross-entropy in nats.
     public var loss: Double { Double(lossSum) / Self.unitsPerNat / Double(max(images, 1)) }
 
-    /// The evaluation of both sets of images.
+    /// Whether so many images can have so many right ones and so great a loss.
+    public var isPossible: Bool {
+        (0...Self.imagesMax).contains(images) && (0...images).contains(correct) && lossSum >= 0
+            && Double(lossSum) <= Double(images) * Self.imageLossMax * Self.unitsPerNat
+    }
+
+    /// The evaluation of both sets of images. Of more than ``imagesMax`` images the sum of the losses ends at the
+    /// largest number that there is.
     public static func + (a: Evaluation, b: Evaluation) -> Evaluation {
-        Evaluation(lossSum: a.lossSum + b.lossSum, correct: a.correct + b.correct, images: a.images + b.images)
+        let (sum, overflows) = a.lossSum.addingReportingOverflow(b.lossSum)
+        return Evaluation(
+            lossSum: overflows ? .max : sum, correct: a.correct + b.correct, images: a.images + b.images)
     }
 }
 

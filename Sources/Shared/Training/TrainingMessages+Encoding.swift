@@ -187,7 +187,7 @@ extension TrainingAnswer {
 
     private init(decoding bytes: UnsafeRawBufferPointer) throws(WireError) {
         var reader = try WireReader(bytes)
-        let limit = TrainingShard.imageMax
+        let limit = TrainingShard.imagesMax
         switch Kind(rawValue: reader.type) {
         case .gradient: self = .gradient(try reader.readPart())
         case .shardDone:
@@ -200,11 +200,7 @@ extension TrainingAnswer {
             self = .shardDone(task: task, lossSum: lossSum, correct: correct, images: images)
         case .evaluated:
             let task: UInt64 = try reader.read("task")
-            let lossSum: Int64 = try reader.read("loss")
-            let correct = try reader.read("correct images", as: UInt32.self, max: limit)
-            let images = try reader.read("images", as: UInt32.self, max: limit)
-            guard correct <= images, lossSum >= 0 else { throw .meaningless(field: "evaluation") }
-            self = .evaluated(task: task, Evaluation(lossSum: lossSum, correct: correct, images: images))
+            self = .evaluated(task: task, try reader.readEvaluation())
         case .failed:
             let task: UInt64 = try reader.read("task")
             self = .failed(task: task, reason: try reader.readText("reason", bytesMax: Wire.reasonBytesMax))

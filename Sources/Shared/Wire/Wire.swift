@@ -37,6 +37,12 @@ public enum Wire {
     public static let masksPerLeaseMax = 4096
     /// The most leases that a worker may hold or give back in one message.
     public static let leasesPerWorkerMax = 64
+    /// The longest time that a lease may have taken, in microseconds: 100 days. The times of all masks still add up.
+    public static let computeMicrosecondsMax: UInt64 = 100 * 86_400 * 1_000_000
+    /// The most compute threads of a worker.
+    public static let threadsMax = 4096
+    /// The most images per second that a worker may claim.
+    public static let imagesPerSecondMax = 1e9
     /// The most bytes of a reason.
     public static let reasonBytesMax = 1024
     /// The most bytes of a name: host, instruction set, version of a program.

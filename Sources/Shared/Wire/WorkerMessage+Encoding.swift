@@ -38,7 +38,7 @@ extension WorkerMessage {
         writer.write(hello.worker.high)
         writer.write(hello.worker.low)
         writer.write(hello.incarnation)
-        writer.write(UInt16(clamping: hello.threads))
+        writer.write(UInt16(clamping: min(hello.threads, Wire.threadsMax)))
         writer.write(hello.imagesPerSecond)
         writer.write(hello.host, bytesMax: Wire.nameBytesMax)
         writer.write(hello.instructionSet, bytesMax: Wire.nameBytesMax)
@@ -52,7 +52,7 @@ extension WorkerMessage {
             type: Kind.losses.rawValue, capacity: 36 + Self.evaluationBytes * losses.evaluations.count)
         writer.write(losses.run)
         writer.write(losses.lease)
-        writer.write(losses.computeMicroseconds)
+        writer.write(min(losses.computeMicroseconds, Wire.computeMicrosecondsMax))
         writer.write(UInt32(losses.evaluations.count))
         for item in losses.evaluations {
             writer.write(UInt32(item.mask))
@@ -112,12 +112,14 @@ extension WorkerMessage {
     private static func readHello(_ reader: inout WireReader) throws(WireError) -> Hello {
         let worker = WorkerID(high: try reader.read("worker"), low: try reader.read("worker"))
         let incarnation: UInt64 = try reader.read("incarnation")
-        let threads: UInt16 = try reader.read("threads")
+        let threads = try reader.read("threads", as: UInt16.self, max: Wire.threadsMax)
         let imagesPerSecond = try reader.readDouble("images per second")
-        guard imagesPerSecond >= 0 else { throw .meaningless(field: "images per second") }
+        guard (0...Wire.imagesPerSecondMax).contains(imagesPerSecond) else {
+            throw .meaningless(field: "images per second")
+        }
         return Hello(
             worker: worker, incarnation: incarnation,
-            host: try reader.readText("host", bytesMax: Wire.nameBytesMax), threads: Int(threads),
+            host: try reader.readText("host", bytesMax: Wire.nameBytesMax), threads: threads,
             instructionSet: try reader.readText("instruction set", bytesMax: Wire.nameBytesMax),
             programVersion: try reader.readText("program version", bytesMax: Wire.nameBytesMax),
             imagesPerSecond: imagesPerSecond)
@@ -127,19 +129,15 @@ extension WorkerMessage {
         let run = try reader.readRun()
         let lease = try reader.readLease()
         let microseconds: UInt64 = try reader.read("time")
+        guard microseconds <= Wire.computeMicrosecondsMax else {
+            throw .tooLarge(field: "time", limit: Int(Wire.computeMicrosecondsMax))
+        }
         let count = try reader.readCount("losses", max: Wire.masksPerLeaseMax, itemBytes: evaluationBytes)
         var evaluations: [MaskEvaluation] = []
         evaluations.reserveCapacity(count)
         for _ in 0..<count {
             let mask = try reader.read("mask", as: UInt32.self, max: Wire.masksMax - 1)
-            let lossSum: Int64 = try reader.read("sum of losses")
-            guard lossSum >= 0 else { throw .meaningless(field: "sum of losses") }
-            let correct = try reader.read("correct images", as: UInt32.self, max: Evaluation.imagesMax)
-            let images = try reader.read("images", as: UInt32.self, max: Evaluation.imagesMax)
-            guard correct <= images else { throw .meaningless(field: "correct images") }
-            evaluations.append(
-                MaskEvaluation(
-                    mask: mask, evaluation: Evaluation(lossSum: lossSum, correct: correct, images: images)))
+            evaluations.append(MaskEvaluation(mask: mask, evaluation: try reader.readEvaluation()))
         }
         return Losses(run: run, lease: lease, computeMicroseconds: microseconds, evaluations: evaluations)
     }
@@ -171,6 +169,16 @@ extension WireReader {
     /// Reads a run.
     mutating func readRun() throws(WireError) -> RunID {
         RunID(high: try read("run"), low: try read("run"))
+    }
+
+    /// Reads an evaluation that can be.
+    mutating func readEvaluation() throws(WireError) -> Evaluation {
+        let lossSum: Int64 = try read("sum of losses")
+        let correct = try read("correct images", as: UInt32.self, max: Evaluation.imagesMax)
+        let images = try read("images", as: UInt32.self, max: Evaluation.imagesMax)
+        let evaluation = Evaluation(lossSum: lossSum, correct: correct, images: images)
+        guard evaluation.isPossible else { throw .meaningless(field: "evaluation") }
+        return evaluation
     }
 
     /// Reads a lease.
