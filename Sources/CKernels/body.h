@@ -36,11 +36,24 @@ INLINE vec rectified(vec x) { return all(0) > x ? all(0) : x; }
 #include "layers.h"
 #include "losses.h"
 
-static void prepare(const uint8_t *bytes, int32_t count, float scale, float shift, float *target, size_t stride) {
-    typedef uint8_t octets __attribute__((ext_vector_type(LANES), aligned(1)));
+static void prepare(const uint8_t *bytes, size_t image_stride, int32_t images, int32_t count, float scale, float shift,
+                    float *target, size_t stride) {
+    typedef uint8_t octets __attribute__((ext_vector_type(LANES)));
     for (int32_t i = 0; i < count; i++) {
-        vec x = __builtin_convertvector(*(const octets *)(bytes + (size_t)i * LANES), vec);
-        store(target + (size_t)i * stride, fma_(x, all(scale), all(shift)));
+        octets x = 0;
+        for (int32_t lane = 0; lane < LANES; lane++) {
+            if (lane < images) x[lane] = bytes[(size_t)lane * image_stride + i];
+        }
+        store(target + (size_t)i * stride, fma_(__builtin_convertvector(x, vec), all(scale), all(shift)));
+    }
+}
+
+static void prepare_floats(const float *values, size_t image_stride, int32_t images, int32_t count, float *target,
+                           size_t stride) {
+    for (int32_t i = 0; i < count; i++) {
+        for (int32_t lane = 0; lane < LANES; lane++) {
+            target[(size_t)i * stride + lane] = lane < images ? values[(size_t)lane * image_stride + i] : 0;
+        }
     }
 }
 
@@ -66,6 +79,7 @@ const winnow_kernels KERNELS = {
     .normalise = normalise,
     .statistics = statistics,
     .prepare = prepare,
+    .prepare_floats = prepare_floats,
     .pool = pool,
     .losses = losses,
     .multiply_adds = multiply_adds,

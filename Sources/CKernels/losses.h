@@ -37,7 +37,7 @@ INLINE double logarithm(double x) {
     return __builtin_fma((double)n, 0x1.62e42fefa39efp-1, 2 * z * sum);
 }
 
-static void losses(const float *logits, size_t stride, int32_t classes, const uint8_t *labels, int32_t count,
+static void losses(const float *logits, size_t stride, int32_t classes, const int32_t *labels, int32_t count,
                    double loss_max, int64_t *sum, int64_t *correct) {
     for (int32_t lane = 0; lane < count; lane++) {
         const float *outputs = logits + lane;

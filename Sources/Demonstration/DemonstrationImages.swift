@@ -16,7 +16,7 @@ public struct DemonstrationImages: Sendable {
     public func record(_ split: EvaluationSettings.Split, _ index: Int) -> [UInt8] {
         let stream = UInt64(index) << 1 | (split == .test ? 1 : 0)
         var random = RandomSource(seed: seed, stream: stream)
-        let label = index % ImageSet.classes
+        let label = index % CIFAR10.layout.classes
         let scene = Scene(kind: label, using: &random)
         return [UInt8(label)] + scene.pixels(using: &random)
     }
@@ -63,12 +63,12 @@ private struct Scene {
 
     /// The pixels, `[channel, row, column]`.
     func pixels(using random: inout RandomSource) -> [UInt8] {
-        let size = ImageSet.size
-        var pixels = [UInt8](repeating: 0, count: ImageSet.imageBytes)
+        let size = CIFAR10.layout.shape.height
+        var pixels = [UInt8](repeating: 0, count: CIFAR10.layout.imageBytes)
         for row in 0..<size {
             for column in 0..<size {
                 let colour = colour(row: row, column: column)
-                for channel in 0..<ImageSet.channels {
+                for channel in 0..<CIFAR10.layout.shape.channels {
                     let noise = random.integer(in: -noise...noise) + random.integer(in: -noise...noise)
                     pixels[(channel * size + row) * size + column] = UInt8(
                         clamping: Int(colour[channel]) + noise / 2)

@@ -18,11 +18,9 @@ import Testing
         init() throws {
             cluster = try TestCluster()
             var generator = SeededGenerator(seed: 13)
-            let records = (0..<CompressionTests.testImages).flatMap { _ in
-                [UInt8.random(in: 0..<10, using: &generator)]
-                    + (0..<ImageSet.imageBytes).map { _ in UInt8.random(in: .min ... .max, using: &generator) }
-            }
-            try Data(records).write(to: URL(fileURLWithPath: "\(cluster.folder)/data/test_batch.bin"))
+            let images = ImageSet.random(CompressionTests.testImages, using: &generator)
+            try Data(CIFAR10.records(of: images)).write(
+                to: URL(fileURLWithPath: "\(cluster.folder)/data/test_batch.bin"))
         }
 
         func start(_ more: [String]) throws -> TestProcess {

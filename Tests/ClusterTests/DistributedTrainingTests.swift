@@ -1,5 +1,6 @@
 import Foundation
 import Shared
+import TestSupport
 import Testing
 
 @testable import Coordinator
@@ -11,12 +12,7 @@ import Testing
 
     private static func images(seed: UInt64) -> ImageSet {
         var random = SplitMix64(seed: seed)
-        var records: [UInt8] = []
-        for _ in 0..<imageCount {
-            records.append(UInt8.random(in: 0..<10, using: &random))
-            records += (0..<ImageSet.imageBytes).map { _ in UInt8.random(in: 0...255, using: &random) }
-        }
-        return ImageSet(records: records)
+        return .random(imageCount, using: &random)
     }
 
     private static var settings: TrainingSettings {
@@ -78,7 +74,7 @@ import Testing
         }
         defer { for worker in workers { worker.join() } }
         let cluster = TrainingCluster(at: listener, serving: materials, layout: progress.layout, localWorkers: nil)
-        let origin = TrainingFile.Origin(trainingImages: Digest(sha256Of: training.records), teacher: nil)
+        let origin = TrainingFile.Origin(trainingImages: training.digest, teacher: nil)
         let session = TrainingSession(
             cluster: cluster, file: try TrainingFile.create(at: "\(folder)/state", progress, origin),
             outputs: TrainingOutputs(network: "\(folder)/out.safetensors"), testImageCount: test.count)

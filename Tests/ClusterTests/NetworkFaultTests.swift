@@ -154,7 +154,7 @@ private final class TwoHosts {
         #expect(try await coordinator.exitCode() == 0)
         try cluster.expectComplete(masks: 600)
         // All that the workers know has come over it.
-        #expect(relay.bytesPassed > 2 * TestCluster.images * ImageSet.imageBytes)
+        #expect(relay.bytesPassed > 2 * TestCluster.images * CIFAR10.layout.imageBytes)
     }
 
     @Test(.enabled(if: TwoHosts.arePossible, "network namespaces need root and iproute2"))

@@ -15,10 +15,7 @@ import Worker
     private func finiteDifferences(_ network: Network, _ images: ImageSet) throws -> [Double] {
         let step: Float = 0.01
         let settings = EvaluationSettings(split: .train, images: 1, batchNorm: .frozen)
-        let singles = (0..<Self.images).map { index in
-            let start = index * ImageSet.recordBytes
-            return ImageSet(records: Array(images.records[start..<start + ImageSet.recordBytes]))
-        }
+        let singles = (0..<Self.images).map { images.subset($0..<$0 + 1) }
         func losses(_ gate: Float, _ layer: FilterSpace.Layer, _ filter: Int) throws -> [Double] {
             // A gate behind the normalisation multiplies its scale and shift; the ReLU lets a positive factor pass.
             var parameters = network.parameters

@@ -31,19 +31,16 @@ final class TestCluster {
         return .random(architecture, using: &generator)
     }()
 
-    private static let records: [UInt8] = {
+    private static let imageSet: ImageSet = {
         var generator = SeededGenerator(seed: 12)
-        return (0..<images).flatMap { _ in
-            [UInt8.random(in: 0..<10, using: &generator)]
-                + (0..<ImageSet.imageBytes).map { _ in UInt8.random(in: .min ... .max, using: &generator) }
-        }
+        return .random(images, split: .train, using: &generator)
     }()
 
     init() throws {
         folder = FileManager.default.temporaryDirectory.appending(path: "winnow-cluster-\(UUID())").path
         try FileManager.default.createDirectory(atPath: "\(folder)/data", withIntermediateDirectories: true)
         try Data(Checkpoint.safetensors(of: Self.network)).write(to: URL(fileURLWithPath: model))
-        try Data(Self.records).write(to: URL(fileURLWithPath: "\(folder)/data/data_batch_1.bin"))
+        try Data(CIFAR10.records(of: Self.imageSet)).write(to: URL(fileURLWithPath: "\(folder)/data/data_batch_1.bin"))
         // Unprivileged processes of some tests come here too.
         chmod(folder, 0o777)
     }
@@ -140,12 +137,11 @@ final class TestCluster {
     /// What the run must end with, computed here.
     static func expected(masks count: Int) throws -> [Evaluation] {
         let ensemble = try ensemble(masks: count)
-        let images = ImageSet(records: records)
         let settings = EvaluationSettings(
             split: .train, images: Self.images,
             batchNorm: .init(EvaluationOptions().batchnorm, images: calibrationImages))
         return try Engine(network: network, threads: 2).evaluate(
-            ensemble.masks(0..<count), images: images, calibration: images, settings: settings)
+            ensemble.masks(0..<count), images: imageSet, calibration: imageSet, settings: settings)
     }
 
     /// Checks that every mask has exactly the evaluation that it must have.

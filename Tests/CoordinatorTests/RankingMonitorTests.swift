@@ -8,7 +8,7 @@ private func ensemble(filters: Int, masks: Int) throws -> Ensemble {
     let space = FilterSpace(
         .fullyConnected(
             FullyConnectedArchitecture(layers: [
-                .init(name: "a", input: ImageSet.imageBytes, output: filters),
+                .init(name: "a", input: CIFAR10.layout.imageBytes, output: filters),
                 .init(name: "b", input: filters, output: 10),
             ])))
     let scope = SamplingScope(layers: .hidden, dropRate: 0.25, layerDropRates: [])

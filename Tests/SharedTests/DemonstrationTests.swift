@@ -21,7 +21,7 @@ import Testing
         DemonstrationImages(seed: 1).record(.test, 0), DemonstrationImages(seed: 1).record(.train, 10),
     ]
     #expect(Set(records).count == 4)
-    #expect(records.allSatisfy { $0.count == ImageSet.recordBytes && $0[0] == 0 })
+    #expect(records.allSatisfy { $0.count == CIFAR10.recordBytes && $0[0] == 0 })
 }
 
 @Test func theWrittenFolderIsReadLikeCIFAR10() throws {
@@ -36,9 +36,9 @@ import Testing
     let train = try CIFAR10.read(directory: folder, split: .train, limit: nil)
     #expect(train.count == 10_030)
     #expect(
-        train.records.suffix(ImageSet.recordBytes).elementsEqual(DemonstrationImages(seed: 7).record(.train, 10_029)))
+        CIFAR10.records(of: train.subset(10_029..<10_030)) == DemonstrationImages(seed: 7).record(.train, 10_029))
     let test = try CIFAR10.read(directory: folder, split: .test, limit: nil)
-    #expect((0..<25).map(test.label) == (0..<25).map { UInt8($0 % 10) })
+    #expect((0..<25).map(test.label) == (0..<25).map { $0 % 10 })
 }
 
 @Test func theCommittedNetworkIsRightOnMostOfTheImages() throws {
@@ -54,7 +54,7 @@ import Testing
     let outputs = ReferenceForward(network).outputs(
         records.map { record in
             record.dropFirst().enumerated().map { index, pixel in
-                let channel = index / (ImageSet.size * ImageSet.size)
+                let channel = index / CIFAR10.layout.shape.pixels
                 return (Double(pixel) / 255 - Double(normalisation.mean[channel]))
                     / Double(normalisation.deviation[channel])
             }

@@ -13,8 +13,8 @@ struct EngineTests {
 
         var architecture: Architecture {
             switch self {
-            case .residual: .residual(widths: [5, 7, 12], blocksPerStage: 2, imageSize: ImageSet.size)
-            case .connected: .fullyConnected(widths: [ImageSet.imageBytes, 33, 20, ImageSet.classes])
+            case .residual: .residual(widths: [5, 7, 12], blocksPerStage: 2, imageSize: 32)
+            case .connected: .fullyConnected(widths: [CIFAR10.layout.imageBytes, 33, 20, CIFAR10.layout.classes])
             }
         }
     }
@@ -60,6 +60,43 @@ struct EngineTests {
             #expect(evaluation.correct == expected.correct)
             #expect(evaluation.images == images.count)
         }
+    }
+
+    @Test(arguments: [
+        Architecture.residual(widths: [5, 7], blocksPerStage: 1, imageSize: 8, classes: 300),
+        .fullyConnected(widths: [3 * 8 * 8, 20, 300]),
+    ])
+    func floatPixelsAreInputsAsTheyAreAndThereMayBeMoreClassesThanAByteCounts(_ architecture: Architecture) throws {
+        var generator = SeededGenerator(seed: 12)
+        let network = Network.random(architecture, using: &generator)
+        let layout = ImageLayout(
+            shape: Shape(channels: 3, height: 8, width: 8), classes: 300, pixelType: .float32)
+        // More images than a block has lanes, with labels beyond a byte.
+        let noise = ImageSet.random(21, layout: layout, using: &generator)
+        let images = ImageSet(layout, split: .test, count: noise.count) { labels, pixels in
+            for image in labels.indices { labels[image] = Int32(299 - image) }
+            noise.withPixels { pixels.copyMemory(from: $0) }
+        }
+        let settings = EvaluationSettings(split: .test, images: images.count, batchNorm: .frozen)
+        let none = Mask(count: FilterSpace(architecture).count)
+        let evaluation = try Engine(network: network, threads: 2).evaluate([none], images: images, settings: settings)
+        let expected = images.crossEntropy(ReferenceForward(network).outputs(images.inputs(settings.normalisation)))
+        #expect(abs(evaluation[0].loss - expected.loss) < 2e-5 * expected.loss)
+        #expect(evaluation[0].correct == expected.correct)
+    }
+
+    @Test func imagesThatTheNetworkDoesNotTakeAreRefused() throws {
+        var generator = SeededGenerator(seed: 13)
+        let network = Network.random(Sample.residual.architecture, using: &generator)
+        let layout = ImageLayout(shape: Shape(channels: 1, height: 28, width: 28), classes: 10)
+        let images = ImageSet.random(2, layout: layout, using: &generator)
+        let settings = EvaluationSettings(split: .test, images: 2, batchNorm: .frozen)
+        let none = Mask(count: FilterSpace(network.architecture).count)
+        let error = #expect(throws: Failure.self) {
+            try Engine(network: network, threads: 1).evaluate([none], images: images, settings: settings)
+        }
+        #expect(error?.kind == .badInput)
+        #expect(error?.description.contains("takes images of 3 × 32 × 32") == true)
     }
 
     @Test(arguments: Sample.allCases, EvaluationSettings.BatchNorm.Source.allCases)
@@ -146,9 +183,8 @@ struct EngineTests {
         let masks = Array(Self.masks(of: sample.architecture, using: &generator).prefix(3))
         let engine = try Engine(network: network, threads: 2)
         func evaluations(_ part: Range<Int>) throws -> [Evaluation] {
-            let bytes = images.records[part.lowerBound * ImageSet.recordBytes..<part.upperBound * ImageSet.recordBytes]
             return try engine.evaluate(
-                masks, images: ImageSet(records: Array(bytes)),
+                masks, images: images.subset(part),
                 settings: EvaluationSettings(split: .test, images: part.count, batchNorm: .frozen))
         }
         let whole = try evaluations(0..<70)
@@ -258,25 +294,9 @@ struct EngineTests {
 }
 
 extension ImageSet {
-    /// Images of noise.
-    static func random(_ count: Int, using generator: inout SeededGenerator) -> ImageSet {
-        var records: [UInt8] = []
-        for _ in 0..<count {
-            records.append(UInt8.random(in: 0..<UInt8(ImageSet.classes), using: &generator))
-            for _ in 0..<ImageSet.imageBytes { records.append(UInt8.random(in: 0...255, using: &generator)) }
-        }
-        return ImageSet(records: records)
-    }
-
     /// The inputs of a network, `[image][channel, row, column]`.
     func inputs(_ normalisation: Normalisation) -> [[Double]] {
-        (0..<count).map { image in
-            (0..<ImageSet.imageBytes).map { value in
-                let channel = value / (ImageSet.size * ImageSet.size)
-                let pixel = Double(records[image * ImageSet.recordBytes + 1 + value]) / 255
-                return (pixel - Double(normalisation.mean[channel])) / Double(normalisation.deviation[channel])
-            }
-        }
+        (0..<count).map { input($0, normalisation) }
     }
 
     /// Mean cross-entropy and correct images for outputs `[image][class]`.

@@ -17,12 +17,12 @@ struct EvaluateCommandTests {
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         var generator = SeededGenerator(seed: 11)
         network = Network.random(
-            .residual(widths: [4, 6, 8], blocksPerStage: 1, imageSize: ImageSet.size), using: &generator)
+            .residual(widths: [4, 6, 8], blocksPerStage: 1, imageSize: 32), using: &generator)
         test = ImageSet.random(30, using: &generator)
         train = ImageSet.random(20, using: &generator)
         try Data(Checkpoint.safetensors(of: network)).write(to: folder.appendingPathComponent("model.safetensors"))
-        try Data(test.records).write(to: folder.appendingPathComponent("test_batch.bin"))
-        try Data(train.records).write(to: folder.appendingPathComponent("data_batch_1.bin"))
+        try Data(CIFAR10.records(of: test)).write(to: folder.appendingPathComponent("test_batch.bin"))
+        try Data(CIFAR10.records(of: train)).write(to: folder.appendingPathComponent("data_batch_1.bin"))
         try Data(#"{"masks":[{"disabled":{}},{"disabled":{"layer1.0.conv1":[0,3],"conv1":[1]}}]}"#.utf8)
             .write(to: folder.appendingPathComponent("masks.json"))
     }

@@ -7,7 +7,7 @@ import Testing
 /// Choosing the filters that a layer can best do without.
 struct FilterSelectionTests {
     private static let residual = Architecture.residual(
-        widths: [6, 8, 12], blocksPerStage: 2, imageSize: ImageSet.size)
+        widths: [6, 8, 12], blocksPerStage: 2, imageSize: 32)
 
     private func selection(_ network: Network, _ mask: Mask, _ images: ImageSet) throws -> Mask {
         try FilterSelection(network, asManyAs: mask, images: images, normalisation: .standard).mask()
@@ -99,7 +99,9 @@ struct FilterSelectionTests {
 
     @Test func aNeuronThatOthersRepeatIsChosen() throws {
         var generator = SeededGenerator(seed: 2)
-        let architecture = Architecture.fullyConnected(widths: [ImageSet.imageBytes, 6, 5, ImageSet.classes])
+        let architecture = Architecture.fullyConnected(widths: [
+            CIFAR10.layout.imageBytes, 6, 5, CIFAR10.layout.classes,
+        ])
         let random = Network.random(architecture, using: &generator)
         var parameters = random.parameters
         let first = FilterSpace(architecture).layers[0]
@@ -158,7 +160,7 @@ extension Network {
     fileprivate func outputs(_ images: ImageSet) throws -> [Double] {
         let inputs = (0..<images.count).map { image in
             let loader = ImageLoader(images, .standard)
-            let buffer = AlignedBuffer(count: ImageSet.imageBytes)
+            let buffer = AlignedBuffer(count: CIFAR10.layout.imageBytes)
             loader.write(image, ImageLoader.Distortion(), channelsLast: false, to: buffer.pointer)
             return buffer.values.map(Double.init)
         }

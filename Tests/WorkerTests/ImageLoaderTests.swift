@@ -5,7 +5,7 @@ import Testing
 
 @Suite struct ImageLoaderTests {
     private func load(_ loader: ImageLoader, _ distortion: ImageLoader.Distortion, channelsLast: Bool) -> [Float] {
-        let buffer = AlignedBuffer(count: ImageSet.imageBytes)
+        let buffer = AlignedBuffer(count: CIFAR10.layout.imageBytes)
         loader.write(0, distortion, channelsLast: channelsLast, to: buffer.pointer)
         return buffer.values
     }
@@ -58,7 +58,9 @@ import Testing
                 distortion.hiddenColumns = columns
                 let hidden = load(loader, distortion, channelsLast: channelsLast)
                 distortion.hiddenRows = 0..<0
-                #expect(distortion.rowShift == ImageLoader.Distortion(seed: 7, epoch: epoch, image: 0).rowShift)
+                #expect(
+                    distortion.rowShift
+                        == ImageLoader.Distortion(seed: 7, epoch: epoch, image: 0, of: CIFAR10.layout.shape).rowShift)
                 let whole = load(loader, distortion, channelsLast: channelsLast)
                 for position in 0..<3 * 1024 {
                     let pixel = channelsLast ? position / 3 : position % 1024
@@ -74,13 +76,15 @@ import Testing
 
     @Test func distortionsDependOnSeedEpochAndImageAndTakeEveryValue() {
         typealias Distortion = ImageLoader.Distortion
-        #expect(Distortion(seed: 1, epoch: 2, image: 3) == Distortion(seed: 1, epoch: 2, image: 3))
-        let drawn = (0..<2000).map { Distortion(seed: 1, epoch: 0, image: $0) }
+        let shape = CIFAR10.layout.shape
+        #expect(
+            Distortion(seed: 1, epoch: 2, image: 3, of: shape) == Distortion(seed: 1, epoch: 2, image: 3, of: shape))
+        let drawn = (0..<2000).map { Distortion(seed: 1, epoch: 0, image: $0, of: shape) }
         #expect(Set(drawn.map(\.rowShift)) == Set(-4...4))
         #expect(Set(drawn.map(\.columnShift)) == Set(-4...4))
         let mirrored = drawn.count { $0.mirrored }
         #expect((900...1100).contains(mirrored))
-        #expect(drawn != (0..<2000).map { Distortion(seed: 1, epoch: 1, image: $0) })
-        #expect(drawn != (0..<2000).map { Distortion(seed: 2, epoch: 0, image: $0) })
+        #expect(drawn != (0..<2000).map { Distortion(seed: 1, epoch: 1, image: $0, of: shape) })
+        #expect(drawn != (0..<2000).map { Distortion(seed: 2, epoch: 0, image: $0, of: shape) })
     }
 }

@@ -29,7 +29,7 @@ struct PlanningTests {
     }
 
     @Test func masksShareANodeAsLongAsTheyAgree() {
-        let architecture = Architecture.residual(widths: [4, 4], blocksPerStage: 1, imageSize: ImageSet.size)
+        let architecture = Architecture.residual(widths: [4, 4], blocksPerStage: 1, imageSize: 32)
         let space = FilterSpace(architecture)
         func mask(_ disabled: Int...) -> Mask { Mask(count: space.count, disabled: disabled) }
         // Layers: the stem 0..<4, then 4..<8, 8..<12, 12..<16, 16..<20.

@@ -7,7 +7,7 @@ import Testing
 /// Writing fresh batch-norm statistics into a network.
 struct RecalibrateTests {
     private static let architecture = Architecture.residual(
-        widths: [5, 7, 12], blocksPerStage: 2, imageSize: ImageSet.size)
+        widths: [5, 7, 12], blocksPerStage: 2, imageSize: 32)
 
     @Test(arguments: [EvaluationSettings.BatchNorm.recalibrated(images: 4), .corrected(images: 4)])
     func writtenStatisticsGiveTheLossesOfTheirBatchNorms(batchNorm: EvaluationSettings.BatchNorm) throws {
@@ -32,7 +32,7 @@ struct RecalibrateTests {
     @Test func aFullyConnectedNetworkHasNothingToRecalibrate() throws {
         var generator = SeededGenerator(seed: 2)
         let network = Network.random(
-            .fullyConnected(widths: [ImageSet.imageBytes, 8, ImageSet.classes]), using: &generator)
+            .fullyConnected(widths: [CIFAR10.layout.imageBytes, 8, CIFAR10.layout.classes]), using: &generator)
         let images = ImageSet.random(4, using: &generator)
         let statistics = try Engine(network: network, threads: 1)
             .batchNormStatistics(

@@ -7,13 +7,13 @@ import Testing
 /// Fitting the layers behind removed filters anew.
 struct ReconstructionTests {
     private static let residual = Architecture.residual(
-        widths: [6, 8, 12], blocksPerStage: 2, imageSize: ImageSet.size)
+        widths: [6, 8, 12], blocksPerStage: 2, imageSize: 32)
 
     /// The mean squared difference of a network's outputs from another's.
     private func distance(_ network: Network, _ other: Network, _ images: ImageSet) -> Double {
         let inputs = (0..<images.count).map { image in
             let loader = ImageLoader(images, .standard)
-            let buffer = AlignedBuffer(count: ImageSet.imageBytes)
+            let buffer = AlignedBuffer(count: CIFAR10.layout.imageBytes)
             loader.write(image, ImageLoader.Distortion(), channelsLast: false, to: buffer.pointer)
             return buffer.values.map(Double.init)
         }
@@ -66,7 +66,9 @@ struct ReconstructionTests {
     @Test func aFilterThatIsTheSumOfTwoOthersIsMadeUpForExactly() throws {
         // The removed neuron repeats two others, so nothing need be lost.
         var generator = SeededGenerator(seed: 4)
-        let architecture = Architecture.fullyConnected(widths: [ImageSet.imageBytes, 6, 5, ImageSet.classes])
+        let architecture = Architecture.fullyConnected(widths: [
+            CIFAR10.layout.imageBytes, 6, 5, CIFAR10.layout.classes,
+        ])
         let random = Network.random(architecture, using: &generator)
         var parameters = random.parameters
         for name in ["weight", "bias"] {

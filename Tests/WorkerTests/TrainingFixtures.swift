@@ -1,4 +1,5 @@
 import Shared
+import TestSupport
 
 @testable import Worker
 
@@ -52,24 +53,13 @@ enum TrainingFixtures {
     /// Images of random pixels.
     static func images(_ count: Int, seed: UInt64) -> ImageSet {
         var random = SplitMix64(seed: seed)
-        var records: [UInt8] = []
-        for _ in 0..<count {
-            records.append(UInt8.random(in: 0..<UInt8(ImageSet.classes), using: &random))
-            records += (0..<ImageSet.imageBytes).map { _ in UInt8.random(in: 0...255, using: &random) }
-        }
-        return ImageSet(records: records)
+        return .random(count, using: &random)
     }
 
     /// An image as the reference takes it.
     static func pixels(_ images: ImageSet, _ image: Int) -> [[Double]] {
-        let normalisation = Normalisation.standard
-        let area = ImageSet.size * ImageSet.size
-        return (0..<ImageSet.channels).map { channel in
-            (0..<area).map { pixel in
-                let value = images.records[image * ImageSet.recordBytes + 1 + channel * area + pixel]
-                return (Double(value) / 255 - Double(normalisation.mean[channel]))
-                    / Double(normalisation.deviation[channel])
-            }
-        }
+        let values = images.input(image, .standard)
+        let area = images.layout.shape.pixels
+        return stride(from: 0, to: values.count, by: area).map { Array(values[$0..<$0 + area]) }
     }
 }

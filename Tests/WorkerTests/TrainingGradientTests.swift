@@ -161,10 +161,10 @@ import Testing
         let plan = try makePlan(architecture, images: count, purpose: .inference)
         let (trained, statistics) = ParameterLayout(architecture).flatten(network)
         try plan.load(trained: trained, statistics: statistics)
-        let input = AlignedBuffer(count: count * ImageSet.imageBytes)
+        let input = AlignedBuffer(count: count * CIFAR10.layout.imageBytes)
         for image in 0..<count {
-            let distortion = ImageLoader.Distortion(seed: 4, epoch: 1, image: image)
-            let start = image * ImageSet.imageBytes
+            let distortion = loader.distortion(seed: 4, epoch: 1, image: image)
+            let start = image * CIFAR10.layout.imageBytes
             loader.write(image, distortion, channelsLast: plan.channelsLast, to: plan.input.pointer + start)
             loader.write(image, distortion, channelsLast: false, to: input.pointer + start)
         }
@@ -174,16 +174,16 @@ import Testing
         var first: [Float] = []
         for set in InstructionSet.available {
             let forward = try DenseForward(network, instructionSet: set)
-            let found = AlignedBuffer(count: count * ImageSet.classes)
+            let found = AlignedBuffer(count: count * CIFAR10.layout.classes)
             forward.compute(input.pointer, images: count, to: found.pointer)
             let size = expected.map { abs($0) }.max() ?? 0
             for (a, b) in zip(found.values, expected) { #expect(abs(a - b) < 1e-4 * size, "\(set)") }
             // The same bits by every instruction set, and for an image alone.
             if first.isEmpty { first = found.values }
             #expect(found.values == first)
-            forward.compute(input.pointer + 20 * ImageSet.imageBytes, images: 1, to: found.pointer)
-            let alone = Array(first[20 * ImageSet.classes..<21 * ImageSet.classes])
-            #expect(Array(found.values[..<ImageSet.classes]) == alone)
+            forward.compute(input.pointer + 20 * CIFAR10.layout.imageBytes, images: 1, to: found.pointer)
+            let alone = Array(first[20 * CIFAR10.layout.classes..<21 * CIFAR10.layout.classes])
+            #expect(Array(found.values[..<CIFAR10.layout.classes]) == alone)
         }
     }
 
@@ -215,7 +215,7 @@ import Testing
 
         // The first convolution, by its definition.
         let weights = network["conv1.weight"].values.map(Double.init)
-        let size = ImageSet.size
+        let size = CIFAR10.layout.shape.height
         for filter in 0..<5 {
             var values: [Double] = []
             for image in 0..<Self.imageCount {

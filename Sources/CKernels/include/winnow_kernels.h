@@ -67,14 +67,19 @@ typedef struct {
     // Sums of the values and of their squares of every computed filter, for every image:
     // sums[filter][2][lanes], each in double, pixels in ascending order.
     void (*statistics)(const winnow_branch *branch, const float *arena, size_t plane, int32_t size, double *sums);
-    // Bytes [value][lane] to floats: target[value * stride + lane] = fma(byte, scale, shift).
-    void (*prepare)(const uint8_t *bytes, int32_t count, float scale, float shift, float *target, size_t stride);
+    // Bytes of `images` images, `image_stride` apart, to floats: target[value * stride + lane] = fma(byte, scale, shift).
+    // Lanes without an image get zero bytes.
+    void (*prepare)(const uint8_t *bytes, size_t image_stride, int32_t images, int32_t count, float scale, float shift,
+                    float *target, size_t stride);
+    // The same for floats, which stay as they are; lanes without an image get zeros.
+    void (*prepare_floats)(const float *values, size_t image_stride, int32_t images, int32_t count, float *target,
+                           size_t stride);
     // Means of `size` x `size` planes: target[channel][lane].
     void (*pool)(const float *source, size_t plane, int32_t size, const int32_t *slots, int32_t count, float *target);
     // Cross-entropies of `count` images, summed in 2^-32 nats, and how many have their label's output largest (the
     // first of equal ones counts). Outputs are logits[class * stride + lane]. A loss that is not a number, or larger
     // than `loss_max` nats, counts as `loss_max`, and an image with such outputs is not correct.
-    void (*losses)(const float *logits, size_t stride, int32_t classes, const uint8_t *labels, int32_t count,
+    void (*losses)(const float *logits, size_t stride, int32_t classes, const int32_t *labels, int32_t count,
                    double loss_max, int64_t *sum, int64_t *correct);
     // `iterations` x the returned number of fused multiply-adds on registers, to measure the machine's peak.
     int64_t (*multiply_adds)(int64_t iterations);

@@ -1,6 +1,6 @@
 import Shared
 
-/// What workers of a run fetch: the network's checkpoint and the records of the images.
+/// What workers of a run fetch: the network's checkpoint and the images.
 struct RunMaterials {
     let network: CoordinatorMessage.Blob
     let images: CoordinatorMessage.Blob
@@ -12,8 +12,8 @@ struct RunMaterials {
     init(checkpoint: [UInt8], images: ImageSet, calibrationImages: ImageSet?) {
         var store = BlobStore()
         network = store.add(checkpoint)
-        self.images = store.add(images.records)
-        self.calibrationImages = calibrationImages.map { store.add($0.records) }
+        self.images = store.add(images.blob)
+        self.calibrationImages = calibrationImages.map { store.add($0.blob) }
         self.store = store
     }
 }

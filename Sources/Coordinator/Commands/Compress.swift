@@ -56,9 +56,11 @@ struct Compress: Command {
         let images = CompressionSession.Images(
             folder: evaluation.data, training: try CIFAR10.read(directory: evaluation.data, split: .train, limit: nil),
             test: try CIFAR10.read(directory: evaluation.data, split: .test, limit: nil))
+        try images.training.check(fits: network.architecture)
+        try images.training.check(evaluation.normalisation.normalisation())
         let plan = CompressionPlan(
-            network: Digest(sha256Of: checkpoint), trainingImages: Digest(sha256Of: images.training.records),
-            testImages: Digest(sha256Of: images.test.records), removeFlops: budget.removeFlops,
+            network: Digest(sha256Of: checkpoint), trainingImages: images.training.digest,
+            testImages: images.test.digest, removeFlops: budget.removeFlops,
             removeParameters: budget.removeParameters, rounds: rounds,
             ensemble: try sampling.ensemble(of: FilterSpace(network.architecture)),
             evaluation: try evaluation.settings(split: .train), lossModel: rules.lossModel,

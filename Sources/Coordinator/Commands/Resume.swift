@@ -35,8 +35,7 @@ struct Resume: Command {
         try description.check(against: FilterSpace(network.architecture))
         let folder = data ?? description.data.path
         let (images, calibration) = try RunSession.readImages(description.settings, from: folder)
-        guard Digest(sha256Of: images.records) == description.data.images,
-            calibration.map({ Digest(sha256Of: $0.records) }) == description.data.calibrationImages
+        guard images.digest == description.data.images, calibration?.digest == description.data.calibrationImages
         else {
             throw Failure(
                 .badInput, "the images in \(folder) are not those of the run; name the right folder with --data")

@@ -49,6 +49,8 @@ struct Run: Command {
         let space = FilterSpace(network.architecture)
         let ensemble = try sampling.ensemble(of: space)
         let (images, calibration) = try RunSession.readImages(settings, from: evaluation.data)
+        try images.check(fits: network.architecture)
+        try images.check(settings.normalisation)
         let description = RunDescription(
             of: network, checkpoint: checkpoint, from: model, images: images, calibration: calibration,
             in: evaluation.data, settings: settings, ensemble: ensemble, verifiedShare: verifyShare)

@@ -25,5 +25,7 @@ struct Train: Command {
         _ = try InitialNetwork(architecture)
     }
 
-    func run() throws { try training.train { try InitialNetwork(architecture).network(seed: training.seed) } }
+    func run() throws {
+        try training.train { try InitialNetwork(architecture, for: $0).network(seed: training.seed) }
+    }
 }

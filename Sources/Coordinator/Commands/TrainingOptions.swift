@@ -24,8 +24,8 @@ struct TrainingOptions {
         try recipe.settings(epochs: epochs, seed: seed, distills: distillFrom != nil)
     }
 
-    /// Trains `network`, or goes on with what the state file has. Throws a ``Failure``.
-    func train(_ network: () throws -> Network) throws {
+    /// Trains what `network` makes for the images, or goes on with what the state file has. Throws a ``Failure``.
+    func train(_ network: (ImageLayout) throws -> Network) throws {
         signal(SIGPIPE, SIG_IGN)
         let signals = try SignalQueue(SignalQueue.endings)
         let training = try CIFAR10.read(directory: data, split: .train, limit: nil)
@@ -38,9 +38,9 @@ struct TrainingOptions {
     }
 
     private func begin(
-        _ training: ImageSet, at statePath: String, _ network: () throws -> Network
+        _ training: ImageSet, at statePath: String, _ network: (ImageLayout) throws -> Network
     ) throws -> (file: TrainingFile, progress: TrainingProgress, origin: TrainingFile.Origin) {
-        let digest = Digest(sha256Of: training.records)
+        let digest = training.digest
         if resume {
             let (file, progress, origin) = try TrainingFile.open(at: statePath)
             guard origin.trainingImages == digest else {
@@ -54,7 +54,11 @@ struct TrainingOptions {
         let settings = try settings()
         let teacher = try distillFrom.map { try Checkpoint.network(at: $0) }
         let origin = TrainingFile.Origin(trainingImages: digest, teacher: teacher)
-        let progress = try TrainingProgress(try network(), settings: settings, imageCount: training.count)
+        let network = try network(training.layout)
+        try training.check(fits: network.architecture)
+        try training.check(settings.normalisation)
+        if let teacher { try training.check(fits: teacher.architecture) }
+        let progress = try TrainingProgress(network, settings: settings, imageCount: training.count)
         return (try TrainingFile.create(at: statePath, progress, origin), progress, origin)
     }
 

@@ -10,8 +10,8 @@ struct InitialNetwork {
     let architecture: Architecture
 
     /// Reads `resnet20` (or any 6n + 2 up to 1202), `resnet:WIDTHxDEPTH` (`resnet:8x20`), or `mlp:512-256` (the hidden
-    /// layers). Throws a `.usage` ``Failure``.
-    init(_ word: String) throws {
+    /// layers), for images of a layout. Throws a `.usage` ``Failure``.
+    init(_ word: String, for images: ImageLayout = CIFAR10.layout) throws {
         let wrong = Failure(
             .usage, "--architecture must be resnet20, resnet56, …, resnet:WIDTHxDEPTH or mlp:512-256, not '\(word)'")
         if word.hasPrefix("mlp:") {
@@ -20,13 +20,13 @@ struct InitialNetwork {
             guard hidden.count == sizes.count, hidden.allSatisfy({ (1...4096).contains($0) }), hidden.count <= 16 else {
                 throw wrong
             }
-            architecture = Self.fullyConnected(hidden)
+            architecture = Self.fullyConnected(hidden, images)
         } else if word.hasPrefix("resnet:") {
             let parts = word.dropFirst(7).split(separator: "x").map { Int($0) }
             guard parts.count == 2, let width = parts[0], let depth = parts[1] else { throw wrong }
-            architecture = try Self.residual(width: width, depth: depth, wrong)
+            architecture = try Self.residual(width: width, depth: depth, images, wrong)
         } else if word.hasPrefix("resnet"), let depth = Int(word.dropFirst(6)) {
-            architecture = try Self.residual(width: 16, depth: depth, wrong)
+            architecture = try Self.residual(width: 16, depth: depth, images, wrong)
         } else {
             throw wrong
         }
@@ -56,16 +56,21 @@ struct InitialNetwork {
         return layout.network(architecture, trained: values(layout.trained), statistics: values(layout.statistics))
     }
 
-    private static func fullyConnected(_ hidden: [Int]) -> Architecture {
+    private static func fullyConnected(_ hidden: [Int], _ images: ImageLayout) -> Architecture {
         var layers: [FullyConnectedArchitecture.Linear] = []
-        for (index, output) in (hidden + [ImageSet.classes]).enumerated() {
-            let input = layers.last?.output ?? ImageSet.imageBytes
+        for (index, output) in (hidden + [images.classes]).enumerated() {
+            let input = layers.last?.output ?? images.shape.count
             layers.append(.init(name: "fc\(index + 1)", input: input, output: output))
         }
         return .fullyConnected(FullyConnectedArchitecture(layers: layers))
     }
 
-    private static func residual(width: Int, depth: Int, _ wrong: Failure) throws -> Architecture {
+    private static func residual(
+        width: Int, depth: Int, _ images: ImageLayout, _ wrong: Failure
+    ) throws -> Architecture {
+        guard images.shape.height == images.shape.width else {
+            throw Failure(.usage, "a residual network takes square images, and these are \(images.shape)")
+        }
         guard depth >= 8, depth <= depthMax, depth % 6 == 2, (1...widthMax / 4).contains(width) else { throw wrong }
         var blocks: [ResidualArchitecture.Block] = []
         for stage in 0..<3 {
@@ -79,6 +84,9 @@ struct InitialNetwork {
                         shortcut: ResidualArchitecture.Block.paddedShortcut(input: input, output: output)))
             }
         }
-        return .residual(ResidualArchitecture(stem: width, blocks: blocks, classes: ImageSet.classes))
+        return .residual(
+            ResidualArchitecture(
+                imageSize: images.shape.height, imageChannels: images.shape.channels, stem: width, blocks: blocks,
+                classes: images.classes))
     }
 }

@@ -19,8 +19,8 @@ struct TrainingMaterials: Sendable {
         welcome = TrainingWelcome(
             run: .random(), network: store.add(Checkpoint.safetensors(of: network)),
             teacher: teacher.map { store.add(Checkpoint.safetensors(of: $0)) },
-            trainingImages: store.add(trainingImages.records),
-            testImages: store.add(testImages.records), normalisation: settings.normalisation, loss: settings.loss,
+            trainingImages: store.add(trainingImages.blob),
+            testImages: store.add(testImages.blob), normalisation: settings.normalisation, loss: settings.loss,
             shardSize: settings.shardSize, precision: settings.precision, cutout: settings.cutout)
         trainingImageCount = trainingImages.count
         testImageCount = testImages.count

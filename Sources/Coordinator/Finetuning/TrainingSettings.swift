@@ -43,7 +43,7 @@ struct TrainingSettings: Sendable, Hashable, Codable {
             shardSize <= TrainingShard.imagesMax,
             "a shard may have \(TrainingShard.imagesMax) images at most; use more --shards")
         try check(
-            (0...ImageSet.size).contains(cutout), "--cutout must be 0 to \(ImageSet.size)")
+            (0...ImageLayout.extentMax).contains(cutout), "--cutout must be 0 to the images' height")
         try check(cutout == 0 || augments, "--cutout hides nothing with --no-augmentation")
         try check(validationImages >= 0, "--validation-images must not be negative")
         try check(schedule.peak > 0, "--learning-rate must be positive")

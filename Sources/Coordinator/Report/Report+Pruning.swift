@@ -49,7 +49,7 @@ extension Report {
                 + "model, what removing filters in the plain order of the ranking would do. Where it is dotted, more "
                 + "is removed than masks disabled, and the model extrapolates.")
         // Who knows nothing gives every class the same probability. Beyond that loss the model's number says no more.
-        let guess = log(Double(ImageSet.classes))
+        let guess = log(Double(record.network.architecture.classes))
         var table = Table(columns: [
             Table.Column(title: "FLOPs to remove"), Table.Column(title: "filters"), Table.Column(title: "parameters"),
             Table.Column(title: "predicted loss"),

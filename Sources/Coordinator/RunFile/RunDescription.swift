@@ -19,9 +19,9 @@ public struct RunDescription: Sendable, Equatable, Codable {
     public struct DataSource: Sendable, Equatable, Codable {
         /// The folder that they were read from.
         public var path: String
-        /// The digest of the evaluated records.
+        /// The digest of the evaluated images, ``ImageSet/digest``.
         public var images: Digest
-        /// The digest of the records that batch norms are recalibrated with, where they are.
+        /// The digest of the images that batch norms are recalibrated with, where they are.
         public var calibrationImages: Digest?
     }
 
@@ -97,8 +97,7 @@ extension RunDescription {
                 path: absolute(path), digest: Digest(sha256Of: checkpoint),
                 architecture: network.architecture.summary, filters: FilterSpace(network.architecture).count),
             data: DataSource(
-                path: absolute(folder), images: Digest(sha256Of: images.records),
-                calibrationImages: calibration.map { Digest(sha256Of: $0.records) }),
+                path: absolute(folder), images: images.digest, calibrationImages: calibration?.digest),
             settings: settings, ensemble: ensemble, masksDigest: Self.maskSample(of: ensemble),
             verifiedShare: verifiedShare)
     }

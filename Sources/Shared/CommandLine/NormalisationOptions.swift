@@ -14,6 +14,12 @@ public struct NormalisationOptions {
         guard deviation.values.allSatisfy({ $0 > 0 }) else {
             throw Failure(.usage, "--deviation must be positive, not \(deviation.argumentText)")
         }
+        guard mean.values.count == deviation.values.count else {
+            throw Failure(
+                .usage,
+                "--mean has \(mean.values.count) values and --deviation \(deviation.values.count); give one for each "
+                    + "channel")
+        }
         return Normalisation(mean: mean.values, deviation: deviation.values)
     }
 }
@@ -27,10 +33,10 @@ struct ChannelValues: ArgumentValue {
     init?(argument: String) {
         let words = argument.split(separator: ",", omittingEmptySubsequences: false)
         let values = words.compactMap { Float($0) }.filter(\.isFinite)
-        guard values.count == ImageSet.channels, words.count == values.count else { return nil }
+        guard !values.isEmpty, words.count == values.count else { return nil }
         self.values = values
     }
 
     var argumentText: String { values.map { "\($0)" }.joined(separator: ",") }
-    static var expectation: String { "three numbers such as 0.485,0.456,0.406" }
+    static var expectation: String { "a number for each channel, such as 0.485,0.456,0.406" }
 }

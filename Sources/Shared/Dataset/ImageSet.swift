@@ -1,46 +1,109 @@
-/// Colour images with their labels, as CIFAR-10's binary format holds them.
+/// Labelled images of one shape. A set says of itself all that is known of it, and so do the bytes by which it travels
+/// and is known: its ``blob``.
 public struct ImageSet: Sendable, Equatable {
-    /// Height and width of an image.
-    public static let size = 32
-    /// Channels of an image: red, green, blue.
-    public static let channels = 3
-    /// Classes, so labels are 0…9.
-    public static let classes = 10
-    /// Bytes of one image: `[channel, row, column]`.
-    public static let imageBytes = channels * size * size
-    /// Bytes of one record: the label, then the image.
-    public static let recordBytes = 1 + imageBytes
-
-    /// The records, ``recordBytes`` each: a label, then the pixels.
-    public let records: [UInt8]
-
+    /// What the images have in common.
+    public let layout: ImageLayout
+    /// Which part of a data set it is of.
+    public let split: EvaluationSettings.Split
     /// The number of images.
-    public var count: Int { records.count / Self.recordBytes }
+    public let count: Int
+    /// The whole set as bytes, in the form that `ImageSet+Blob.swift` describes. Its digest names the set.
+    public let blob: [UInt8]
 
-    /// Makes a set of whole records whose labels are all below ``classes``; readers check that.
-    public init(records: [UInt8]) {
-        precondition(records.count % Self.recordBytes == 0, "records must be whole")
-        self.records = records
+    /// Makes a set of `count` images, whose labels and pixels (`[image, channel, row, column]`) `fill` must all write.
+    /// Labels must be of the layout's classes; readers check that.
+    public init(
+        _ layout: ImageLayout, split: EvaluationSettings.Split, count: Int,
+        fill: (_ labels: UnsafeMutableBufferPointer<Int32>, _ pixels: UnsafeMutableRawBufferPointer) throws -> Void
+    ) rethrows {
+        precondition(layout.isWithinLimits && (0...Self.countMax).contains(count), "readers bound what they read")
+        self.layout = layout
+        self.split = split
+        self.count = count
+        let pixelsOffset = Self.pixelsOffset(count: count)
+        let bytes = pixelsOffset + count * layout.imageBytes
+        blob = try [UInt8](unsafeUninitializedCapacity: bytes) { buffer, filled in
+            let raw = UnsafeMutableRawBufferPointer(buffer)
+            raw.copyBytes(from: Self.header(layout, split, count))
+            let labels = UnsafeMutableRawBufferPointer(rebasing: raw[Self.headerBytes..<pixelsOffset])
+            try fill(
+                labels.bindMemory(to: Int32.self),
+                UnsafeMutableRawBufferPointer(rebasing: raw[pixelsOffset..<bytes]))
+            filled = bytes
+        }
     }
+
+    /// A set whose parts were read and checked; see ``init(blob:name:)``.
+    init(checked layout: ImageLayout, _ split: EvaluationSettings.Split, count: Int, blob: [UInt8]) {
+        self.layout = layout
+        self.split = split
+        self.count = count
+        self.blob = blob
+    }
+
+    /// The digest that names the set. Takes time in proportion to its size.
+    public var digest: Digest { Digest(sha256Of: blob) }
 
     /// The label of an image.
-    public func label(_ image: Int) -> UInt8 { records[image * Self.recordBytes] }
-}
-
-/// How pixels become a network's inputs: scaled to 0…1, then `(x - mean) / deviation` for each channel.
-public struct Normalisation: Sendable, Hashable, Codable {
-    /// The mean of each channel.
-    public var mean: [Float]
-    /// The standard deviation of each channel.
-    public var deviation: [Float]
-
-    /// Makes a normalisation of three channels.
-    public init(mean: [Float], deviation: [Float]) {
-        precondition(mean.count == ImageSet.channels && deviation.count == ImageSet.channels, "three channels")
-        self.mean = mean
-        self.deviation = deviation
+    public func label(_ image: Int) -> Int {
+        precondition((0..<count).contains(image), "there is no such image")
+        return Int(withLabels { $0[image] })
     }
 
-    /// ImageNet's statistics, which most CIFAR-10 networks are trained with.
-    public static let standard = Normalisation(mean: [0.485, 0.456, 0.406], deviation: [0.229, 0.224, 0.225])
+    /// The bytes of an image's pixels, `[channel, row, column]`.
+    public func pixels(_ image: Int) -> ArraySlice<UInt8> {
+        precondition((0..<count).contains(image), "there is no such image")
+        let start = Self.pixelsOffset(count: count) + image * layout.imageBytes
+        return blob[start..<start + layout.imageBytes]
+    }
+
+    /// Calls `body` with the labels of all images.
+    public func withLabels<Result>(_ body: (UnsafeBufferPointer<Int32>) throws -> Result) rethrows -> Result {
+        try blob.withUnsafeBytes { raw in
+            let labels = UnsafeRawBufferPointer(rebasing: raw[Self.headerBytes..<Self.pixelsOffset(count: count)])
+            return try body(labels.bindMemory(to: Int32.self))
+        }
+    }
+
+    /// Calls `body` with the pixels of all images, `[image, channel, row, column]`.
+    public func withPixels<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
+        try blob.withUnsafeBytes {
+            try body(UnsafeRawBufferPointer(rebasing: $0[Self.pixelsOffset(count: count)...]))
+        }
+    }
+
+    /// Some images of the set, in their order.
+    public func subset(_ images: Range<Int>) -> ImageSet {
+        if images == 0..<count { return self }
+        return ImageSet(layout, split: split, count: images.count) { labels, pixels in
+            withLabels { _ = labels.update(fromContentsOf: $0[images]) }
+            let bytes = images.lowerBound * layout.imageBytes..<images.upperBound * layout.imageBytes
+            withPixels { pixels.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[bytes])) }
+        }
+    }
+}
+
+extension ImageSet {
+    /// Checks that a network takes these images and tells their classes apart. Throws a `.badInput` ``Failure``.
+    public func check(fits architecture: Architecture) throws {
+        let input = architecture.input
+        guard architecture.classes == layout.classes,
+            input == layout.shape || (input.isVector && input.count == layout.shape.count)
+        else {
+            throw Failure(
+                .badInput,
+                "the network takes images of \(input) and has \(architecture.classes) outputs, but the images are "
+                    + "\(layout)")
+        }
+    }
+
+    /// Checks that a normalisation is for images of so many channels. Throws a `.badInput` ``Failure``.
+    public func check(_ normalisation: Normalisation) throws {
+        guard layout.pixelType == .float32 || normalisation.mean.count == layout.shape.channels else {
+            throw Failure(
+                .badInput,
+                "the normalisation is for \(normalisation.mean.count) channels, but the images have "
+                    + "\(layout.shape.channels); give --mean and --deviation a value for each")
+        }
+    }
 }

@@ -2,6 +2,23 @@
 public enum Architecture: Sendable, Equatable {
     case residual(ResidualArchitecture)
     case fullyConnected(FullyConnectedArchitecture)
+
+    /// The shape of the images that it takes; a vector for a chain of linear layers, which flattens them.
+    public var input: Shape {
+        switch self {
+        case .residual(let residual):
+            Shape(channels: residual.imageChannels, height: residual.imageSize, width: residual.imageSize)
+        case .fullyConnected(let connected): Shape(vector: connected.layers.first?.input ?? 0)
+        }
+    }
+
+    /// Its outputs: the classes that it tells apart.
+    public var classes: Int {
+        switch self {
+        case .residual(let residual): residual.classes
+        case .fullyConnected(let connected): connected.layers.last?.output ?? 0
+        }
+    }
 }
 
 /// A ResNet for 32×32 images as He et al. (2016, section 4.2) build it: a 3×3 convolution, residual blocks of two

@@ -53,7 +53,7 @@ extension TrainingOrder {
         if let teacher = welcome.teacher { write(teacher) }
         write(welcome.trainingImages)
         write(welcome.testImages)
-        for value in welcome.normalisation.mean + welcome.normalisation.deviation { writer.write(value) }
+        writer.write(welcome.normalisation)
         writer.write(welcome.loss.labelSmoothing)
         writer.write(UInt8(welcome.loss.distillation == nil ? 0 : 1))
         if let distillation = welcome.loss.distillation {
@@ -62,7 +62,7 @@ extension TrainingOrder {
         }
         writer.write(UInt32(welcome.shardSize))
         writer.write(UInt8(welcome.precision == .float32 ? 0 : 1))
-        writer.write(UInt8(welcome.cutout))
+        writer.write(UInt16(welcome.cutout))
         return writer.finished()
     }
 
@@ -78,10 +78,7 @@ extension TrainingOrder {
         let teacher = try reader.read("teacher", as: UInt8.self, max: 1) == 1 ? try blob("teacher") : nil
         let trainingImages = try blob("training images")
         let testImages = try blob("test images")
-        var values: [Float] = []
-        for _ in 0..<2 * ImageSet.channels { values.append(try reader.readFloat("normalisation")) }
-        let deviation = Array(values[ImageSet.channels...])
-        guard deviation.allSatisfy({ $0 > 0 }) else { throw .meaningless(field: "normalisation") }
+        let normalisation = try reader.readNormalisation()
         var loss = TrainingLoss(labelSmoothing: try reader.readFloat("label smoothing"))
         if try reader.read("distillation", as: UInt8.self, max: 1) == 1 {
             let temperature = try reader.readFloat("temperature")
@@ -95,11 +92,11 @@ extension TrainingOrder {
         let shardSize = try reader.read("shard size", as: UInt32.self, max: TrainingShard.imagesMax)
         guard shardSize > 0 else { throw .meaningless(field: "shard size") }
         let isRounded = try reader.read("precision", as: UInt8.self, max: 1) == 1
-        let cutout = try reader.read("cutout", as: UInt8.self, max: ImageSet.size)
+        let cutout = try reader.read("cutout", as: UInt16.self, max: ImageLayout.extentMax)
         return TrainingWelcome(
             run: run, network: network, teacher: teacher, trainingImages: trainingImages, testImages: testImages,
-            normalisation: Normalisation(mean: Array(values[..<ImageSet.channels]), deviation: deviation), loss: loss,
-            shardSize: shardSize, precision: isRounded ? .bfloat16 : .float32, cutout: cutout)
+            normalisation: normalisation, loss: loss, shardSize: shardSize, precision: isRounded ? .bfloat16 : .float32,
+            cutout: cutout)
     }
 
     private static func encode(_ task: TrainingTask) -> [UInt8] {

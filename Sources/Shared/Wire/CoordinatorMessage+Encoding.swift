@@ -156,7 +156,7 @@ extension WireWriter {
         let sources = EvaluationSettings.BatchNorm.Source.allCases
         write(UInt8(sources.firstIndex(of: settings.batchNorm.source) ?? 0))
         write(UInt32(settings.batchNorm.calibrationImages ?? 0))
-        for value in settings.normalisation.mean + settings.normalisation.deviation { write(value) }
+        write(settings.normalisation)
     }
 }
 
@@ -177,12 +177,8 @@ extension WireReader {
         let source = sources[try read("batch norms", as: UInt8.self, max: sources.count - 1)]
         let calibration = try read("calibration images", as: UInt32.self, max: Evaluation.imagesMax)
         guard (calibration > 0) == (source != .frozen) else { throw .meaningless(field: "calibration images") }
-        var values: [Float] = []
-        for _ in 0..<2 * ImageSet.channels { values.append(try readFloat("normalisation")) }
-        let deviation = Array(values[ImageSet.channels...])
-        guard deviation.allSatisfy({ $0 > 0 }) else { throw .meaningless(field: "normalisation") }
         return EvaluationSettings(
             split: split, images: images, batchNorm: .init(source, images: calibration),
-            normalisation: Normalisation(mean: Array(values[..<ImageSet.channels]), deviation: deviation))
+            normalisation: try readNormalisation())
     }
 }

@@ -63,11 +63,10 @@ final class BlobLibrary: Sendable {
         {
             return bytes
         }
-        guard let data, blob.size % UInt64(ImageSet.recordBytes) == 0 else { return nil }
+        guard let data, let count = ImageSet.count(CIFAR10.layout, blobBytes: Int(blob.size)) else { return nil }
         for split in EvaluationSettings.Split.allCases {
-            let count = Int(blob.size) / ImageSet.recordBytes
             let images = try? CIFAR10.read(directory: data, split: split, limit: count)
-            if let bytes = checked(images?.records) { return bytes }
+            if let bytes = checked(images?.blob) { return bytes }
         }
         return nil
     }

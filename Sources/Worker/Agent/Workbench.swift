@@ -136,7 +136,10 @@ private struct Bench {
             throw Failure(.badInput, "the coordinator's network has \(filters) filters, not \(welcome.filters)")
         }
         func images(_ blob: CoordinatorMessage.Blob) throws -> ImageSet {
-            try CIFAR10.images(bytes: library.take(blob), name: "the coordinator's images")
+            let set = try ImageSet(blob: library.take(blob), name: "the coordinator's images")
+            try set.check(fits: network.architecture)
+            try set.check(welcome.settings.normalisation)
+            return set
         }
         return Run(
             welcome: welcome, engine: try Engine(network: network, threads: threads),

@@ -37,7 +37,9 @@ struct BenchTraining: Command {
         let teacher = try distillFrom.map { try Checkpoint.network(at: $0) }
         let distillation = teacher.map { _ in TrainingLoss.Distillation(temperature: 4, weight: 0.7) }
         let threads = threads ?? CPUAllowance.processors
-        let loader = ImageLoader(.noise(batchSize, seed: 1), .standard)
+        let loader = ImageLoader(
+            .noise(batchSize, for: network.architecture, seed: 1),
+            .scaling(channels: network.architecture.input.channels))
         let finished = try WakeUp()
         let pool = TrainingPool(
             threads: threads,

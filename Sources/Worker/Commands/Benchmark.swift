@@ -46,8 +46,8 @@ struct Benchmark: Command {
         let network = try Checkpoint.network(at: model)
         let architecture = network.architecture
         let engine = try engineOptions.engine(network)
-        let evaluated = ImageSet.noise(images, seed: 1)
-        let calibration = ImageSet.noise(calibrationImages, seed: 2)
+        let evaluated = ImageSet.noise(images, for: architecture, seed: 1)
+        let calibration = ImageSet.noise(calibrationImages, for: architecture, seed: 2)
 
         let space = FilterSpace(architecture)
         func drawn(_ design: SamplingDesign) throws -> [Mask] {
@@ -70,7 +70,9 @@ struct Benchmark: Command {
         for _ in 0..<rounds {
             peak = max(peak, try engine.multiplyAddPeak())
             for index in cases.indices {
-                let settings = EvaluationSettings(split: .test, images: images, batchNorm: cases[index].batchNorm)
+                let settings = EvaluationSettings(
+                    split: .test, images: images, batchNorm: cases[index].batchNorm,
+                    normalisation: .scaling(channels: architecture.input.channels))
                 let start = ContinuousClock.now
                 _ = try engine.evaluate(
                     cases[index].masks, images: evaluated, calibration: calibration, settings: settings)

@@ -1,14 +1,13 @@
 import Shared
 
 extension ImageSet {
-    /// Images of noise, for measurements of speed.
-    static func noise(_ count: Int, seed: UInt64) -> ImageSet {
+    /// Images of noise that a network takes, for measurements of speed.
+    static func noise(_ count: Int, for architecture: Architecture, seed: UInt64) -> ImageSet {
         var random = SplitMix64(seed: seed)
-        var records = [UInt8](repeating: 0, count: count * recordBytes)
-        for index in records.indices {
-            let isLabel = index % recordBytes == 0
-            records[index] = UInt8(truncatingIfNeeded: random.next() % (isLabel ? UInt64(classes) : 256))
+        let layout = ImageLayout(shape: architecture.input, classes: architecture.classes)
+        return ImageSet(layout, split: .test, count: count) { labels, pixels in
+            for image in labels.indices { labels[image] = Int32(random.next() % UInt64(layout.classes)) }
+            for index in pixels.indices { pixels[index] = UInt8(truncatingIfNeeded: random.next()) }
         }
-        return ImageSet(records: records)
     }
 }

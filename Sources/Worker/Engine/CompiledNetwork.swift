@@ -44,14 +44,11 @@ final class CompiledNetwork {
         }
     }
 
-    /// Prepares a network. Throws a `.badInput` ``Failure`` where it does not fit CIFAR-10's images.
-    init(_ network: Network) throws {
+    /// Prepares a network.
+    init(_ network: Network) {
         architecture = network.architecture
         switch network.architecture {
         case .residual(let residual):
-            guard residual.imageSize == ImageSet.size, residual.imageChannels == ImageSet.channels else {
-                throw Failure(.badInput, "the network is not for \(ImageSet.size)×\(ImageSet.size) colour images")
-            }
             var size = residual.imageSize
             func convolution(_ prefix: String, _ index: Int, stride: Int) {
                 layers.append(self.convolution(network, "\(prefix)conv\(index)", "\(prefix)bn\(index)", size, stride))
@@ -64,13 +61,7 @@ final class CompiledNetwork {
             }
             layers.append(linear(network, "linear"))
         case .fullyConnected(let connected):
-            guard let first = connected.layers.first, first.input == ImageSet.imageBytes else {
-                throw Failure(.badInput, "the network's first layer does not take \(ImageSet.imageBytes) values")
-            }
             layers = connected.layers.map { linear(network, $0.name) }
-        }
-        guard layers.last?.filters == ImageSet.classes else {
-            throw Failure(.badInput, "the network's last layer does not have \(ImageSet.classes) outputs")
         }
     }
 

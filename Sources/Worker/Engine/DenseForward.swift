@@ -5,9 +5,6 @@ import Shared
 ///
 /// The same bits whatever images are computed together and with whatever instruction set, as with ``Engine``.
 final class DenseForward {
-    /// The values of an image.
-    private static let pixels = ImageSet.size * ImageSet.size
-
     private let network: CompiledNetwork
     private let schedule: Schedule
     private let storage = Storage()
@@ -18,11 +15,11 @@ final class DenseForward {
     /// Images that are computed at once.
     private var blockImages: Int { schedule.groups * kernels.lanesCount }
 
-    /// Prepares a network with the statistics that it has. Throws a ``Failure`` where it does not take CIFAR-10's
-    /// images, or there is too little memory.
+    /// Prepares a network with the statistics that it has. Throws a ``Failure`` where there is too
+    /// little memory.
     init(_ network: Network, instructionSet: InstructionSet) throws {
         kernels = instructionSet.kernels
-        self.network = try CompiledNetwork(network)
+        self.network = CompiledNetwork(network)
         let none = Mask(count: FilterSpace(network.architecture).count)
         let options = Schedule.Options(
             lanes: kernels.lanesCount, branchesMax: 1, isCalibration: false, hasOwnNorms: false)
@@ -34,17 +31,19 @@ final class DenseForward {
 
     /// Writes the last layer's outputs, `[images, classes]`, for inputs `[images, channel, row, column]`.
     func compute(_ inputs: UnsafePointer<Float>, images: Int, to outputs: UnsafeMutablePointer<Float>) {
+        let values = network.architecture.input.count
+        let classes = network.architecture.classes
         for start in stride(from: 0, to: images, by: blockImages) {
             let count = min(blockImages, images - start)
-            for image in 0..<count { load(inputs + (start + image) * ImageSet.imageBytes, at: image) }
+            for image in 0..<count { load(inputs + (start + image) * values, at: image) }
             for item in schedule.items {
                 switch item {
                 case .step(let step): kernels.layer(step.description, arena.base, scratch.base)
                 case .leaf(let leaf):
                     leaf.computeOutputs(kernels, arena, scratch)
                     for image in 0..<count {
-                        for output in 0..<ImageSet.classes {
-                            outputs[(start + image) * ImageSet.classes + output] =
+                        for output in 0..<classes {
+                            outputs[(start + image) * classes + output] =
                                 arena.base[leaf.outputs + output * leaf.plane + image]
                         }
                     }
@@ -57,13 +56,14 @@ final class DenseForward {
     /// place in the block.
     private func load(_ image: UnsafePointer<Float>, at place: Int) {
         let plane = schedule.input.plane
-        for channel in 0..<ImageSet.channels {
-            let source = image + channel * Self.pixels
+        let shape = network.architecture.input
+        for channel in 0..<shape.channels {
+            let source = image + channel * shape.pixels
             let isWholePlane = schedule.groups == 1
             let target =
-                arena.base + schedule.input.offset + channel * (isWholePlane ? plane : Self.pixels * plane) + place
+                arena.base + schedule.input.offset + channel * (isWholePlane ? plane : shape.pixels * plane) + place
             let stride = isWholePlane ? kernels.lanesCount : plane
-            for pixel in 0..<Self.pixels { target[pixel * stride] = source[pixel] }
+            for pixel in 0..<shape.pixels { target[pixel * stride] = source[pixel] }
         }
     }
 }

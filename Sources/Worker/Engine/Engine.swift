@@ -25,8 +25,8 @@ public final class Engine {
     private let network: CompiledNetwork
     private let filterCount: Int
     private let kernels: winnow_kernels
-    /// Images prepared for earlier calls, the latest used first, with what they were made of.
-    private var prepared: [(source: ImageSet, images: PreparedImages)] = []
+    /// The images of earlier calls, the latest used first: what was computed of them is known by their identity.
+    private var prepared: [PreparedImages] = []
     private static let preparedMax = 2
     private var unmasked: Unmasked?
     /// What the last evaluation left, and of what it was made.
@@ -35,7 +35,7 @@ public final class Engine {
     /// The stages behind which activations are kept.
     var keptStages: Int { kept?.prefix.stages.count ?? 0 }
 
-    /// Prepares an engine. Throws a `.badInput` ``Failure`` where the network does not take CIFAR-10's images.
+    /// Prepares an engine. Throws an `.unavailable` ``Failure`` where the memory is too little.
     public convenience init(network: Network, threads: Int, memoryBytesMax: Int = Engine.memoryBytesDefault) throws {
         let instructionSet = try InstructionSet.preferred()
         try self.init(
@@ -55,7 +55,7 @@ public final class Engine {
                 .unavailable,
                 "the network's parameters take \(CompiledNetwork.bytes(network) >> 20) MB; raise --memory-limit")
         }
-        self.network = try CompiledNetwork(network)
+        self.network = CompiledNetwork(network)
     }
 
     /// The evaluations of masks, in their order.
@@ -72,11 +72,11 @@ public final class Engine {
     ) throws -> [Evaluation] {
         precondition(masks.allSatisfy { $0.count == filterCount }, "the masks must be of the network's filters")
         if masks.isEmpty { return [] }
-        try check(images, has: settings.images, what: "images to evaluate")
+        try check(images, has: settings.images, what: "images to evaluate", settings.normalisation)
         guard settings.images <= Evaluation.imagesMax else {
             throw Failure(.badInput, "at most \(Evaluation.imagesMax) images can be evaluated")
         }
-        let evaluated = try prepare(images, count: settings.images)
+        let evaluated = prepare(images, count: settings.images)
         var calibrating: CalibrationInputs?
         if settings.batchNorm != .frozen, case .residual = network.architecture {
             guard let calibration else {
@@ -136,26 +136,20 @@ public final class Engine {
         }
     }
 
-    private func check(_ images: ImageSet, has count: Int, what: String) throws {
+    private func check(_ images: ImageSet, has count: Int, what: String, _ normalisation: Normalisation) throws {
+        try images.check(fits: network.architecture)
+        try images.check(normalisation)
         guard count <= images.count else {
             throw Failure(.badInput, "there are \(images.count) \(what), not \(count)")
         }
     }
 
-    private func prepare(_ images: ImageSet, count: Int) throws -> PreparedImages {
-        if let index = prepared.firstIndex(where: { $0.images.count == count && $0.source == images }) {
-            let found = prepared.remove(at: index)
-            prepared.insert(found, at: 0)
-            return found.images
-        }
-        prepared = Array(prepared.prefix(Self.preparedMax - 1))
-        let bytes = PreparedImages.bytes(count: count, lanes: kernels.lanesCount)
-        guard network.bytes + preparedBytes + bytes <= memoryBytesMax else {
-            throw Failure(.unavailable, "\(count) images take \(bytes >> 20) MB; raise --memory-limit or use fewer")
-        }
-        let new = PreparedImages(images, count: count, lanes: kernels.lanesCount)
-        prepared.insert((images, new), at: 0)
-        return new
+    private func prepare(_ images: ImageSet, count: Int) -> PreparedImages {
+        let known = prepared.firstIndex { $0.count == count && $0.source == images }
+        let found =
+            known.map { prepared.remove(at: $0) } ?? PreparedImages(images, count: count, lanes: kernels.lanesCount)
+        prepared = [found] + prepared.prefix(Self.preparedMax - 1)
+        return found
     }
 
     private func prepare(
@@ -165,8 +159,8 @@ public final class Engine {
         guard let count = batchNorm.calibrationImages, count > 0 else {
             throw Failure(.badInput, "there must be at least one calibration image")
         }
-        try check(calibration, has: count, what: "calibration images")
-        var inputs = CalibrationInputs(images: try prepare(calibration, count: count))
+        try check(calibration, has: count, what: "calibration images", normalisation)
+        var inputs = CalibrationInputs(images: prepare(calibration, count: count))
         guard batchNorm.source == .corrected else { return inputs }
         if let known = unmasked, known.images === inputs.images, known.normalisation == normalisation {
             inputs.unmasked = known.statistics
@@ -196,7 +190,7 @@ public final class Engine {
         let images = inputs.images
         let storage = Storage()
         let tree = PrefixTree([mask], of: network.architecture)
-        let available = memoryBytesMax - network.bytes - preparedBytes
+        let available = memoryBytesMax - network.bytes
         guard
             let schedule = schedule(
                 tree, copies: images.blocks, isCalibration: true, hasOwnNorms: hasOwnNorms, available, storage)
@@ -214,9 +208,6 @@ public final class Engine {
         }
         return statistics
     }
-
-    /// The memory of the images that are kept.
-    private var preparedBytes: Int { prepared.reduce(0) { $0 + $1.images.bytes } }
 
     /// Evaluates all masks in one tree where memory allows it, otherwise in halves.
     private func evaluate(
@@ -258,7 +249,7 @@ public final class Engine {
         _ tree: PrefixTree, _ inputs: Inputs, _ keptStages: Int
     ) -> (evaluation: Schedule, calibration: Schedule)? {
         let storage = Storage()
-        let available = memoryBytesMax - network.bytes - preparedBytes - (kept?.prefix.bytes ?? 0)
+        let available = memoryBytesMax - network.bytes - (kept?.prefix.bytes ?? 0)
         let hasOwnNorms = inputs.calibration != nil
         guard
             let evaluation = schedule(
@@ -318,7 +309,7 @@ public final class Engine {
         let bytes = floats * MemoryLayout<Float>.stride
         let arenas = max(arenaBytes(evaluation, threads), arenaBytes(calibration, calibrationBlocks))
         guard bytes <= memoryBytesMax / 4,
-            network.bytes + preparedBytes + (kept?.prefix.bytes ?? 0) + arenas + bytes <= memoryBytesMax
+            network.bytes + (kept?.prefix.bytes ?? 0) + arenas + bytes <= memoryBytesMax
         else { return nil }
         return KeptPrefix(
             stages: stages,
@@ -358,24 +349,21 @@ public final class Engine {
             return
         }
         let lanes = kernels.lanesCount
-        let pixels = ImageSet.size * ImageSet.size
+        let shape = images.source.layout.shape
         for group in 0..<schedule.groups {
             let index = block * schedule.groups + group
             guard index < images.blocks else { break }
-            for channel in 0..<ImageSet.channels {
-                let deviation = Double(normalisation.deviation[channel])
+            for channel in 0..<shape.channels {
                 let target: Int
                 let stride: Int
                 if schedule.groups == 1 {
                     target = schedule.input.offset + channel * schedule.input.plane
                     stride = lanes
                 } else {
-                    target = schedule.input.offset + channel * pixels * schedule.input.plane + group * lanes
+                    target = schedule.input.offset + channel * shape.pixels * schedule.input.plane + group * lanes
                     stride = schedule.input.plane
                 }
-                kernels.prepare(
-                    images.pixels(index) + channel * pixels * lanes, Int32(pixels), Float(1 / (255 * deviation)),
-                    Float(-Double(normalisation.mean[channel]) / deviation), arena.base + target, stride)
+                images.load(index, channel: channel, normalisation, kernels, to: arena.base + target, stride: stride)
             }
         }
     }
@@ -432,9 +420,12 @@ public final class Engine {
             let index = block * schedule.groups + group
             let present = images.present(index)
             guard present > 0 else { break }
-            kernels.losses(
-                arena.base + leaf.outputs + group * kernels.lanesCount, leaf.plane, Int32(ImageSet.classes),
-                images.labels(index), Int32(present), Evaluation.imageLossMax, &sum, &correct)
+            images.withLabels(index) { labels in
+                kernels.losses(
+                    arena.base + leaf.outputs + group * kernels.lanesCount, leaf.plane,
+                    Int32(network.architecture.classes), labels, Int32(present), Evaluation.imageLossMax, &sum, &correct
+                )
+            }
         }
         return Evaluation(lossSum: sum, correct: Int(correct))
     }

@@ -1,51 +1,56 @@
+import CKernels
 import Shared
 
-/// Images in the kernels' order: blocks of as many as a vector has lanes, in each `[channel, row, column, lane]`.
-final class PreparedImages: @unchecked Sendable {
+/// The first images of a set in blocks of as many as a vector has lanes. Pixels stay where the set has them and are put
+/// into the kernels' order, `[channel, row, column, lane]`, whenever a block is loaded.
+final class PreparedImages: Sendable {
+    /// The set.
+    let source: ImageSet
+    /// Images that are taken of it.
     let count: Int
     let lanes: Int
     /// Blocks; the last one's missing images are black.
     let blocks: Int
-    private let pixels: UnsafeMutablePointer<UInt8>
-    private let labels: UnsafeMutablePointer<UInt8>
-    private let storage = Storage()
 
-    /// The memory it takes.
-    var bytes: Int { storage.bytes }
-
-    /// The memory that the first `count` images of a set would take.
-    static func bytes(count: Int, lanes: Int) -> Int {
-        (count + lanes - 1) / lanes * lanes * ImageSet.recordBytes
-    }
-
-    /// Reorders the first `count` images of a set.
-    init(_ images: ImageSet, count: Int, lanes: Int) {
-        precondition(count <= images.count, "there are not so many images")
+    /// Takes the first `count` images of a set.
+    init(_ source: ImageSet, count: Int, lanes: Int) {
+        precondition(count <= source.count, "there are not so many images")
+        self.source = source
         self.count = count
         self.lanes = lanes
         blocks = (count + lanes - 1) / lanes
-        let values = ImageSet.imageBytes
-        pixels = storage.make(blocks * values * lanes, of: UInt8.self)
-        labels = storage.make(blocks * lanes, of: UInt8.self)
-        pixels.initialize(repeating: 0, count: blocks * values * lanes)
-        labels.initialize(repeating: 0, count: blocks * lanes)
-        images.records.withUnsafeBufferPointer { records in
-            for image in 0..<count {
-                let record = image * ImageSet.recordBytes
-                labels[image] = records[record]
-                let target = pixels + image / lanes * values * lanes + image % lanes
-                for value in 0..<values { target[value * lanes] = records[record + 1 + value] }
+    }
+
+    /// Writes one channel of a block as a network takes it, the pixels' lanes `stride` floats apart.
+    func load(
+        _ block: Int, channel: Int, _ normalisation: Normalisation, _ kernels: winnow_kernels,
+        to target: UnsafeMutablePointer<Float>, stride: Int
+    ) {
+        let shape = source.layout.shape
+        let first = block * lanes * shape.count + channel * shape.pixels
+        let images = Int32(present(block))
+        source.withPixels { raw in
+            switch source.layout.pixelType {
+            case .uint8:
+                guard let pixels = raw.bindMemory(to: UInt8.self).baseAddress else { return }
+                let deviation = Double(normalisation.deviation[channel])
+                kernels.prepare(
+                    pixels + first, shape.count, images, Int32(shape.pixels), Float(1 / (255 * deviation)),
+                    Float(-Double(normalisation.mean[channel]) / deviation), target, stride)
+            case .float32:
+                guard let pixels = raw.bindMemory(to: Float.self).baseAddress else { return }
+                kernels.prepare_floats(pixels + first, shape.count, images, Int32(shape.pixels), target, stride)
             }
         }
     }
 
-    /// The pixels of a block, `[value, lane]`.
-    func pixels(_ block: Int) -> UnsafePointer<UInt8> {
-        UnsafePointer(pixels + block * ImageSet.imageBytes * lanes)
+    /// Calls `body` with the labels of a block's images, of which there are ``present(_:)``.
+    func withLabels<Result>(_ block: Int, _ body: (UnsafePointer<Int32>) -> Result) -> Result {
+        source.withLabels { labels in
+            guard let base = labels.baseAddress else { preconditionFailure("a block has images") }
+            return body(base + block * lanes)
+        }
     }
-
-    /// The labels of a block.
-    func labels(_ block: Int) -> UnsafePointer<UInt8> { UnsafePointer(labels + block * lanes) }
 
     /// Images of a block that are there; 0 past the last block.
     func present(_ block: Int) -> Int { max(0, min(lanes, count - block * lanes)) }

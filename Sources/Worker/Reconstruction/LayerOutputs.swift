@@ -17,11 +17,11 @@ enum LayerOutputs {
         _ range: Range<Int>, of images: ImageSet, _ normalisation: Normalisation, channelsLast: Bool
     ) -> AlignedBuffer {
         let loader = ImageLoader(images, normalisation)
-        let buffer = AlignedBuffer(count: range.count * ImageSet.imageBytes)
+        let buffer = AlignedBuffer(count: range.count * loader.valueCount)
         for (position, image) in range.enumerated() {
             loader.write(
                 image, ImageLoader.Distortion(), channelsLast: channelsLast,
-                to: buffer.pointer + position * ImageSet.imageBytes)
+                to: buffer.pointer + position * loader.valueCount)
         }
         return buffer
     }

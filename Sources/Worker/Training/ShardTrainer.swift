@@ -147,7 +147,7 @@ final class ShardTrainer {
                 shard.augmentationSeed.map { images.distortion(seed: $0, epoch: shard.epoch, image: image) }
                 ?? ImageLoader.Distortion()
             images.write(
-                image, distortion, channelsLast: channelsLast, to: input.pointer + position * ImageSet.imageBytes)
+                image, distortion, channelsLast: channelsLast, to: input.pointer + position * images.valueCount)
         }
     }
 
@@ -178,8 +178,8 @@ final class ShardTrainer {
             try self.teaching
             ?? Teaching(
                 forward: DenseForward(teacher, instructionSet: .preferred()),
-                input: AlignedBuffer(count: shardSize * ImageSet.imageBytes),
-                logits: AlignedBuffer(count: shardSize * ImageSet.classes))
+                input: AlignedBuffer(count: shardSize * images.valueCount),
+                logits: AlignedBuffer(count: shardSize * teacher.architecture.classes))
         self.teaching = teaching
         write(shard, of: images, channelsLast: false, to: teaching.input)
         teaching.forward.compute(

@@ -195,16 +195,13 @@ final class TrainingAgent {
         func network(_ blob: CoordinatorMessage.Blob) throws -> Network {
             try Checkpoint.network(bytes: library.take(blob), name: "the network from the coordinator")
         }
-        func images(_ blob: CoordinatorMessage.Blob) throws -> ImageLoader {
-            let records = try library.take(blob)
-            guard records.count % ImageSet.recordBytes == 0,
-                stride(from: 0, to: records.count, by: ImageSet.recordBytes).allSatisfy({
-                    records[$0] < ImageSet.classes
-                })
-            else { throw Failure(.badInput, "the images from the coordinator are not whole records") }
-            return ImageLoader(ImageSet(records: records), welcome.normalisation, cutout: welcome.cutout)
-        }
         let architecture = try network(welcome.network).architecture
+        func images(_ blob: CoordinatorMessage.Blob) throws -> ImageLoader {
+            let set = try ImageSet(blob: library.take(blob), name: "the images from the coordinator")
+            try set.check(fits: architecture)
+            try set.check(welcome.normalisation)
+            return ImageLoader(set, welcome.normalisation, cutout: welcome.cutout)
+        }
         let materials = TrainingPool.Materials(
             architecture: architecture, teacher: try welcome.teacher.map(network), loss: welcome.loss,
             shardSize: welcome.shardSize, precision: welcome.precision,

@@ -10,7 +10,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     /// PyTorch's zip format.
     case zip
     case safetensors
-    /// CIFAR-10 batches.
+    /// CIFAR-10 batches, and image sets as they travel.
     case images
     /// Mask files.
     case masks
@@ -58,8 +58,12 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     }
 
     private func images(_ bytes: [UInt8]) throws {
-        let images = ImageSet(records: try CIFAR10.records(bytes, name: "input"))
-        for image in 0..<images.count { precondition(images.label(image) < ImageSet.classes, "a label is a class") }
+        if let set = try? ImageSet(blob: bytes, name: "input") {
+            for image in 0..<set.count { precondition(set.label(image) < set.layout.classes, "a label is a class") }
+        }
+        let images = try CIFAR10.images(bytes: bytes, name: "input")
+        let again = try? ImageSet(blob: images.blob, name: "written")
+        precondition(again == images && CIFAR10.records(of: images) == bytes, "comes back changed")
     }
 
     private func masks(_ bytes: [UInt8]) throws {

@@ -1,0 +1,23 @@
+/// How pixels of bytes become a network's inputs: scaled to 0…1, then `(x - mean) / deviation` for each channel.
+public struct Normalisation: Sendable, Hashable, Codable {
+    /// The mean of each channel.
+    public var mean: [Float]
+    /// The standard deviation of each channel.
+    public var deviation: [Float]
+
+    /// Makes a normalisation of as many channels as there are means.
+    public init(mean: [Float], deviation: [Float]) {
+        precondition(mean.count == deviation.count, "a mean and a deviation for each channel")
+        self.mean = mean
+        self.deviation = deviation
+    }
+
+    /// Scales to 0…1 and leaves it at that.
+    public static func scaling(channels: Int) -> Normalisation {
+        Normalisation(
+            mean: [Float](repeating: 0, count: channels), deviation: [Float](repeating: 1, count: channels))
+    }
+
+    /// ImageNet's statistics, which most CIFAR-10 networks are trained with.
+    public static let standard = Normalisation(mean: [0.485, 0.456, 0.406], deviation: [0.229, 0.224, 0.225])
+}
