@@ -16,6 +16,7 @@ struct EnsembleCommand: Command {
     @OptionGroup var sampling = SamplingOptions()
 
     func run() throws {
+        try OutputGuard(reading: [model]).check(output)
         let space = FilterSpace(try Checkpoint.network(at: model).architecture)
         let ensemble = try sampling.ensemble(of: space)
         try MaskFile.write(ensemble.allMasks, for: space, to: output)

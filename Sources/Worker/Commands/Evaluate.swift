@@ -30,6 +30,7 @@ struct Evaluate: Command {
     }
 
     func run() throws {
+        try OutputGuard(reading: [model, masks]).check(output)
         let batchNorm = try batchNormOptions.batchNorm()
         let normalisation = try normalisationOptions.normalisation()
         let network = try Checkpoint.network(at: model)

@@ -36,6 +36,7 @@ struct Gradients: Command {
     }
 
     func run() throws {
+        try OutputGuard(reading: [model]).check(output)
         let network = try Checkpoint.network(at: model)
         let set = try CIFAR10.read(directory: data, split: .train, limit: images)
         let importance = try TaylorImportance.ofFilters(

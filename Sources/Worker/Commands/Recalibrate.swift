@@ -25,8 +25,8 @@ struct Recalibrate: Command {
     @Option("The filters that are disabled meanwhile: a file of one mask. By default none.", value: "FILE")
     var masks: String?
     @Option("The training images, the first ones.", value: "N") var calibrationImages: Int = 1000
-    @Option("Where the network is written, as safetensors; may be the model's own file.", value: "FILE")
-    var output: String
+    @Option("Where the network is written, as safetensors.", value: "FILE") var output: String
+    @Flag("Replace a network that is there already.") var force: Bool
     @OptionGroup var normalisationOptions = NormalisationOptions()
     @OptionGroup var engineOptions = EngineOptions()
 
@@ -41,6 +41,7 @@ struct Recalibrate: Command {
     }
 
     func run() throws {
+        try OutputGuard(reading: [model, masks], isForced: force).check(output)
         let network = try Checkpoint.network(at: model)
         let engine = try engineOptions.engine(network)
         let space = FilterSpace(network.architecture)

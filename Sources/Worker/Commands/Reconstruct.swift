@@ -16,10 +16,12 @@ struct Reconstruct: Command {
 
     @OptionGroup var options = ReconstructionOptions()
     @Option("Where the smaller network is written, as safetensors.", value: "FILE") var output: String
+    @Flag("Replace a network that is there already.") var force: Bool
 
     func validate() throws { try options.validate() }
 
     func run() throws {
+        try OutputGuard(reading: [options.model, options.masks], isForced: force).check(output)
         let network = try options.network()
         let reconstruction = Reconstruction(
             network, removing: try options.mask(for: FilterSpace(network.architecture)), images: try options.images(),

@@ -19,6 +19,7 @@ struct Select: Command {
     func validate() throws { try options.validate() }
 
     func run() throws {
+        try OutputGuard(reading: [options.model, options.masks]).check(output)
         let network = try options.network()
         let space = FilterSpace(network.architecture)
         let selection = FilterSelection(
