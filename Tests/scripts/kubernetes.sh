@@ -9,6 +9,9 @@ cp -r deploy/kubernetes/. "$work/k8s"
 "$WINNOW_BINARIES/winnow-coordinator" keygen --output "$work/k8s/keys" > /dev/null
 # The command of README.md.
 (cd "$work/k8s" && eval "$(sed -n 's/^ *\(for who in .*done\)$/\1/p' README.md)")
+for who in coordinator worker; do
+    [ "$(stat --format %a "$work/k8s/keys/$who.env")" = 600 ] || fail "README's command lets others read $who.env"
+done
 grep -q '^WINNOW_SECRET_KEY=.\{40\}$' "$work/k8s/keys/worker.env" || fail "README's command makes no key"
 
 kubectl kustomize "$work/k8s" > "$work/all.yaml"

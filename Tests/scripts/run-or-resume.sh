@@ -2,8 +2,8 @@
 source "$(dirname "$0")/common.sh"
 
 export PATH=$WINNOW_BINARIES:$PATH
-winnow-demo images --output "$work/images" --train 300 --test 10 > /dev/null
-export WINNOW_RUN_OPTIONS="--model $PWD/demo/resnet.safetensors --data $work/images --masks 400 --images 100"
+winnow-demo images --output "$work/the images" --train 300 --test 10 > /dev/null
+export WINNOW_RUN_OPTIONS="--model $PWD/demo/resnet.safetensors --data '$work/the images' --masks 400 --images 100"
 start=(deploy/run-or-resume "$work/run" --local-workers 1 --worker-threads 1 --report "$work/report")
 
 "${start[@]}" > "$work/log" 2>&1 &
@@ -19,6 +19,12 @@ grep -q "winnow-coordinator resume" "$work/log" || fail "it does not say how to 
 
 "${start[@]}" > "$work/log" 2>&1 || fail "it does not go on: $(tail -n 5 "$work/log")"
 [ "$(wc -l < "$work/report/ranking.csv")" -gt 100 ] || fail "no ranking: $(tail -n 5 "$work/log")"
+
+# An open quote is not guessed at.
+status=0
+WINNOW_OPTIONS="--report 'my report" deploy/run-or-resume "$work/other" > "$work/log" 2>&1 || status=$?
+[ $status = 64 ] || fail "status $status with an open quote"
+grep -q "a quote is open in WINNOW_OPTIONS" "$work/log" || fail "it does not say what is wrong: $(cat "$work/log")"
 
 # An interrupted run writes no report, so that the one that goes on with it must: every configuration gives --report to
 # both.
