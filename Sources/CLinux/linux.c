@@ -1,4 +1,5 @@
 #define _GNU_SOURCE
+#include <sys/vfs.h>
 #include "winnow_linux.h"
 
 #include <fcntl.h>
@@ -38,6 +39,11 @@ int winnow_next_signal(int descriptor) {
 }
 
 int winnow_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
+
+int64_t winnow_file_system_type(const char *path) {
+    struct statfs status;
+    return statfs(path, &status) == 0 ? (int64_t)(uint32_t)status.f_type : -1;
+}
 
 int winnow_lock_byte(int descriptor, int64_t byte) {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};

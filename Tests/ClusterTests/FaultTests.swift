@@ -51,6 +51,59 @@ import Testing
         #expect(try Data(contentsOf: URL(fileURLWithPath: "\(undisturbed.report)/ranking.csv")) == ranking)
     }
 
+    @Test func resumeAloneGoesOnAsTheRunWasStarted() async throws {
+        let cluster = try TestCluster()
+        var coordinator = try cluster.startRun(["--bind", "tcp://127.0.0.1:0", "--http", "127.0.0.1:0"])
+        let endpoint = try await cluster.endpoint(of: coordinator)
+        let page = try await coordinator.line(containing: "the live page is at ")
+        _ = try cluster.startWorker(endpoint)
+        try await cluster.wait(forRecorded: TestCluster.masks / 8, by: coordinator)
+        coordinator.signal(SIGINT)
+        #expect(try await coordinator.exitCode() == 130)
+        let hint = try await coordinator.line(containing: "interrupted; ")
+        #expect(hint.contains("'winnow-coordinator resume --run \(cluster.runFile)'"))
+
+        // The same port, so that the worker finds it; the same page; the same report.
+        coordinator = try cluster.start("winnow-coordinator", ["resume", "--run", cluster.runFile])
+        #expect(try await cluster.endpoint(of: coordinator) == endpoint)
+        #expect(try await coordinator.line(containing: "the live page is at ").suffix(20) == page.suffix(20))
+        #expect(try await coordinator.exitCode() == 0)
+        try cluster.expectComplete()
+        try cluster.expectRanking()
+    }
+
+    @Test func theRunsImagesMayMove() async throws {
+        let cluster = try TestCluster()
+        let coordinator = try cluster.startRun(masks: 200)
+        _ = try await cluster.endpoint(of: coordinator)
+        coordinator.signal(SIGINT)
+        #expect(try await coordinator.exitCode() == 130)
+        try FileManager.default.moveItem(atPath: "\(cluster.folder)/data", toPath: "\(cluster.folder)/moved")
+        let lost = try cluster.start("winnow-coordinator", ["resume", "--run", cluster.runFile])
+        #expect(try await lost.exitCode() == 65)
+        #expect(lost.output.contains("name their folder with --data"))
+        let found = try cluster.startResume(["--data", "\(cluster.folder)/moved"] + cluster.localWorkers(1))
+        #expect(try await found.exitCode() == 0)
+        try cluster.expectComplete(masks: 200)
+    }
+
+    @Test func whatWouldEndInVainDoesNotBegin() async throws {
+        let cluster = try TestCluster()
+        for (masks, options, complaint) in [
+            (4, [], "at least 8"), (20, ["--design", "ablation"], "give --masks 57"),
+            (100, ["--report", "\(cluster.model)/report"], "cannot make the folder"),
+        ] as [(Int, [String], String)] {
+            var words = cluster.runOptions(masks: masks)
+            if options.first == "--report", let index = words.firstIndex(of: "--report") {
+                words.removeSubrange(index...index + 1)
+            }
+            let coordinator = try cluster.start("winnow-coordinator", words + options)
+            #expect(try await [64, 69].contains(coordinator.exitCode()))
+            #expect(coordinator.output.contains(complaint), "\(coordinator.output)")
+            #expect(!InputFile.isReadable(cluster.runFile))
+        }
+    }
+
     @Test func aStoppedWorkersMasksGoToOthersAndItsLateAnswersHarmNothing() async throws {
         let cluster = try TestCluster()
         let coordinator = try cluster.startRun()

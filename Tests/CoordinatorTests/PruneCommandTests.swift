@@ -102,11 +102,90 @@ final class PruneCommandTests {
         #expect(FilterSpace(pruned.architecture).count == space.count - 7)
     }
 
+    @Test func aNetworkIsNeverLostToAnother() throws {
+        let model = "\(folder)/network.safetensors"
+        let words = ["--model", model, "--method", "l1", "--remove-filters", "50%", "--output"]
+        let before = try InputFile.bytes(at: model, bytesMax: 1 << 30)
+        #expect(failure(words + [model, "--force"])?.description.contains("is an input") == true)
+        #expect(try InputFile.bytes(at: model, bytesMax: 1 << 30) == before)
+
+        let output = "\(folder)/pruned.safetensors"
+        try prune(words + [output])
+        let pruned = try Checkpoint.network(at: output)
+        #expect(
+            failure(
+                ["--remove-filters", "3"] + words.filter { !$0.contains("%") && $0 != "--remove-filters" } + [output])?
+                .description.contains("--force") == true)
+        #expect(try Checkpoint.network(at: output) == pruned)
+        try prune(words + [output, "--force"])
+    }
+
+    @Test func aDryRunWritesNothing() throws {
+        let words = [
+            "--model", "\(folder)/network.safetensors", "--method", "l1", "--remove-flops", "0.5", "--dry-run",
+        ]
+        try prune(words + ["--verbose"])
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["network.safetensors"])
+        #expect(failure(words + ["--output", "\(folder)/x"])?.description.contains("--dry-run") == true)
+    }
+
+    @Test func anybodysScoresJudgeTheFilters() throws {
+        let model = "\(folder)/network.safetensors"
+        let scores = "\(folder)/scores.csv"
+        let layer = "layer2.0.conv1"
+        let rows = (0..<12).map { "\"\(layer)\",\($0),\($0 % 2 == 0 ? -1 : Double($0))" }
+        try Data(("layer,filter,importance\n" + rows.joined(separator: "\n") + "\n").utf8)
+            .write(to: URL(fileURLWithPath: scores))
+        let output = "\(folder)/pruned.safetensors"
+        let words = ["--model", model, "--ranking", scores, "--remove-filters", "6", "--output", output]
+        try prune(words)
+        let pruned = try Checkpoint.network(at: output)
+        let kept = stride(from: 1, to: 12, by: 2).flatMap { filter -> [Float] in
+            let weights = network["\(layer).weight"].values
+            let size = weights.count / 12
+            return Array(weights[filter * size..<(filter + 1) * size])
+        }
+        #expect(pruned["\(layer).weight"].values == kept)
+
+        for (text, complaint) in [
+            ("layer,filter\n", "must name the columns"),
+            ("layer,filter,importance\nnone,0,1\n", "line 2: the network has no"),
+            ("layer,filter,importance\n\(layer),12,1\n", "the filters 0 to 11"),
+            ("layer,filter,importance\n\(layer),1,nan\n", "is a number"),
+            ("layer,filter,importance\n\(layer),1,1\n\(layer),1,2\n", "line 3: filter 1"),
+            ("layer,filter,importance\n", "ranks no filter"),
+        ] {
+            try Data(text.utf8).write(to: URL(fileURLWithPath: scores))
+            #expect(failure(words + ["--force"])?.description.contains(complaint) == true, "\(complaint)")
+        }
+    }
+
+    @Test func whatPruningDidIsReadAtAGlance() {
+        let size = PruningRecord.Size(network, fileBytes: 1000)
+        var record = PruningRecord(
+            commandLine: [], method: "ensemble", lossModel: "scarce", selection: .scores, before: size, after: size,
+            removedFilters: 3, layers: [.init(name: "layer1.0.conv1", filters: 8, removed: [1, 2, 5])])
+        for (stage, correct) in [(PruningRecord.Measurement.Stage.unpruned, 90), (.removed, 40), (.reconstructed, 85)] {
+            record.measured.append(
+                .init(network: stage, split: "train", images: 100, batchNorm: "frozen", loss: 1, correct: correct))
+        }
+        let lines = record.summary(byLayer: true).split(separator: "\n").map(String.init)
+        func line(_ start: String) -> String? { lines.first { $0.hasPrefix("  \(start) ") } }
+        #expect(line("before")?.contains("90.0 %") == true)
+        #expect(line("filters removed")?.contains("40.0 %") == true)
+        #expect(line("the result, layers refitted")?.contains("85.0 %") == true)
+        #expect(line("layer1.0.conv1")?.split(separator: " ").suffix(3) == ["8", "3", "5"])
+    }
+
     @Test func whatIsMissingIsNamed() {
         let model = "\(folder)/network.safetensors"
         let output = ["--output", "\(folder)/out.safetensors"]
         let cases: [([String], String)] = [
             (["--model", model, "--remove-flops", "0.5"], "--run"),
+            (
+                ["--model", model, "--method", "l1", "--ranking", model, "--remove-flops", "0.5"],
+                "--ranking or --method"
+            ),
             (["--method", "l1", "--remove-flops", "0.5"], "--model"),
             (["--model", model, "--method", "l1"], "no budget"),
             (["--model", model, "--method", "l1", "--remove-flops", "1.5"], "--remove-flops"),

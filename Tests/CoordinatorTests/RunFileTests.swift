@@ -1,8 +1,8 @@
 import Foundation
-import Shared
 import Testing
 
 @testable import Coordinator
+@testable import Shared
 
 /// Run files in a folder of their own.
 final class RunFileTests {
@@ -83,6 +83,81 @@ final class RunFileTests {
         let limit = Double(Wire.computeMicrosecondsMax) / 1e6
         #expect(try reader.workers().map(\.computeSeconds) == [3 * limit])
         #expect(try all(reader).map(\.computeMicroseconds) == Array(repeating: Wire.computeMicrosecondsMax, count: 3))
+    }
+
+    @Test func aCopyHasWhatStandsInTheLogToo() throws {
+        let file = try RunFile.create(at: path, Self.description(), checkpoint: [9])
+        for mask in 0..<32 { try file.record(Self.evaluation(mask)) }
+        try file.commit()
+        // The run goes on, as it does when its coordinator is killed: the evaluations are in the log only.
+        #expect(file.log != nil)
+        let reader = try RunFile.read(at: path)
+        try reader.copy(to: "\(folder)/copy.winnow")
+        #expect(failure { try reader.copy(to: "\(self.folder)/copy.winnow") }?.kind == .usage)
+        let copy = try RunFile.resume(at: "\(folder)/copy.winnow")
+        #expect(try all(copy) == (0..<32).map { Self.evaluation($0) })
+        #expect(copy.description == file.description)
+    }
+
+    @Test func aFileWithoutItsLogMissesLittle() throws {
+        let file = try RunFile.create(at: path, Self.description(), checkpoint: [9])
+        for mask in 0..<32 { try file.record(Self.evaluation(mask)) }
+        try file.commit()
+        file.shortenLog()
+        try FileManager.default.copyItem(atPath: path, toPath: "\(folder)/alone.winnow")
+        #expect(try RunFile.read(at: "\(folder)/alone.winnow").evaluationCount() == 32)
+    }
+
+    @Test func statusTellsPeopleAndPrograms() throws {
+        let file = try RunFile.create(at: path, Self.description(), checkpoint: [9])
+        let life = try file.beginLife(at: Date(milliseconds: 1_700_000_000_000))
+        for mask in 0..<32 { try file.record(Self.evaluation(mask)) }
+        try file.commit()
+        // A minute after they were recorded.
+        let status = try RunStatus(RunFile.read(at: path), at: Date(milliseconds: 1_700_000_060_000))
+        #expect(status.state == .running && status.resume == nil)
+        #expect(status.masksPerSecond.map { abs($0 - 32.0 / 60) < 1e-9 } == true)
+        #expect(status.secondsLeft.map { abs($0 - 68 / (32.0 / 60)) < 1e-6 } == true)
+        // Who copies the file must know of its log.
+        #expect(status.text.contains("\(path)-wal: copy both files"))
+        try file.endLife(life, at: Date(), "interrupted")
+        file.finish()
+        #expect(try !RunStatus(RunFile.read(at: path)).text.contains("-wal"))
+    }
+
+    @Test func aFileSystemThatCannotLockIsNotAnotherCoordinator() {
+        #expect(FileLock.refusal(EAGAIN) == .taken && FileLock.refusal(EACCES) == .taken)
+        for code in [ENOLCK, EOPNOTSUPP, EINVAL, EIO] { #expect(FileLock.refusal(code) == .unsupported) }
+        #expect(FileLock.unsupported(path).description.contains("put the run file on a local disk"))
+        func error(_ code: Int32) -> DatabaseError {
+            DatabaseError(operation: "set up", path: path, code: code, message: "")
+        }
+        #expect(FileLock.isUnsupported(error(10)) && FileLock.isUnsupported(error(15)))
+        // On a local disk a reader may be busy.
+        #expect(!FileLock.isUnsupported(error(5)))
+        #expect(FileSystem.networkKind(of: folder) == nil)
+    }
+
+    @Test func theOptionsOfARunAreRemembered() throws {
+        let file = try RunFile.create(at: path, Self.description(), checkpoint: [])
+        #expect(try file.rememberedOptions() == nil)
+        guard
+            case .command(let command) = try coordinatorProgram.parse([
+                "run", "--model", "m", "--data", "d", "--masks", "9", "--run", path, "--bind", "tcp://127.0.0.1:0",
+                "--insecure", "--report", "/r", "--admit", "/a", "--admit", "/b", "--http", "127.0.0.1:0",
+            ])
+        else { return }
+        try file.remember(
+            Resume.options(of: command, listeningAt: "tcp://127.0.0.1:5", pageAt: "127.0.0.1:6"))
+        let words = try #require(try RunFile.read(at: path).rememberedOptions()).words
+        // What decides the run is in its description.
+        #expect(!words.contains("--model") && !words.contains("--masks") && !words.contains("--run"))
+        guard case .command(let later) = try coordinatorProgram.parse(["resume", "--run", path] + words) else { return }
+        let resume = try #require(later as? Resume)
+        #expect(resume.cluster.bind == "tcp://127.0.0.1:5")
+        #expect(resume.cluster.admit == ["/a", "/b"] && resume.cluster.insecure)
+        #expect(resume.report == "/r" && resume.livePage.http == "127.0.0.1:6")
+        #expect(RunFile.resumeCommand("a b") == "winnow-coordinator resume --run 'a b'")
     }
 
     @Test func theFirstEvaluationOfAMaskIsKept() throws {

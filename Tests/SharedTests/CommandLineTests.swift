@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 @testable import Shared
@@ -62,6 +63,9 @@ private func complaint(_ words: String...) -> String {
     #expect(complaint("smaple").contains("did you mean 'sample'?"))
     #expect(complaint("sample", "--modle", "m").contains("did you mean '--model'?"))
     #expect(complaint("sample", "t").contains("--model is missing"))
+    #expect(complaint("sample").contains("TARGET and --model are missing"))
+    #expect(complaint("smaple").hasSuffix("did you mean 'sample'?"))
+    #expect(complaint("sample", "--modle", "m").hasSuffix("did you mean '--model'?"))
     #expect(complaint("sample", "--model", "m").contains("TARGET is missing"))
     #expect(complaint("sample", "--model").contains("--model needs a value"))
     #expect(complaint("sample", "--model=m", "--model=n", "t").contains("given twice"))
@@ -79,4 +83,37 @@ private func complaint(_ words: String...) -> String {
     #expect(help.contains("(default: 2)"))
     #expect(help.contains("--verbose"))
     #expect(help.contains("TARGET"))
+}
+
+@Test func aShareMayBeWrittenInPerCent() throws {
+    #expect(try parse("sample", "--model=m", "--limit", "50%", "t").limit == 0.5)
+    #expect(complaint("sample", "--model=m", "--limit", "50 %", "t").contains("0.5 or 50%"))
+}
+
+@Test func optionsThatWereGivenAreGivenAgainToALaterCommand() throws {
+    let first = try parse(
+        "sample", "--model", "a file", "--layer=a", "--layer", "b", "--local-workers", "5", "--verbose", "t")
+    var options = GivenOptions(in: first)
+    options.replace("local-workers", by: "6")
+    let stored = try JSONDecoder().decode(GivenOptions.self, from: JSONEncoder().encode(options))
+    let later = try parse("sample", "--model", "other", "--layer", "c", "t")
+    stored.restore(into: later)
+    // What is given again holds; the rest is as it was.
+    #expect(later.model == "other")
+    #expect(later.layer == ["c"])
+    #expect(later.localWorkers == 6)
+    #expect(later.sharing.verbose)
+    #expect(later.limit == nil)
+    // Later commands run in other folders.
+    let path = URL(fileURLWithPath: "a file").path
+    #expect(options.words.prefix(2) == ["--model", path])
+    #expect(
+        options.understood(by: later, except: "model", "verbose").words == ["--local-workers", "6"]
+            + ["--layer", "a", "--layer", "b"])
+}
+
+@Test func commandLinesCanBePasted() {
+    #expect(ShellWords.command(["run", "--bind", "tcp://0.0.0.0:1"]) == "run --bind tcp://0.0.0.0:1")
+    let odd = ["a b", "", "it's", "$(x)", "plain"]
+    #expect(ShellWords.command(odd) == #"'a b' '' 'it'\''s' '$(x)' plain"#)
 }

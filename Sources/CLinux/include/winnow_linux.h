@@ -14,6 +14,8 @@ int winnow_next_signal(int descriptor);
 /// A pipe whose ends no child inherits; 0, or -1 with errno.
 int winnow_pipe(int ends[2]);
 
+/// The `f_type` of the file system that a path is on, or -1 with errno.
+int64_t winnow_file_system_type(const char *path);
 /// Locks one byte of an open file for this open file description. SQLite's own locks lie at other bytes and belong to
 /// the process. Returns 0, or -1 with errno (EAGAIN where another holds it).
 int winnow_lock_byte(int descriptor, int64_t byte);

@@ -28,6 +28,9 @@ final class RunLoop {
     private static let messagesPerTurn = 1024
     /// Milliseconds between two looks at the local workers and the progress.
     private static let tickMilliseconds: Int64 = 1000
+    /// Milliseconds between two times that the run file's log is emptied into the file: what a copy of the file alone
+    /// misses when the coordinator is killed.
+    private static let logMilliseconds: Int64 = 5000
     /// The longest wait, so that stragglers are noticed.
     private static let waitMillisecondsMax: Int64 = 250
 
@@ -81,6 +84,7 @@ final class RunLoop {
         let messages = poller.watch(listener.socket)
         let interrupts = poller.watch(descriptor: signals.descriptor)
         var nextTick = now
+        var logDue = now + Self.logMilliseconds
         while true {
             let due = min(scheduler.nextDeadline - now, nextTick - now, Self.waitMillisecondsMax)
             try poller.wait(milliseconds: Int(max(0, due)))
@@ -99,6 +103,10 @@ final class RunLoop {
                 try tick()
             }
             try settle()
+            if logDue <= now {
+                logDue = now + Self.logMilliseconds
+                file.shortenLog()
+            }
             if let outcome {
                 try file.endLife(life, at: date, "\(outcome)")
                 observer.ticked(scheduler.snapshot(at: now))
@@ -112,7 +120,7 @@ final class RunLoop {
             throw Failure(
                 .unavailable,
                 "no local worker stays alive (see the lines above); when that is mended, go on with "
-                    + "'winnow-coordinator resume --run \(file.path)'")
+                    + "'\(RunFile.resumeCommand(file.path))'")
         }
         let snapshot = scheduler.snapshot(at: now)
         try file.setStandstill(snapshot.whyIdle)

@@ -21,6 +21,11 @@ struct RunSession {
         return (images, try CIFAR10.read(directory: folder, split: .train, limit: count))
     }
 
+    /// Makes the folder of the report, so that a run does not end without one. Throws a ``Failure``.
+    static func prepareReport(_ folder: String?) throws {
+        if let folder { try OutputGuard.prepareFolder(folder) }
+    }
+
     /// Evaluates, fits and reports. Throws a ``Failure``, of the kind `.interrupted` where the user interrupted it.
     func run(at listener: consuming Listener, signals: consuming SignalQueue) throws {
         let page = try evaluate(at: listener, signals: signals)
@@ -73,12 +78,12 @@ struct RunSession {
             throw Failure(
                 .interrupted,
                 "interrupted; \(try file.evaluationCount()) of \(description.ensemble.count) masks are in \(file.path); go on "
-                    + "with 'winnow-coordinator resume --run \(file.path)'")
+                    + "with '\(RunFile.resumeCommand(file.path))'\(cluster.secretsToGiveAgain)")
         case .over(.complete), .over(.stopped): break
         case .over(.incomplete(let setAside)):
             Log.shared.line(
                 "\(setAside) masks could not be evaluated and are left out; "
-                    + "'winnow-coordinator resume --run \(file.path)' tries them again")
+                    + "'\(RunFile.resumeCommand(file.path))' tries them again")
         }
         return page
     }

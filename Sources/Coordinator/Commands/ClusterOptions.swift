@@ -5,6 +5,7 @@ import Shared
 struct ClusterOptions {
     /// The most workers that are started here.
     private static let localWorkersMax = 256
+    private static let secretKeyVariable = "WINNOW_SECRET_KEY"
 
     @Option("Where to listen for workers; port 0 takes a free one and prints it.", value: "ENDPOINT")
     var bind: String = "tcp://127.0.0.1:0"
@@ -50,11 +51,18 @@ struct ClusterOptions {
     /// How many workers to start here.
     private var localWorkerCount: Int { localWorkers ?? ($bind.isGiven ? 0 : 1) }
 
+    /// What a person must give again to go on: the run file remembers where keys are, never a key.
+    var secretsToGiveAgain: String {
+        let isInEnvironment = keyFile == nil && ProcessInfo.processInfo.environment[Self.secretKeyVariable] != nil
+        return isInEnvironment ? ", and \(Self.secretKeyVariable) in the environment as before" : ""
+    }
+
     /// Listens, at another endpoint than --bind where one is given. Throws a ``Failure``.
     func listen(at endpoint: String? = nil) throws -> Listener {
         let bind = endpoint ?? bind
         let own =
-            try keyFile.map { try KeyFile.secretKey(at: $0) } ?? KeyFile.secretKey(inEnvironment: "WINNOW_SECRET_KEY")
+            try keyFile.map { try KeyFile.secretKey(at: $0) }
+            ?? KeyFile.secretKey(inEnvironment: Self.secretKeyVariable)
         guard let own else {
             guard admit.isEmpty else { throw Failure(.usage, "--admit needs the coordinator's own key: --key-file") }
             return try Listener(at: bind, admitting: .everybody, isInsecureMeant: insecure)

@@ -21,6 +21,7 @@ struct Compress: Command {
     @Option("The network's checkpoint (PyTorch or safetensors).", value: "FILE") var model: String
     @Option("The folder of everything that comes of it; it is made, or gone on with.", value: "DIR")
     var folder: String
+    @OptionGroup var exports = ExportOptions()
     @OptionGroup var budget = CostBudgetOptions()
     @Option("Times that the network is ranked, pruned and fine-tuned.", value: "N") var rounds: Int = 1
     @OptionGroup var evaluation = EvaluationOptions()
@@ -51,6 +52,7 @@ struct Compress: Command {
         signal(SIGPIPE, SIG_IGN)
         signal(SIGXFSZ, SIG_IGN)
         let signals = try SignalQueue(SignalQueue.endings)
+        try exports.check(reading: [model])
         let checkpoint = try InputFile.bytes(at: model, bytesMax: Checkpoint.bytesMax)
         let network = try Checkpoint.network(bytes: checkpoint, name: model)
         let images = CompressionSession.Images(
@@ -62,7 +64,7 @@ struct Compress: Command {
             network: Digest(sha256Of: checkpoint), trainingImages: images.training.digest,
             testImages: images.test.digest, removeFlops: budget.removeFlops,
             removeParameters: budget.removeParameters, rounds: rounds,
-            ensemble: try sampling.ensemble(of: FilterSpace(network.architecture)),
+            ensemble: try sampling.ensembleToFit(of: FilterSpace(network.architecture)),
             evaluation: try evaluation.settings(split: .train), lossModel: rules.lossModel,
             keepAtLeast: rules.keepAtLeast, roundTo: rules.roundTo, lastTraining: try training(epochs: epochs),
             earlierTraining: try training(epochs: epochsBetween))
@@ -76,7 +78,10 @@ struct Compress: Command {
         }
         try folder.ensure(folder.unpruned) { try folder.write(checkpoint, to: $0) }
         let session = try CompressionSession(plan, in: folder, images: images, sampling: sampling, cluster: cluster)
-        tell(try session.run(signals: signals), folder)
+        let curve = try session.run(signals: signals)
+        try exports.write(
+            Checkpoint.network(at: folder.compressed), normalisation: evaluation.normalisation.normalisation())
+        tell(curve, folder)
     }
 
     private func training(epochs: Int) throws -> TrainingSettings {

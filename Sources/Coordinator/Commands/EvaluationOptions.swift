@@ -5,6 +5,7 @@ struct EvaluationOptions {
     @Option("The folder of the CIFAR-10 binary batches.", value: "DIR") var data: String
     /// Fewer make a ranking of these very images: with 512 it loses 1 to 7 points of accuracy (RESULTS.md).
     static let imagesDefault = 4096
+    private static let calibrationDefault = 256
 
     @Option(
         "How many images the masks are evaluated on: the first N records of the split. By default \(imagesDefault), or "
@@ -13,8 +14,9 @@ struct EvaluationOptions {
         "Where batch-norm statistics come from: frozen (the checkpoint), recalibrated (training images, as the masked "
             + "network sees them) or corrected (the checkpoint, corrected by how the mask changes those of training "
             + "images).", value: "SOURCE") var batchnorm: EvaluationSettings.BatchNorm.Source = .corrected
-    @Option("How many images recalibrate or correct: the first N training images.", value: "N")
-    var calibrationImages: Int = 256
+    @Option(
+        "How many images recalibrate or correct: the first N training images. By default 256, or all where there are "
+            + "fewer.", value: "N") var calibrationImages: Int?
     @OptionGroup var normalisation = NormalisationOptions()
 
     /// Complains of numbers that cannot be. Throws a `.usage` ``Failure``.
@@ -22,7 +24,7 @@ struct EvaluationOptions {
         if let images, !(1...Evaluation.imagesMax).contains(images) {
             throw Failure(.usage, "--images must be from 1 to \(Evaluation.imagesMax)")
         }
-        guard (1...Evaluation.imagesMax).contains(calibrationImages) else {
+        if let calibrationImages, !(1...Evaluation.imagesMax).contains(calibrationImages) {
             throw Failure(.usage, "--calibration-images must be from 1 to \(Evaluation.imagesMax)")
         }
         _ = try normalisation.normalisation()
@@ -32,8 +34,21 @@ struct EvaluationOptions {
     func settings(split: EvaluationSettings.Split) throws -> EvaluationSettings {
         let images = try self.images ?? min(Self.imagesDefault, CIFAR10.count(directory: data, split: split))
         return EvaluationSettings(
-            split: split, images: images,
-            batchNorm: .init(batchnorm, images: calibrationImages),
+            split: split, images: images, batchNorm: .init(batchnorm, images: try calibrationCount(split: split)),
             normalisation: try normalisation.normalisation())
+    }
+
+    /// How many training images give statistics. Throws a ``Failure`` where none can.
+    private func calibrationCount(split: EvaluationSettings.Split) throws -> Int {
+        if batchnorm == .frozen { return 0 }
+        if let calibrationImages { return calibrationImages }
+        do {
+            return try ImageSupply.count(Self.calibrationDefault, of: .train, in: data, to: "correct batch norms")
+        } catch let failure as Failure where split == .test {
+            throw Failure(
+                failure.kind,
+                "\(failure.description); training images are needed for the batch norms alone: --batchnorm frozen does "
+                    + "without")
+        }
     }
 }

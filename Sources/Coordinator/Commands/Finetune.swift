@@ -23,5 +23,5 @@ struct Finetune: Command {
         _ = try training.settings()
     }
 
-    func run() throws { try training.train { _ in try Checkpoint.network(at: model) } }
+    func run() throws { try training.train(from: model) { _ in try Checkpoint.network(at: model) } }
 }

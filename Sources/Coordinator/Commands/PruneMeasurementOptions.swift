@@ -3,24 +3,26 @@ import Shared
 
 /// What of a pruned network is measured, by `winnow-worker` on real images.
 struct PruneMeasurementOptions {
-    /// CIFAR-10's.
-    private static let trainingImages = 50_000
+    /// Images that losses are measured on where no run says how many.
+    private static let measuredImages = 1000
 
     @Option("CIFAR-10 images, to measure the pruned network and to adapt it.", value: "FOLDER")
     var data: String?
     @Flag("Write fresh batch-norm statistics into the files, for the pruned network.") var recalibrate
     @Flag(
-        "Fit the layers behind the removed filters anew by least squares on training images, their batch norms too; "
-            + "without labels, in a minute or so. The best start of fine-tuning.") var reconstruct
+        "Refit the layers after the removed filters by least squares on training images, and their batch norms; "
+            + "without labels, in a minute or so. The best start for fine-tuning.") var reconstruct
     @Option(
-        "Which filters of a layer go: those of the lowest scores, or, as many as the scores say, those that the layer "
-            + "behind can best make up for on training images (reconstruction; the default with --reconstruct).",
-        value: "scores|reconstruction") var selection: FilterSelectionRule?
+        "Which filters of a layer go: those of the lowest scores (scores), or, as many as the scores say, those whose "
+            + "loss a refit of the next layer can best make up for (reconstruction; the default with --reconstruct).",
+        value: "RULE") var selection: FilterSelectionRule?
     @Option(
-        "Which these are: corrected (the unpruned network's, corrected by how the pruning changes those of training "
-            + "images) or recalibrated (those of training images).", value: "SOURCE")
-    var batchnorm: EvaluationSettings.BatchNorm.Source = .corrected
-    @Option("The training images that --recalibrate, --reconstruct and --selection see, the first ones.", value: "N")
+        "The statistics of --recalibrate: corrected (the unpruned network's, corrected by how the pruning changes those "
+            + "of training images) or recalibrated (those of training images).", value: "SOURCE")
+    var batchnorm: AdaptedBatchNorm = .corrected
+    @Option(
+        "The training images that --recalibrate, --reconstruct and --selection see: the first N, or all where there are "
+            + "fewer.", value: "N")
     var calibrationImages: Int = 1000
     @Option("Which images the loss is measured on: the run's, or test or train.", value: "SPLIT")
     var split: EvaluationSettings.Split?
@@ -36,9 +38,8 @@ struct PruneMeasurementOptions {
         if selection == .reconstruction && data == nil {
             throw Failure(.usage, "--selection reconstruction needs --data")
         }
-        if batchnorm == .frozen { throw Failure(.usage, "--batchnorm must be corrected or recalibrated") }
-        guard (1...Self.trainingImages).contains(calibrationImages) else {
-            throw Failure(.usage, "--calibration-images must be from 1 to \(Self.trainingImages)")
+        guard (1...Evaluation.imagesMax).contains(calibrationImages) else {
+            throw Failure(.usage, "--calibration-images must be from 1 to \(Evaluation.imagesMax)")
         }
         if let images, !(1...Evaluation.imagesMax).contains(images) {
             throw Failure(.usage, "--images must be from 1 to \(Evaluation.imagesMax)")
@@ -49,7 +50,9 @@ struct PruneMeasurementOptions {
     func gradients(images: Int, normalisation: Normalisation) throws -> GradientSource {
         guard let data else { throw Failure(.usage, "gradients need --data") }
         return GradientSource(
-            worker: try WorkerProcess.find(threads: threads), data: data, images: images, normalisation: normalisation)
+            worker: try WorkerProcess.find(threads: threads), data: data,
+            images: try ImageSupply.count(images, of: .train, in: data, to: "give gradients"),
+            normalisation: normalisation)
     }
 
     /// How the filters of a layer are selected.
@@ -58,51 +61,83 @@ struct PruneMeasurementOptions {
     /// The filters that go, as many of each layer as the scores say.
     func selected(from network: Network, scores mask: Mask, normalisation: Normalisation) throws -> Mask {
         guard let data, selectionRule == .reconstruction else { return mask }
+        let images = try adaptationImages(in: data)
+        Log.shared.step("choosing filters that the others can make up for, on \(images) training images")
         return try WorkerProcess.find(threads: threads).selected(
-            from: network, asManyAs: mask, data: data, images: calibrationImages, normalisation: normalisation)
+            from: network, asManyAs: mask, data: data, images: images, normalisation: normalisation)
     }
 
     /// The network without the filters of a mask, adapted to the loss as it was asked for.
     func pruned(_ network: Network, removing mask: Mask, normalisation: Normalisation) throws -> Network {
         guard let data, recalibrate || reconstruct else { return network.removing(mask) }
         let worker = try WorkerProcess.find(threads: threads)
+        let images = try adaptationImages(in: data)
         if reconstruct {
+            Log.shared.step("refitting the layers after the removed filters")
             return try worker.reconstructed(
-                network, removing: mask, data: data, images: calibrationImages, normalisation: normalisation)
+                network, removing: mask, data: data, images: images, normalisation: normalisation)
         }
+        Log.shared.step("taking batch-norm statistics")
         return try worker.recalibrated(
-            network, .init(batchnorm, images: calibrationImages), under: mask, data: data, normalisation: normalisation
+            network, batchnorm.batchNorm(images: images), under: mask, data: data, normalisation: normalisation
         ).removing(mask)
     }
 
-    /// Measures the network of a file, and how much faster it is than the unpruned one, where there are images.
+    /// Measures a pruned network and the unpruned one, and how fast they are, where there are images.
     ///
-    /// The loss is that of the run's images (without a run, training images) with the statistics in the file, and with
-    /// those that the run's masks were evaluated with.
+    /// The losses are on the run's images (without a run, on training images). Between both stands the network without
+    /// the filters and nothing adapted but its batch norms, as the run's masks were evaluated.
     func measure(
-        _ path: String, unpruned: Network, mask: Mask, settings runSettings: EvaluationSettings?,
+        _ pruned: Network, unpruned: Network, mask: Mask, settings runSettings: EvaluationSettings?,
         into record: inout PruningRecord
     ) throws {
         guard let data else { return }
         let worker = try WorkerProcess.find(threads: threads)
-        var settings = runSettings ?? EvaluationSettings(split: .train, images: 1000, batchNorm: .frozen)
+        var settings = runSettings ?? EvaluationSettings(split: .train, images: Self.measuredImages, batchNorm: .frozen)
         if let split { settings.split = split }
-        if let images { settings.images = images }
-        let before = FileManager.default.temporaryDirectory.appending(path: "winnow-unpruned-\(UUID()).safetensors")
-        defer { try? FileManager.default.removeItem(at: before) }
-        try PrunedFiles.write(Data(Checkpoint.safetensors(of: unpruned)), to: before.path)
+        settings.images = try ImageSupply.count(
+            images ?? settings.images, of: settings.split, in: data, to: "measure the loss")
+        let removed: EvaluationSettings.BatchNorm =
+            if let own = runSettings?.batchNorm, own != .frozen { own } else {
+                batchnorm.batchNorm(images: try adaptationImages(in: data))
+            }
+        try WorkerProcess.withTemporaryFolder { folder in
+            let (before, after) = (folder.appending(path: "before").path, folder.appending(path: "after").path)
+            try OutputFile.write(Checkpoint.safetensors(of: unpruned), to: before)
+            try OutputFile.write(Checkpoint.safetensors(of: pruned), to: after)
+            func measure(
+                _ network: PruningRecord.Measurement.Stage, _ path: String, _ batchNorm: EvaluationSettings.BatchNorm,
+                under mask: (Mask, FilterSpace)? = nil
+            ) throws {
+                Log.shared.step("measuring on \(settings.images) images: \(network.words)")
+                settings.batchNorm = batchNorm
+                var measured = try worker.evaluate(path, data: data, settings, under: mask)
+                measured.network = network
+                record.measured.append(measured)
+            }
+            try measure(.unpruned, before, .frozen)
+            // A disabled filter is as good as a removed one.
+            try measure(.removed, before, removed, under: (mask, FilterSpace(unpruned.architecture)))
+            try measure(recalibrate ? .recalibrated : reconstruct ? .reconstructed : .unadapted, after, .frozen)
+            Log.shared.step("measuring images per second, before and after")
+            let speeds = try worker.speeds(of: [before, after])
+            record.before.imagesPerSecond = speeds[0]
+            record.after.imagesPerSecond = speeds[1]
+        }
+    }
 
-        // As the masks were evaluated: a disabled filter is as good as a removed one.
-        if settings.batchNorm == .frozen { settings.batchNorm = .init(batchnorm, images: calibrationImages) }
-        let space = FilterSpace(unpruned.architecture)
-        let masked = try worker.evaluate(before.path, data: data, settings, under: (mask, space))
-        settings.batchNorm = .frozen
-        var written = try worker.evaluate(path, data: data, settings)
-        if recalibrate || reconstruct { written.batchNorm = "written" }
-        record.measured = [written, masked]
+    private func adaptationImages(in data: String) throws -> Int {
+        try ImageSupply.count(calibrationImages, of: .train, in: data, to: "adapt the pruned network")
+    }
+}
 
-        let speeds = try worker.speeds(of: [before.path, path])
-        record.before.imagesPerSecond = speeds[0]
-        record.after.imagesPerSecond = speeds[1]
+/// Batch-norm statistics that are not those of the checkpoint.
+enum AdaptedBatchNorm: String, CaseIterable, ArgumentValue {
+    case corrected
+    case recalibrated
+
+    /// Taken from so many images.
+    func batchNorm(images: Int) -> EvaluationSettings.BatchNorm {
+        self == .corrected ? .corrected(images: images) : .recalibrated(images: images)
     }
 }

@@ -8,10 +8,13 @@ struct Resume: Command {
         summary: "go on with a run that was interrupted",
         discussion: """
             Evaluates the masks that the run file has no evaluation of, then fits and reports as 'run' does. The ranking is \
-            the same as if the run had never been interrupted. What decides it (the network, the images, the masks) is in \
-            the run file and cannot be changed; who evaluates may be.
+            the same as if the run had never been interrupted:
 
-              winnow-coordinator resume --run resnet20.winnow --local-workers 2 --report report
+              winnow-coordinator resume --run resnet20.winnow
+
+            The run file remembers how the coordinator was started last (where it listened, its keys' files, its workers, \
+            the report's folder, the live page), and resume goes on so. Options that are given replace the remembered \
+            ones. What decides the ranking (the network, the images, the masks) cannot be changed.
             """)
 
     @Option("The run file.", name: "run", value: "FILE") var runFile: String
@@ -25,26 +28,52 @@ struct Resume: Command {
         try livePage.validate()
     }
 
+    /// What the run file remembers of a command: the options that this one has too, with the ports that were taken, since
+    /// workers on other hosts know them.
+    static func options(
+        of command: some Command, listeningAt endpoint: String, pageAt address: String?
+    ) -> GivenOptions {
+        var options = GivenOptions(in: command).understood(by: Resume(), except: "run")
+        options.replace("bind", by: endpoint)
+        if let address { options.replace("http", by: address) }
+        return options
+    }
+
     func run() throws {
         signal(SIGPIPE, SIG_IGN)
         signal(SIGXFSZ, SIG_IGN)
         let signals = try SignalQueue(SignalQueue.endings)
         let file = try RunFile.resume(at: runFile)
+        if let remembered = try file.rememberedOptions() {
+            remembered.restore(into: self)
+            Log.shared.line("going on with: \(ShellWords.command(GivenOptions(in: self).words))")
+            try validate()
+        }
+        try RunSession.prepareReport(report)
         let description = file.description
         let network = try Checkpoint.network(bytes: file.checkpoint(), name: "the network in \(runFile)")
         try description.check(against: FilterSpace(network.architecture))
-        let folder = data ?? description.data.path
-        let (images, calibration) = try RunSession.readImages(description.settings, from: folder)
-        guard images.digest == description.data.images, calibration?.digest == description.data.calibrationImages
-        else {
-            throw Failure(
-                .badInput, "the images in \(folder) are not those of the run; name the right folder with --data")
-        }
+        let (images, calibration) = try readImages(of: description)
         let listener = try cluster.listen()
         let dashboard = try livePage.open()
+        try file.remember(Self.options(of: self, listeningAt: listener.endpoint, pageAt: dashboard?.address))
         let session = RunSession(
             file: file, images: images, calibrationImages: calibration, cluster: cluster, dashboard: dashboard,
             reportFolder: report)
         try session.run(at: listener, signals: signals)
+    }
+
+    private func readImages(of description: RunDescription) throws -> (images: ImageSet, calibration: ImageSet?) {
+        let folder = data ?? description.data.path
+        do {
+            let (images, calibration) = try RunSession.readImages(description.settings, from: folder)
+            if images.digest == description.data.images, calibration?.digest == description.data.calibrationImages {
+                return (images, calibration)
+            }
+        } catch let failure as Failure where !FileManager.default.fileExists(atPath: folder) {
+            throw Failure(
+                failure.kind, "the run's images were in \(folder), which is not there; name their folder with --data")
+        }
+        throw Failure(.badInput, "the images in \(folder) are not those of the run; name the right folder with --data")
     }
 }

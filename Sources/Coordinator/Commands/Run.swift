@@ -17,7 +17,8 @@ struct Run: Command {
 
               winnow-coordinator run … --bind tcp://0.0.0.0:5555 --key-file coordinator.key --admit worker.pub
 
-            Ctrl-C stops it and 'winnow-coordinator resume --run FILE' goes on.
+            Ctrl-C stops it. 'winnow-coordinator resume --run FILE' goes on as it was started: the run file remembers \
+            the options.
             """)
 
     @Option("The network's checkpoint: PyTorch or safetensors.", value: "FILE") var model: String
@@ -43,11 +44,12 @@ struct Run: Command {
         signal(SIGPIPE, SIG_IGN)
         signal(SIGXFSZ, SIG_IGN)
         let signals = try SignalQueue(SignalQueue.endings)
+        try RunSession.prepareReport(report)
         let settings = try evaluation.settings(split: split)
         let checkpoint = try InputFile.bytes(at: model, bytesMax: Checkpoint.bytesMax)
         let network = try Checkpoint.network(bytes: checkpoint, name: model)
         let space = FilterSpace(network.architecture)
-        let ensemble = try sampling.ensemble(of: space)
+        let ensemble = try sampling.ensembleToFit(of: space)
         let (images, calibration) = try RunSession.readImages(settings, from: evaluation.data)
         try images.check(fits: network.architecture)
         try images.check(settings.normalisation)
@@ -58,6 +60,8 @@ struct Run: Command {
         // A port that is taken must not leave a run file behind.
         let listener = try cluster.listen()
         let file = try RunFile.create(at: runFile, description, checkpoint: checkpoint)
+        try file.remember(
+            Resume.options(of: self, listeningAt: listener.endpoint, pageAt: dashboard?.address))
         Log.shared.line(
             "ranking \(ensemble.participating.count) of \(space.count) filters of a \(network.architecture.summary) with "
                 + "\(ensemble.count) masks on \(settings.images) \(settings.split.rawValue) images, seed \(ensemble.seed)"

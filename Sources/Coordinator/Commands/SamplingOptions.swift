@@ -26,6 +26,26 @@ struct SamplingOptions {
             + "tree-LxB with L segments and B branches, or ablation (each filter alone, then none).",
         value: "DESIGN") var design: SamplingDesign = .tree
 
+    /// The ensemble of a network, of as many masks as its ranking needs. Throws a `.usage` ``Failure`` before anything is
+    /// computed in vain.
+    func ensembleToFit(of space: FilterSpace) throws -> Ensemble {
+        let ensemble = try ensemble(of: space)
+        let filters = ensemble.participating.count
+        if design == .ablation, ensemble.count != filters + 1 {
+            throw Failure(
+                .usage,
+                "--design ablation disables each of the \(filters) filters alone, and then none: give --masks \(filters + 1)"
+            )
+        }
+        guard ensemble.count >= AdditiveFit.masksMin else {
+            throw Failure(
+                .usage,
+                "--masks \(masks) are too few to rank anything: at least \(AdditiveFit.masksMin), and better \(3 * filters), "
+                    + "three for each of the \(filters) filters")
+        }
+        return ensemble
+    }
+
     /// The ensemble of a network, drawn from --seed or another seed. Throws a `.usage` ``Failure``.
     func ensemble(of space: FilterSpace, seed: UInt64? = nil) throws -> Ensemble {
         let rates = try layerDropRate.map { word -> (pattern: NamePattern, rate: Double) in

@@ -26,6 +26,6 @@ struct Train: Command {
     }
 
     func run() throws {
-        try training.train { try InitialNetwork(architecture, for: $0).network(seed: training.seed) }
+        try training.train(from: nil) { try InitialNetwork(architecture, for: $0).network(seed: training.seed) }
     }
 }

@@ -16,6 +16,7 @@ struct TrainingOptions {
     @Option("A network to learn from as well, such as the unpruned one (knowledge distillation).", value: "FILE")
     var distillFrom: String?
     @Option("The seed of the images' order and distortion, and of initial parameters.", value: "S") var seed: UInt64 = 1
+    @OptionGroup var exports = ExportOptions()
     @OptionGroup var recipe = TrainingRecipeOptions()
     @OptionGroup var cluster = ClusterOptions()
 
@@ -24,17 +25,26 @@ struct TrainingOptions {
         try recipe.settings(epochs: epochs, seed: seed, distills: distillFrom != nil)
     }
 
-    /// Trains what `network` makes for the images, or goes on with what the state file has. Throws a ``Failure``.
-    func train(_ network: (ImageLayout) throws -> Network) throws {
+    /// Trains what `network` makes for the images, read from `model` where that is not nil, or goes on with what the
+    /// state file has. Throws a ``Failure``.
+    func train(from model: String?, _ network: (ImageLayout) throws -> Network) throws {
         signal(SIGPIPE, SIG_IGN)
         let signals = try SignalQueue(SignalQueue.endings)
+        let outputs = TrainingOutputs(network: output)
+        // What an interrupted training wrote is its own.
+        let inputs = [model, distillFrom]
+        let guardian = OutputGuard(reading: inputs, isForced: exports.force || resume)
+        for file in [outputs.network, outputs.bestNetwork, outputs.curveJSON] { try guardian.check(file) }
+        try exports.check(reading: inputs, isForced: resume)
         let training = try CIFAR10.read(directory: data, split: .train, limit: nil)
         let test = try CIFAR10.read(directory: data, split: .test, limit: nil)
         let listener = try cluster.listen()
         let state = try begin(training, at: state ?? "\(output).training", network)
         let run = TrainingRun(
-            trainingImages: training, testImages: test, cluster: cluster, outputs: TrainingOutputs(network: output))
-        report(try run.run(state, at: listener, signals: signals))
+            trainingImages: training, testImages: test, cluster: cluster, outputs: outputs)
+        let progress = try run.run(state, at: listener, signals: signals)
+        try exports.write(progress.network, normalisation: progress.settings.normalisation)
+        report(progress)
     }
 
     private func begin(

@@ -1,4 +1,3 @@
-import CLinux
 import Foundation
 import Shared
 
@@ -28,40 +27,71 @@ final class CompressionFolder {
         var result: String { "\(folder)/round.json" }
     }
 
-    let path: String
+    /// The files beside the rounds' folders.
+    struct Paths {
+        let path: String
+
+        init(_ path: String) { self.path = path }
+
+        /// The ``CompressionPlan``.
+        var plan: String { "\(path)/plan.json" }
+        /// The unpruned network as it was given.
+        var unpruned: String { "\(path)/unpruned" }
+        /// What is known of it: a ``CompressionPoint``.
+        var start: String { "\(path)/unpruned.json" }
+        /// The result.
+        var compressed: String { "\(path)/compressed.safetensors" }
+        var report: String { "\(path)/report.html" }
+        var curveCSV: String { "\(path)/curve.csv" }
+        var curveJSON: String { "\(path)/curve.json" }
+        /// Whose byte is locked by the process that works here.
+        var lock: String { "\(path)/lock" }
+
+        /// The files of a round, counted from one.
+        func round(_ number: Int) -> Round { Round(folder: "\(path)/round-\(number)") }
+    }
+
+    let paths: Paths
+    var path: String { paths.path }
     private let lock: Int32
 
     /// Makes the folder, or opens it to go on. Throws a ``Failure`` where it cannot be made, or another process has it.
     init(_ path: String) throws {
-        self.path = path
+        paths = Paths(path)
         try Self.makeFolder(path)
-        lock = open("\(path)/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+        lock = open(paths.lock, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
         guard lock >= 0 else {
             throw Failure(.unavailable, "cannot write to \(path): \(String(cString: strerror(errno)))")
         }
-        guard winnow_lock_byte(lock, 0) == 0 else {
+        if let refusal = FileLock.take(lock, byte: 0) {
             close(lock)
-            throw Failure(.unavailable, "another process compresses in \(path); one at a time can")
+            throw refusal == .unsupported
+                ? FileLock.unsupported(path)
+                : Failure(.unavailable, "another process compresses in \(path); one at a time can")
         }
     }
 
     deinit { close(lock) }
 
-    /// The ``CompressionPlan``.
-    var plan: String { "\(path)/plan.json" }
-    /// The unpruned network as it was given.
-    var unpruned: String { "\(path)/unpruned" }
-    /// What is known of it: a ``CompressionPoint``.
-    var start: String { "\(path)/unpruned.json" }
-    /// The result.
-    var compressed: String { "\(path)/compressed.safetensors" }
-    var report: String { "\(path)/report.html" }
-    var curveCSV: String { "\(path)/curve.csv" }
-    var curveJSON: String { "\(path)/curve.json" }
+    /// Whether a process works in a folder now.
+    static func isOwned(_ path: String) -> Bool {
+        let lock = open(Paths(path).lock, O_RDWR | O_CLOEXEC)
+        guard lock >= 0 else { return false }
+        defer { close(lock) }
+        return FileLock.take(lock, byte: 0) == .taken
+    }
+
+    var plan: String { paths.plan }
+    var unpruned: String { paths.unpruned }
+    var start: String { paths.start }
+    var compressed: String { paths.compressed }
+    var report: String { paths.report }
+    var curveCSV: String { paths.curveCSV }
+    var curveJSON: String { paths.curveJSON }
 
     /// The files of a round, counted from one; their folder is made.
     func round(_ number: Int) throws -> Round {
-        let round = Round(folder: "\(path)/round-\(number)")
+        let round = paths.round(number)
         try Self.makeFolder(round.folder)
         return round
     }
@@ -71,14 +101,14 @@ final class CompressionFolder {
 
     /// What a JSON file holds, or, where there is none, what `make` gives, which is written. Throws a ``Failure``.
     func stored<Value: Codable>(_ file: String, _ make: () throws -> Value) throws -> Value {
-        if has(file) { return try read(file) }
+        if has(file) { return try Self.read(file) }
         let value = try make()
         try write(try Self.json(value), to: file)
         return value
     }
 
     /// What a JSON file holds. Throws a `.badInput` ``Failure``.
-    func read<Value: Decodable>(_ file: String) throws -> Value {
+    static func read<Value: Decodable>(_ file: String) throws -> Value {
         do {
             return try JSONDecoder().decode(Value.self, from: Data(contentsOf: URL(fileURLWithPath: file)))
         } catch {

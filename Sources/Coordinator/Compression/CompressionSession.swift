@@ -69,13 +69,13 @@ final class CompressionSession {
             _ = try folder.stored(files.pruning) { try prune(ranking, number, files, signals) }
         }
         if !folder.has(files.result) {
-            var round: CompressionRound = try folder.read(files.pruning)
+            var round: CompressionRound = try CompressionFolder.read(files.pruning)
             round.history = try finetune(number, files, signals)
             round.finetuned = try point(
                 files.finetuned, round: number, method: PruningMethod.ensemble.rawValue, isFinetuned: true)
             _ = try folder.stored(files.result) { round }
         }
-        return try folder.read(files.result)
+        return try CompressionFolder.read(files.result)
     }
 
     // MARK: Ranking

@@ -19,6 +19,8 @@ final class Dashboard {
     let board = SnapshotBoard()
     private let server: HTTPServer
 
+    /// The address that it listens at, the port filled in.
+    var address: String { "\(server.address)" }
     /// The page's address for a browser.
     var url: String { server.address.url }
 

@@ -1,34 +1,33 @@
 import Foundation
 import Shared
 
-/// The files that a pruned network is written to. Each appears whole or not at all.
-struct PrunedFiles {
-    /// The safetensors file.
-    var output: String
+/// The files that a network is written to. Each appears whole or not at all.
+struct ExportedFiles {
+    /// The safetensors file; nil for none.
+    var safetensors: String?
     /// The ONNX model.
     var onnx: String?
-    /// The folder of the PyTorch module.
+    /// The folder of the Python package.
     var pytorch: String?
+
+    /// What is in the package: the weights, the module that reads them, and what makes the folder a package, so that
+    /// two exported networks can be imported by one program.
+    static let packageFiles = ["network.safetensors", "network.py", "__init__.py"]
 
     /// Writes them all. Throws `.unavailable` where one cannot be written.
     func write(_ network: Network, normalisation: Normalisation) throws {
-        let safetensors = Data(Checkpoint.safetensors(of: network))
-        try Self.write(safetensors, to: output)
-        if let onnx { try Self.write(Data(OnnxExport(network, normalisation: normalisation).bytes), to: onnx) }
+        let bytes = Checkpoint.safetensors(of: network)
+        if let safetensors { try OutputFile.write(bytes, to: safetensors) }
+        if let onnx { try OutputFile.write(OnnxExport(network, normalisation: normalisation).bytes, to: onnx) }
         if let pytorch {
-            do {
-                try FileManager.default.createDirectory(atPath: pytorch, withIntermediateDirectories: true)
-            } catch { throw Failure(.unavailable, "cannot make the folder \(pytorch): \(error.localizedDescription)") }
-            try Self.write(safetensors, to: pytorch + "/network.safetensors")
-            let module = PyTorchExport(network).module(weights: "network.safetensors")
-            try Self.write(Data(module.utf8), to: pytorch + "/network.py")
-        }
-    }
-
-    /// Writes one file. Throws `.unavailable` where that fails.
-    static func write(_ data: Data, to path: String) throws {
-        do { try data.write(to: URL(fileURLWithPath: path), options: .atomic) } catch {
-            throw Failure(.unavailable, "cannot write \(path): \(error.localizedDescription)")
+            try OutputGuard.prepareFolder(pytorch)
+            let contents = [
+                bytes, Array(PyTorchExport(network).module(weights: Self.packageFiles[0]).utf8),
+                Array("from .network import Network, load  # noqa: F401\n".utf8),
+            ]
+            for (file, bytes) in zip(Self.packageFiles, contents) {
+                try OutputFile.write(bytes, to: "\(pytorch)/\(file)")
+            }
         }
     }
 }

@@ -31,12 +31,34 @@ struct PruningRecord: Encodable {
         var removed: [Int]
     }
 
-    /// A loss that was measured on the pruned network.
+    /// A loss that was measured.
     struct Measurement: Encodable {
+        /// A network on the way from the unpruned one to what is written.
+        enum Stage: String, Encodable {
+            /// The network as it was.
+            case unpruned
+            /// Without the filters, batch norms taken as the masks' were.
+            case removed
+            /// What is written: without the filters, with nothing else changed, or adapted.
+            case unadapted, recalibrated, reconstructed
+
+            var words: String {
+                switch self {
+                case .unpruned: "before"
+                case .removed: "filters removed"
+                case .unadapted: "the result, not adapted"
+                case .recalibrated: "the result, batch norms recalibrated"
+                case .reconstructed: "the result, layers refitted"
+                }
+            }
+        }
+
+        /// Which network; nil where it is not on this way.
+        var network: Stage?
         /// `test` or `train`.
         var split: String
         var images: Int
-        /// `frozen` or `written` for the statistics that the file has, else how they were taken under the mask.
+        /// `frozen` for the statistics of the network's file, else how they were taken under the mask.
         var batchNorm: String
         /// Mean cross-entropy in nats.
         var loss: Double
@@ -63,51 +85,82 @@ struct PruningRecord: Encodable {
     var predictedLossBefore: Double?
     var measured: [Measurement] = []
 
-    /// A few lines for a person.
-    var summary: String {
+    /// A few lines for a person; `byLayer` adds what every layer loses.
+    func summary(byLayer: Bool = false) -> String {
+        var lines = [
+            "\(removedFilters) filters of \(layers.count) layers go, chosen by \(method)"
+                + (selection == .reconstruction ? ", within a layer by what the others can make up for" : "")
+        ]
+        lines += Self.aligned(costs)
+        if byLayer { lines += [""] + Self.aligned(layerTable) }
+        if let first = measured.first {
+            lines += ["", "measured on \(first.images) \(first.split) images:"] + Self.aligned(lossTable)
+        }
+        if let predictedLoss, let predictedLossBefore {
+            lines.append(
+                "predicted loss: \(Self.decimal(predictedLossBefore, digits: 4)) before, "
+                    + "\(Self.decimal(predictedLoss, digits: 4)) after removal"
+                    + (selection == .reconstruction ? " (of the lowest scores)" : ""))
+        }
+        return lines.joined(separator: "\n")
+    }
+
+    private var costs: [[String]] {
         var table = [["", "before", "after", "change"]]
         func add(_ name: String, _ before: Double, _ after: Double, _ text: (Double) -> String) {
             table.append([name, text(before), text(after), Self.percent(after / before - 1, sign: true)])
         }
         func whole(_ value: Double) -> String { "\(Int(value.rounded()))" }
         func millions(_ value: Double) -> String { Self.decimal(value / 1e6, digits: 2) + " M" }
-        add("parameters", Double(before.parameters), Double(after.parameters), whole)
         add(
             "FLOPs (multiply-accumulates)", Double(before.multiplyAccumulates), Double(after.multiplyAccumulates),
             millions)
+        add("parameters", Double(before.parameters), Double(after.parameters), whole)
         add("file, bytes", Double(before.fileBytes), Double(after.fileBytes), whole)
         if let old = before.imagesPerSecond, let new = after.imagesPerSecond {
             add("images per second (median)", old, new, whole)
         }
-        var lines = table.map { row in zip(row, [-30, 12, 12, 10]).map { Self.padded($0, to: $1) }.joined() }
-        lines.append(
-            "removed \(removedFilters) filters of \(layers.count) layers by \(method), loss model \(lossModel)"
-                + (selection == .reconstruction ? ", which of a layer by what others can make up for" : ""))
-        if let predictedLoss, let predictedLossBefore {
-            lines.append(
-                "predicted loss \(Self.decimal(predictedLossBefore, digits: 4)) before, "
-                    + "\(Self.decimal(predictedLoss, digits: 4)) after"
-                    + (selection == .reconstruction ? " without as many of the lowest scores" : ""))
+        return table
+    }
+
+    private var layerTable: [[String]] {
+        [["layer", "filters", "removed", "left"]]
+            + layers.map { layer in
+                [
+                    layer.name, "\(layer.filters)", "\(layer.removed.count)", "\(layer.filters - layer.removed.count)",
+                ]
+            }
+    }
+
+    private var lossTable: [[String]] {
+        [["", "accuracy", "loss", "batch norms"]]
+            + measured.map { measurement in
+                let accuracy = Double(measurement.correct) / Double(max(measurement.images, 1))
+                return [
+                    measurement.network?.words ?? "", Self.percent(accuracy),
+                    Self.decimal(measurement.loss, digits: 4),
+                    measurement.batchNorm == EvaluationSettings.BatchNorm.Source.frozen.rawValue
+                        ? "as in the file" : measurement.batchNorm,
+                ]
+            }
+    }
+
+    /// The lines of a table, names at the left, numbers at the right.
+    private static func aligned(_ table: [[String]]) -> [String] {
+        let columns = table.first?.count ?? 0
+        let widths = (0..<columns).map { column in table.map { $0[column].count }.max() ?? 0 }
+        return table.map { row in
+            zip(row, widths).enumerated().map { column, cell in
+                let padding = String(repeating: " ", count: cell.1 - cell.0.count)
+                return column == 0 ? "  " + cell.0 + padding : "  " + padding + cell.0
+            }.joined()
         }
-        for measurement in measured {
-            let accuracy = Double(measurement.correct) / Double(max(measurement.images, 1))
-            lines.append(
-                "measured loss \(Self.decimal(measurement.loss, digits: 4)), \(Self.percent(accuracy)) correct: "
-                    + "\(measurement.images) \(measurement.split) images, \(measurement.batchNorm) batch norms")
-        }
-        return lines.joined(separator: "\n")
     }
 
     private static func decimal(_ value: Double, digits: Int) -> String { String(format: "%.\(digits)f", value) }
 
     private static func percent(_ share: Double, sign: Bool = false) -> String {
         String(format: sign ? "%+.1f %%" : "%.1f %%", 100 * share)
-    }
-
-    /// Text of a width, to the left where it is negative.
-    private static func padded(_ text: String, to width: Int) -> String {
-        let padding = String(repeating: " ", count: max(0, abs(width) - text.count))
-        return width < 0 ? text + padding : padding + text
     }
 
     /// The JSON text.

@@ -43,7 +43,8 @@ struct WorkerProcess {
                 throw Failure(.internalFault, "\(program) evaluate answered without a loss")
             }
             return PruningRecord.Measurement(
-                split: settings.split.rawValue, images: settings.images, batchNorm: batchNorm, loss: result.loss,
+                network: nil, split: settings.split.rawValue, images: settings.images, batchNorm: batchNorm,
+                loss: result.loss,
                 correct: result.correct)
         }
     }
@@ -178,7 +179,8 @@ struct WorkerProcess {
         return printed
     }
 
-    private static func withTemporaryFolder<Result>(_ body: (URL) throws -> Result) throws -> Result {
+    /// Calls `body` with a folder that is removed afterwards.
+    static func withTemporaryFolder<Result>(_ body: (URL) throws -> Result) throws -> Result {
         let folder = FileManager.default.temporaryDirectory.appending(path: "winnow-prune-\(UUID())")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }

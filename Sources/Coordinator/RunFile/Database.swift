@@ -19,7 +19,7 @@ struct DatabaseError: Error, CustomStringConvertible {
             Failure(
                 .unavailable,
                 "no space is left for \(path); what is recorded is kept: make space, then go on with "
-                    + "'winnow-coordinator resume --run \(path)'")
+                    + "'\(RunFile.resumeCommand(path))'")
         case SQLITE_READONLY, SQLITE_PERM, SQLITE_AUTH:
             Failure(.badInput, "\(path) cannot be written: \(message); a run needs a file it can write to")
         case SQLITE_CANTOPEN:
@@ -27,13 +27,14 @@ struct DatabaseError: Error, CustomStringConvertible {
         case SQLITE_NOTADB: Failure(.badInput, "\(path) is not a run file")
         case SQLITE_CORRUPT:
             Failure(.badInput, "the run file \(path) is damaged or cut short (\(message)); restore it from a copy")
+        case SQLITE_IOERR where FileSystem.networkKind(of: path) != nil: FileLock.unsupported(path)
         case SQLITE_BUSY, SQLITE_LOCKED:
             Failure(.unavailable, "another program has \(path) locked: \(message)")
         default:
             Failure(
                 .unavailable,
-                "cannot \(operation) \(path): \(message); what is recorded is kept, and "
-                    + "'winnow-coordinator resume --run \(path)' goes on")
+                "cannot \(operation) \(path): \(message); what is recorded is kept: when that is mended, "
+                    + "'\(RunFile.resumeCommand(path))' goes on")
         }
     }
 }

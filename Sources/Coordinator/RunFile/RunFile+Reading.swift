@@ -57,6 +57,15 @@ extension RunFile {
         try Self.translated { Int(try database.number("SELECT count(*) FROM evaluation", "read") ?? 0) }
     }
 
+    /// The number of masks that were recorded after a time.
+    func evaluationCount(since time: Date) throws -> Int {
+        try Self.translated {
+            let statement = try database.prepare("SELECT count(*) FROM evaluation WHERE recorded_ms > ?", "read")
+            try statement.bind([.number(time.milliseconds)])
+            return try statement.step() ? Int(statement.integer(0)) : 0
+        }
+    }
+
     /// Calls `body` with every evaluation, in the order of the masks. Throws a ``Failure`` where a row does not fit
     /// the run.
     public func forEachEvaluation(_ body: (RecordedEvaluation) throws -> Void) throws {

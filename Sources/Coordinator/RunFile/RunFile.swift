@@ -1,4 +1,4 @@
-import CLinux
+import CSQLite
 import Foundation
 import Shared
 
@@ -125,7 +125,7 @@ public final class RunFile {
     private static func exists(_ path: String) -> Failure {
         Failure(
             .badInput,
-            "\(path) exists already; go on with it ('winnow-coordinator resume --run \(path)') or name another file")
+            "\(path) exists already; go on with it ('\(resumeCommand(path))') or name another file")
     }
 
     /// Writes a run file that has no evaluations yet.
@@ -141,8 +141,16 @@ public final class RunFile {
         try database.execute("COMMIT", "write the description to")
     }
 
+    /// Where the log or its shared map cannot be had, it says so now rather than after the first hour.
     private static func setUp(_ database: borrowing Database) throws {
-        try database.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL", "set up")
+        do {
+            guard try database.text("PRAGMA journal_mode = WAL", "set up") == "wal" else {
+                throw FileLock.unsupported(database.path)
+            }
+            try database.execute("PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE; COMMIT", "set up")
+        } catch let error as DatabaseError where FileLock.isUnsupported(error) {
+            throw FileLock.unsupported(database.path)
+        }
     }
 
     /// Opens the file of a run to go on with it. Throws a ``Failure`` where it is not one, is damaged, was made by a
@@ -201,8 +209,11 @@ public final class RunFile {
 
     /// Takes the lock that says that a coordinator has the file.
     private static func take(_ descriptor: Int32, path: String) throws {
-        guard winnow_lock_byte(descriptor, lockedByte) == 0 else {
+        switch FileLock.take(descriptor, byte: lockedByte) {
+        case nil: break
+        case .taken:
             throw Failure(.unavailable, "another coordinator has the run file \(path); one at a time can have it")
+        case .unsupported: throw FileLock.unsupported(path)
         }
     }
 
@@ -212,7 +223,7 @@ public final class RunFile {
         let descriptor = open(path, O_RDWR | O_CLOEXEC)
         guard descriptor >= 0 else { return false }
         defer { close(descriptor) }
-        return winnow_lock_byte(descriptor, Self.lockedByte) != 0
+        return FileLock.take(descriptor, byte: Self.lockedByte) == .taken
     }
 
     /// Checks that a file is a run file of a version that we know.

@@ -72,12 +72,16 @@ extension UInt64: ArgumentValue {
 }
 
 extension Double: ArgumentValue {
+    /// Reads `0.5` and, for shares, `50%`.
     public init?(argument: String) {
-        guard let value = Double(argument), value.isFinite else { return nil }
-        self = value
+        let isPercentage = argument.hasSuffix("%")
+        guard let value = Double(isPercentage ? String(argument.dropLast()) : argument), value.isFinite else {
+            return nil
+        }
+        self = isPercentage ? value / 100 : value
     }
     public var argumentText: String { String(self) }
-    public static var expectation: String { "a number" }
+    public static var expectation: String { "a number, such as 0.5 or 50%" }
 }
 
 extension ArgumentValue where Self: RawRepresentable & CaseIterable, RawValue == String {

@@ -13,6 +13,8 @@ protocol Declaration: AnyObject {
     var defaultText: String? { get }
     /// Takes a value; false where it is not of the type.
     func take(_ word: String) -> Bool
+    /// What it took, as it was written; an empty text for a flag.
+    var words: [String] { get }
     var expectation: String { get }
     /// All values that may be written, where that is a list.
     var choices: [String] { get }
@@ -32,10 +34,10 @@ public final class Option<Value>: Declaration {
     let choices: [String]
     private let read: (String, Value?) -> Value?
     private let isRepeatable: Bool
-    private var wasGiven = false
+    private(set) var words: [String] = []
     private var value: Value?
 
-    var accepts: Bool { isRepeatable || !wasGiven }
+    var accepts: Bool { isRepeatable || words.isEmpty }
 
     /// The value. Reading a required one before the command line was parsed is a fault.
     public var wrappedValue: Value {
@@ -46,11 +48,11 @@ public final class Option<Value>: Declaration {
         set { value = newValue }
     }
 
-    /// Gives access to ``wasGiven``.
+    /// Gives access to ``isGiven``.
     public var projectedValue: Option<Value> { self }
 
     /// Whether the user wrote it.
-    public var isGiven: Bool { wasGiven }
+    public var isGiven: Bool { !words.isEmpty }
 
     private init(
         _ help: String, name: String?, value valueName: String, initial: Value?, required: Bool, repeatable: Bool,
@@ -106,9 +108,9 @@ public final class Option<Value>: Declaration {
     }
 
     func take(_ word: String) -> Bool {
-        guard let new = read(word, wasGiven || isRepeatable ? value : nil) else { return false }
+        guard let new = read(word, isGiven || isRepeatable ? value : nil) else { return false }
         value = new
-        wasGiven = true
+        words.append(word)
         return true
     }
 }
@@ -127,6 +129,7 @@ public final class Flag: Declaration {
     let choices: [String] = []
     /// Whether it was given.
     public var wrappedValue = false
+    private(set) var words: [String] = []
 
     /// A flag.
     public init(_ help: String, name: String? = nil) {
@@ -136,6 +139,7 @@ public final class Flag: Declaration {
 
     func take(_ word: String) -> Bool {
         wrappedValue = true
+        words = [word]
         return true
     }
 }
@@ -151,6 +155,7 @@ public final class Argument<Value: ArgumentValue>: Declaration {
     let defaultText: String? = nil
     let expectation = Value.expectation
     let choices = Value.choices
+    private(set) var words: [String] = []
     private var value: Value?
 
     var accepts: Bool { value == nil }
@@ -173,6 +178,7 @@ public final class Argument<Value: ArgumentValue>: Declaration {
     func take(_ word: String) -> Bool {
         guard let new = Value(argument: word) else { return false }
         value = new
+        words = [word]
         return true
     }
 }
@@ -194,4 +200,20 @@ extension OptionGroup: GroupDeclaration {
 /// What the parser needs to know of an included group.
 protocol GroupDeclaration {
     var group: Any { get }
+}
+
+/// The declared properties of a command or group, those of its groups too, with the names that users write.
+func declarations(in value: Any) -> [(name: String, declaration: any Declaration)] {
+    Mirror(reflecting: value).children.flatMap { child -> [(String, any Declaration)] in
+        if let group = child.value as? any GroupDeclaration { return declarations(in: group.group) }
+        guard let declaration = child.value as? any Declaration else { return [] }
+        let property = child.label.map { $0.hasPrefix("_") ? String($0.dropFirst()) : $0 } ?? ""
+        return [(declaration.givenName ?? property.kebabCased, declaration)]
+    }
+}
+
+/// Whether a value of this placeholder names a file or a folder.
+func isPath(valueName: String?) -> Bool {
+    guard let valueName else { return false }
+    return ["FILE", "DIR", "PATH", "FOLDER"].contains { valueName.hasSuffix($0) }
 }

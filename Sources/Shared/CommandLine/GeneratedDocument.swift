@@ -19,10 +19,7 @@ struct DocumentedOption {
     let isRequired: Bool
 
     /// Whether its value names a file or a folder.
-    var isPath: Bool {
-        guard let valueName else { return false }
-        return ["FILE", "DIR", "PATH", "FOLDER"].contains { valueName.hasSuffix($0) }
-    }
+    var isPath: Bool { Shared.isPath(valueName: valueName) }
 }
 
 extension Program {

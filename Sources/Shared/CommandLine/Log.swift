@@ -56,6 +56,11 @@ public final class Log: Sendable {
         }
     }
 
+    /// Says what begins now: the line that changes on a terminal, a line elsewhere.
+    public func step(_ text: String) {
+        if isTerminal { setStatus("\(text) …") } else { line(text) }
+    }
+
     /// Removes the line that changes.
     public func clearStatus() {
         guard isTerminal else { return }

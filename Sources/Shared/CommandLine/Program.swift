@@ -71,6 +71,8 @@ public struct Program: Sendable {
             try fill(command, with: rest)
             try command.validate()
         } catch let failure as Failure where failure.kind == .usage {
+            // A suggestion stands last, where the eye is.
+            if failure.description.hasSuffix("?") { throw failure }
             let name = "\(self.name) \(type.description.name)"
             throw Failure(.usage, "\(failure.description); '\(name) --help' lists the options")
         }
@@ -80,14 +82,16 @@ public struct Program: Sendable {
     private func command(named word: String) throws -> any Command.Type {
         for type in commands where type.description.name == word { return type }
         let names = commands.map { $0.description.name }
-        throw Failure(.usage, "no subcommand '\(word)'\(suggestion(for: word, among: names))\n\n\(help)")
+        // The tip comes last: that is what stays on the screen.
+        throw Failure(
+            .usage,
+            "no subcommand '\(word)'; there are \(names.joined(separator: ", "))\(suggestion(for: word, among: names))")
     }
 
     private func fill(_ command: any Command, with words: [String]) throws {
         let declared = declarations(in: command)
         let options = declared.filter { !$0.declaration.isPositional }
         let positional = declared.filter { $0.declaration.isPositional }
-        var given: [String] = []
         var index = 0
         var onlyPositional = false
         func give(_ word: String) throws {
@@ -116,7 +120,6 @@ public struct Program: Sendable {
                 throw Failure(.usage, "no option '\(name)'\(suggestion(for: name, among: names))")
             }
             guard option.accepts else { throw Failure(.usage, "\(name) is given twice") }
-            given.append(name)
             if option.valueName == nil {
                 guard parts.count == 1 else { throw Failure(.usage, "\(name) takes no value") }
                 _ = option.take("")
@@ -134,12 +137,23 @@ public struct Program: Sendable {
                 throw Failure(.usage, "\(name) must be \(option.expectation), not '\(value)'")
             }
         }
-        for (name, option) in options where option.isRequired && !given.contains("--\(name)") {
-            throw Failure(.usage, "--\(name) is missing (\(option.help.lowercasedFirst))")
+        try demandRequired(options, positional)
+    }
+
+    /// Throws a `.usage` ``Failure`` that names everything that must be given and was not.
+    private func demandRequired(
+        _ options: [(name: String, declaration: any Declaration)],
+        _ positional: [(name: String, declaration: any Declaration)]
+    ) throws {
+        let missing = options.filter { $0.declaration.isRequired && $0.declaration.words.isEmpty }
+        let arguments = positional.filter { $0.declaration.accepts }.map { $0.declaration.valueName ?? "an argument" }
+        let names = arguments + missing.map { "--\($0.name)" }
+        guard let last = names.last else { return }
+        if names.count == 1, let only = missing.first {
+            throw Failure(.usage, "\(last) is missing (\(only.declaration.help.lowercasedFirst))")
         }
-        for (_, argument) in positional where argument.accepts {
-            throw Failure(.usage, "\(argument.valueName ?? "an argument") is missing")
-        }
+        let list = names.count == 1 ? "\(last) is" : "\(names.dropLast().joined(separator: ", ")) and \(last) are"
+        throw Failure(.usage, "\(list) missing")
     }
 
     /// The name, the version and the commit, where the build knows it.
@@ -201,16 +215,6 @@ public struct Program: Sendable {
             \(lines.joined(separator: "\n"))
             """
     }
-
-    func declarations(in value: Any) -> [(name: String, declaration: any Declaration)] {
-        Mirror(reflecting: value).children.flatMap { child -> [(String, any Declaration)] in
-            if let group = child.value as? any GroupDeclaration { return declarations(in: group.group) }
-            guard let declaration = child.value as? any Declaration else { return [] }
-            let property = child.label.map { $0.hasPrefix("_") ? String($0.dropFirst()) : $0 } ?? ""
-            return [(declaration.givenName ?? property.kebabCased, declaration)]
-        }
-    }
-
 }
 
 extension String {

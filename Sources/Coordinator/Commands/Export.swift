@@ -1,0 +1,37 @@
+import Shared
+
+/// `winnow-coordinator export`.
+struct Export: Command {
+    static let description = CommandDescription(
+        name: "export",
+        summary: "write a network as ONNX or as a Python package",
+        discussion: """
+            Reads a network, pruned or not, and writes it in forms that other programs run. Example:
+
+              winnow-coordinator export --model compressed/compressed.safetensors --onnx small.onnx --pytorch small
+
+            The ONNX model runs anywhere that onnxruntime does. The package needs nothing but torch: with the folder's \
+            parent in the path, 'import small' and 'small.load()' give a torch.nn.Module.
+            """)
+
+    @Option("The network: PyTorch or safetensors.", value: "FILE") var model: String
+    @Option("Write it as safetensors too.", value: "FILE") var output: String?
+    @OptionGroup var exports = ExportOptions()
+    @OptionGroup var normalisation = NormalisationOptions()
+
+    func validate() throws {
+        guard output != nil || exports.isAsked else {
+            throw Failure(.usage, "nothing to write: give --onnx, --pytorch or --output")
+        }
+        _ = try normalisation.normalisation()
+    }
+
+    func run() throws {
+        try OutputGuard(reading: [model], isForced: exports.force).check(output)
+        try exports.check(reading: [model])
+        let network = try Checkpoint.network(at: model)
+        try ExportedFiles(safetensors: output, onnx: exports.onnx, pytorch: exports.pytorch)
+            .write(network, normalisation: normalisation.normalisation())
+        for file in [output, exports.onnx, exports.pytorch].compactMap({ $0 }) { print(file) }
+    }
+}

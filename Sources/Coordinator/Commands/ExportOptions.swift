@@ -1,0 +1,27 @@
+import Shared
+
+/// The forms that a network is written in besides safetensors; every command that writes one has them.
+struct ExportOptions {
+    @Option("Write the network as an ONNX model too.", value: "FILE") var onnx: String?
+    @Option(
+        "Write the network as a Python package for PyTorch too. The package has the folder's name: 'import NAME', then "
+            + "NAME.load().", value: "FOLDER") var pytorch: String?
+    @Flag("Replace networks that are there already.") var force: Bool
+
+    /// Whether something is asked for.
+    var isAsked: Bool { onnx != nil || pytorch != nil }
+
+    /// Checks what will be written by a command that reads `inputs`. Throws a ``Failure``.
+    func check(reading inputs: [String?], isForced: Bool = false) throws {
+        let guardian = OutputGuard(reading: inputs, isForced: isForced || force)
+        try guardian.check(onnx)
+        guard let pytorch else { return }
+        try OutputGuard.prepareFolder(pytorch)
+        for file in ExportedFiles.packageFiles { try guardian.check("\(pytorch)/\(file)") }
+    }
+
+    /// Writes the network in the forms that were asked for. Throws a ``Failure``.
+    func write(_ network: Network, normalisation: Normalisation) throws {
+        try ExportedFiles(onnx: onnx, pytorch: pytorch).write(network, normalisation: normalisation)
+    }
+}

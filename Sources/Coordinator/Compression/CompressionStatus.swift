@@ -1,0 +1,91 @@
+import Foundation
+import Shared
+
+/// How a compression stands, as its folder tells it.
+struct CompressionStatus: Encodable {
+    enum State: String, Encodable {
+        case complete, running, interrupted
+    }
+
+    /// One round, as far as it came.
+    struct Round: Encodable {
+        var number: Int
+        var masks: Int
+        var masksRecorded: Int
+        var isPruned: Bool
+        var epochs: Int
+        var epochsDone: Int
+        /// Test accuracies: of the pruned network, and after fine-tuning.
+        var accuracyPruned: Double?
+        var accuracyFinetuned: Double?
+        var flopsRemoved: Double?
+    }
+
+    var folder: String
+    var state: State
+    /// Of the unpruned network.
+    var accuracy: Double?
+    var rounds: [Round]
+    var roundsPlanned: Int
+
+    /// Whether a folder holds a compression.
+    static func isThere(_ folder: String) -> Bool { InputFile.isReadable("\(folder)/plan.json") }
+
+    /// Reads the status. Throws a ``Failure``.
+    init(of folder: String) throws {
+        let files = CompressionFolder.Paths(folder)
+        let plan: CompressionPlan = try CompressionFolder.read(files.plan)
+        let start: CompressionPoint? = InputFile.isReadable(files.start) ? try CompressionFolder.read(files.start) : nil
+        self.folder = folder
+        accuracy = start?.testAccuracy
+        roundsPlanned = plan.rounds
+        rounds = []
+        for number in 1...plan.rounds {
+            let paths = files.round(number)
+            guard FileManager.default.fileExists(atPath: paths.folder) else { break }
+            let name = InputFile.isReadable(paths.result) ? paths.result : paths.pruning
+            let known: CompressionRound? = InputFile.isReadable(name) ? try CompressionFolder.read(name) : nil
+            let run = InputFile.isReadable(paths.run) ? try? RunFile.read(at: paths.run) : nil
+            let training = InputFile.isReadable(paths.training) ? try? TrainingFile.open(at: paths.training) : nil
+            rounds.append(
+                Round(
+                    number: number, masks: run?.description.ensemble.count ?? plan.ensemble.count,
+                    masksRecorded: try run?.evaluationCount() ?? 0, isPruned: known != nil,
+                    epochs: plan.training(round: number).epochs,
+                    epochsDone: training?.progress.position.epoch ?? 0,
+                    accuracyPruned: known?.pruned.testAccuracy, accuracyFinetuned: known?.finetuned?.testAccuracy,
+                    flopsRemoved: known.flatMap { known in
+                        start.map {
+                            1 - Double(known.pruned.multiplyAccumulates) / Double($0.multiplyAccumulates)
+                        }
+                    }))
+        }
+        state =
+            InputFile.isReadable(files.compressed)
+            ? .complete : CompressionFolder.isOwned(folder) ? .running : .interrupted
+    }
+
+    /// The lines for a person.
+    var text: String {
+        var lines = ["compression in \(folder): \(state.rawValue)"]
+        if let accuracy { lines.append("unpruned  test accuracy \(Self.percent(accuracy))") }
+        for round in rounds {
+            var parts = ["ranked \(round.masksRecorded) of \(round.masks) masks"]
+            if round.isPruned {
+                parts.append("pruned" + (round.flopsRemoved.map { " (\(Self.percent($0)) of the FLOPs gone)" } ?? ""))
+                if let accuracy = round.accuracyPruned { parts[1] += " to \(Self.percent(accuracy))" }
+                parts.append("fine-tuned \(round.epochsDone) of \(round.epochs) epochs")
+                if let accuracy = round.accuracyFinetuned { parts[2] += " to \(Self.percent(accuracy))" }
+            }
+            lines.append("round \(round.number) of \(roundsPlanned)  " + parts.joined(separator: ", "))
+        }
+        switch state {
+        case .complete: lines.append("report: \(folder)/report.html")
+        case .running: lines.append("a process works on it")
+        case .interrupted: lines.append("nobody works on it; the command that began it goes on")
+        }
+        return lines.joined(separator: "\n")
+    }
+
+    private static func percent(_ share: Double) -> String { Progress.fixed(100 * share, 2) + " %" }
+}

@@ -1,0 +1,164 @@
+import Foundation
+import Shared
+
+/// How a run stands, as its file tells it: for a person as lines, for a program as JSON.
+struct RunStatus: Encodable {
+    /// Who computes.
+    enum State: String, Encodable {
+        case complete, running, interrupted
+    }
+
+    struct Life: Encodable {
+        var started: Date
+        var ended: Date?
+        var ending: String
+    }
+
+    struct Worker: Encodable {
+        var number: Int
+        var host: String
+        var threads: Int
+        var instructionSet: String
+        var evaluations: Int
+        /// While it computed; nil where that is not known.
+        var masksPerSecond: Double?
+        var dismissed: String?
+    }
+
+    struct SetAside: Encodable {
+        var mask: Int
+        var reason: String
+    }
+
+    var run: String
+    var state: State
+    var created: Date
+    var program: String
+    var architecture: String
+    var model: String
+    var modelSHA256: String
+    var data: String
+    var images: Int
+    var split: String
+    var batchNorm: String
+    var filtersRanked: Int
+    var filters: Int
+    var design: String
+    var seed: UInt64
+    var masks: Int
+    var masksRecorded: Int
+    /// Masks recorded in a second over the last minutes; nil where nobody works or it is not known yet.
+    var masksPerSecond: Double?
+    var secondsLeft: Double?
+    /// Why nothing progresses, and what to do.
+    var standstill: String?
+    /// The command that goes on with it; nil while a coordinator works on it, and when it is complete.
+    var resume: String?
+    /// The file beside the run file that holds evaluations which a copy of the run file alone would lack.
+    var log: String?
+    var lives: [Life]
+    var workers: [Worker]
+    var setAside: [SetAside]
+
+    /// Over how long the rate is taken.
+    private static let rateSeconds = 300.0
+    private static let setAsideMax = 20
+
+    /// Reads the status. Throws a ``Failure``.
+    init(_ file: RunFile, at now: Date = Date()) throws {
+        let description = file.description
+        let settings = description.settings
+        let isOwned = file.hasCoordinator
+        run = description.run
+        created = description.created
+        program = description.program
+        architecture = description.network.architecture
+        model = description.network.path
+        modelSHA256 = "\(description.network.digest)"
+        data = description.data.path
+        (images, split) = (settings.images, settings.split.rawValue)
+        batchNorm = Self.words(settings.batchNorm)
+        filtersRanked = description.ensemble.participating.count
+        filters = description.network.filters
+        design = description.ensemble.design.name
+        seed = description.ensemble.seed
+        masks = description.ensemble.count
+        masksRecorded = try file.evaluationCount()
+        setAside = try file.masksSetAside().prefix(Self.setAsideMax).map { SetAside(mask: $0.mask, reason: $0.reason) }
+        lives = try file.lives().map {
+            Life(
+                started: $0.started, ended: $0.ended,
+                ending: $0.ending ?? (isOwned ? "at work" : "ended without a word (killed)"))
+        }
+        workers = try file.workers().map { worker in
+            let rate = worker.computeSeconds > 0 ? Double(worker.evaluations) / worker.computeSeconds : 0
+            return Worker(
+                number: worker.number, host: worker.host, threads: worker.threads,
+                instructionSet: worker.instructionSet, evaluations: worker.evaluations,
+                masksPerSecond: rate > 0 ? rate : nil, dismissed: worker.dismissed)
+        }
+        state = masksRecorded == masks ? .complete : isOwned ? .running : .interrupted
+        log = file.log
+        switch state {
+        case .complete: break
+        case .interrupted: resume = RunFile.resumeCommand(file.path)
+        case .running:
+            standstill = try file.standstill()
+            let since = max(now.addingTimeInterval(-Self.rateSeconds), lives.last?.started ?? now)
+            let seconds = now.timeIntervalSince(since)
+            guard standstill == nil, seconds > 0 else { break }
+            masksPerSecond = Double(try file.evaluationCount(since: since)) / seconds
+            if let rate = masksPerSecond, rate > 0 { secondsLeft = Double(masks - masksRecorded) / rate }
+        }
+    }
+
+    /// The lines for a person.
+    var text: String {
+        var lines = [
+            "run \(run), made \(Self.time(created)) by \(program)",
+            "network  \(architecture), \(model)",
+            "         SHA-256 \(modelSHA256)",
+            "images   \(images) \(split) images, \(data)",
+            "         batch norms \(batchNorm)",
+            "filters  \(filtersRanked) of \(filters) are ranked",
+            "design   \(design), seed \(seed)",
+            "done     \(masksRecorded) of \(masks) masks (\(Progress.fixed(100 * Double(masksRecorded) / Double(masks), 1)) %)"
+                + (secondsLeft.map { ", \(Progress.duration($0)) left" } ?? ""),
+        ]
+        for (index, life) in lives.enumerated() {
+            let end = life.ended.map { " \(Self.time($0))" } ?? ""
+            lines.append("life \(index + 1)   started \(Self.time(life.started)), \(life.ending)\(end)")
+        }
+        if let resume { lines.append("nobody works on it; go on with '\(resume)'") }
+        if let standstill { lines.append("nothing progresses: \(standstill)") }
+        if let log {
+            lines.append(
+                "the last evaluations are in \(log): copy both files, or use 'winnow-coordinator copy', which makes one"
+            )
+        }
+        for worker in workers {
+            var line = "worker \(worker.number) on \(Log.printable(worker.host)): \(worker.threads) threads, "
+            line += "\(Log.printable(worker.instructionSet)), \(worker.evaluations) evaluations"
+            if let rate = worker.masksPerSecond { line += ", \(Progress.short(rate)) masks/s while computing" }
+            if let reason = worker.dismissed { line += ", dismissed: \(Log.printable(reason))" }
+            lines.append(line)
+        }
+        for item in setAside { lines.append("set aside: mask \(item.mask): \(Log.printable(item.reason))") }
+        return lines.joined(separator: "\n")
+    }
+
+    private static func time(_ date: Date) -> String {
+        let formatter = DateFormatter()
+        formatter.locale = Locale(identifier: "en_US_POSIX")
+        formatter.dateFormat = "yyyy-MM-dd HH:mm:ss"
+        return formatter.string(from: date)
+    }
+
+    private static func words(_ batchNorm: EvaluationSettings.BatchNorm) -> String {
+        switch batchNorm {
+        case .frozen: "frozen"
+        case .recalibrated(let images): "recalibrated on \(images) training images under each mask"
+        case .corrected(let images): "corrected by what each mask changes on \(images) training images"
+        }
+    }
+}
