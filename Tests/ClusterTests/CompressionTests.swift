@@ -121,12 +121,12 @@ import Testing
             let folder = "\(compression.folder)/round-\(round)"
             let pruned = try Checkpoint.network(at: "\(folder)/pruned.safetensors")
             let reconstructed = try Checkpoint.network(at: "\(folder)/reconstructed.safetensors")
-            #expect(reconstructed.architecture == pruned.architecture)
+            #expect(reconstructed.graph == pruned.graph)
             #expect(reconstructed.parameters != pruned.parameters)
         }
         let network = try Checkpoint.network(at: "\(compression.folder)/compressed.safetensors")
         #expect(
-            try number(try #require(networks.last), "flops") == Double(network.architecture.cost().multiplyAccumulates))
+            try number(try #require(networks.last), "flops") == Double(network.graph.cost().multiplyAccumulates))
 
         let page = String(decoding: try compression.file("report.html"), as: UTF8.self)
         #expect(page.contains("training images only"))

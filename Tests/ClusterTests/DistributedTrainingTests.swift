@@ -93,7 +93,7 @@ import Testing
         #expect(calm.history.epochs.count == 2)
         #expect(
             calm.trained
-                != ParameterLayout(calm.architecture).flatten(
+                != ParameterLayout(calm.graph).flatten(
                     try InitialNetwork("resnet:4x8").network(seed: 3)
                 ).trained)
         let disturbed = try train(lives: [60, 150])

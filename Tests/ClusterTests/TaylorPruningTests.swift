@@ -26,12 +26,12 @@ import Worker
                 values[filter] *= gate
                 parameters[name] = Tensor(shape: tensor.shape, values: values)
             }
-            let gated = Network(architecture: network.architecture, parameters: parameters)
+            let gated = Network(graph: network.graph, parameters: parameters)
             let engine = try Engine(network: gated, threads: 1)
-            let none = [Mask(count: FilterSpace(network.architecture).count)]
+            let none = [Mask(count: FilterSpace(network.graph).count)]
             return try singles.map { try engine.evaluate(none, images: $0, settings: settings)[0].loss }
         }
-        return try FilterSpace(network.architecture).layers.flatMap { layer in
+        return try FilterSpace(network.graph).layers.flatMap { layer in
             guard layer.role == .hidden else { return layer.filters.map { _ in Double.infinity } }
             return try layer.filters.indices.map { index in
                 let filter = index - layer.filters.lowerBound

@@ -24,7 +24,7 @@ final class TestCluster {
         return (path as NSString).deletingLastPathComponent
     }()
 
-    static let architecture = Architecture.residual(widths: [8, 16, 32], blocksPerStage: 1, imageSize: 32)
+    static let architecture = Graph.residual(widths: [8, 16, 32], blocksPerStage: 1, imageSize: 32)
 
     static let network: Network = {
         var generator = SeededGenerator(seed: 11)

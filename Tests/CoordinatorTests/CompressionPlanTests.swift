@@ -6,7 +6,7 @@ import Testing
 @testable import Coordinator
 
 @Suite struct CompressionPlanTests {
-    private static let architecture = Architecture.residual(widths: [8, 16, 32], blocksPerStage: 1, imageSize: 32)
+    private static let architecture = Graph.residual(widths: [8, 16, 32], blocksPerStage: 1, imageSize: 32)
 
     private func plan(rounds: Int, keepAtLeast: Double = 0.1) throws -> CompressionPlan {
         let digest = Digest(sha256Of: [])

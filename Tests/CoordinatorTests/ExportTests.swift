@@ -7,15 +7,15 @@ import Testing
 
 struct ExportTests {
     /// A network with hidden filters, whole coupled groups and shortcuts cut.
-    private static func pruned(using generator: inout SeededGenerator) -> Network {
-        let architecture = Architecture.residual(widths: [4, 6, 8], blocksPerStage: 2)
+    private static func pruned(using generator: inout SeededGenerator) throws -> Network {
+        let architecture = Graph.residual(widths: [4, 6, 8], blocksPerStage: 2)
         let network = Network.random(architecture, using: &generator)
-        let groups = CoupledGroups(architecture).groups
+        let groups = ChannelClasses(architecture).classes.filter { $0.count > 1 }
         let space = FilterSpace(architecture)
         var mask = Mask.random(count: space.count, rate: 0.2, using: &generator)
         for filter in groups[1] + groups[5] { mask[filter] = true }
         mask[0] = true
-        return network.removing(mask)
+        return try network.removing(mask)
     }
 
     private static func images(_ count: Int, size: Int, using generator: inout SeededGenerator) -> [[Double]] {
@@ -49,7 +49,7 @@ struct ExportTests {
             shape = [d if isinstance(d, int) else len(images) for d in session.get_inputs()[0].shape]
             print(json.dumps(session.run(["logits"], {"images": images.reshape(shape)})[0].tolist()))
             """
-        for network in [Self.pruned(using: &generator), connected] {
+        for network in [try Self.pruned(using: &generator), connected] {
             let folder = try Self.temporaryFolder()
             defer { try? FileManager.default.removeItem(at: folder) }
             let model = folder.appending(path: "network.onnx")
@@ -78,14 +78,14 @@ struct ExportTests {
             with torch.no_grad():
                 print(json.dumps(load()(images).tolist()))
             """
-        for (network, size) in [(Self.pruned(using: &generator), 192), (connected, 3072)] {
+        for (network, size) in [(try Self.pruned(using: &generator), 192), (connected, 3072)] {
             let folder = try Self.temporaryFolder()
             defer { try? FileManager.default.removeItem(at: folder) }
             let inputs = folder.appending(path: "images.json")
             let images = Self.images(3, size: size, using: &generator)
             try JSONEncoder().encode(images).write(to: inputs)
             try Data(Checkpoint.safetensors(of: network)).write(to: folder.appending(path: "network.safetensors"))
-            let module = PyTorchExport(network).module(weights: "network.safetensors")
+            let module = try PyTorchExport(network).module(weights: "network.safetensors")
             try Data(module.utf8).write(to: folder.appending(path: "network.py"))
             let (status, output) = try Python.run(program, [folder.path, inputs.path])
             try #require(status == 0)
@@ -96,8 +96,8 @@ struct ExportTests {
     @Test(.enabled(if: Python.canImport("ast"), "Python is not installed"))
     func aLayersNameNeverBecomesCode() throws {
         let names = [#"a", 1, 1), *__import__("os").environ, ("b"#, "'''\n\\\u{2028}"]
-        let architecture = Architecture.fullyConnected(
-            FullyConnectedArchitecture(layers: [
+        let architecture = Graph.fullyConnected(
+            LinearChain(layers: [
                 .init(name: names[0], input: 3072, output: 4), .init(name: names[1], input: 4, output: 10),
             ]))
         var generator = SeededGenerator(seed: 4)
@@ -119,12 +119,12 @@ struct ExportTests {
 
     @Test func aPrunedNetworkIsReadBackAsItWas() throws {
         var generator = SeededGenerator(seed: 3)
-        let architecture = Architecture.residual(widths: [4, 6, 8], blocksPerStage: 2, imageSize: 32)
+        let architecture = Graph.residual(widths: [4, 6, 8], blocksPerStage: 2, imageSize: 32)
         let network = Network.random(architecture, using: &generator)
         let space = FilterSpace(architecture)
-        let groups = CoupledGroups(architecture).groups
+        let groups = ChannelClasses(architecture).classes.filter { $0.count > 1 }
         for removed in [groups[1] + groups[5], groups[7], [space.layers[1].filters.lowerBound]] {
-            let pruned = network.removing(Mask(count: space.count, disabled: removed))
+            let pruned = try network.removing(Mask(count: space.count, disabled: removed))
             let bytes = Checkpoint.safetensors(of: pruned)
             #expect(try Checkpoint.network(bytes: bytes, name: "pruned.safetensors") == pruned)
             #expect(bytes.count < Checkpoint.safetensors(of: network).count)

@@ -7,7 +7,7 @@ import Testing
 struct NormScoresTests {
     /// Two hidden neurons with weights (3, 4) and (0, 1), of which the second layer's are all the same.
     private static let network = Network(
-        architecture: .fullyConnected(widths: [2, 2, 2, 2]),
+        graph: .fullyConnected(widths: [2, 2, 2, 2]),
         parameters: [
             "fc1.weight": Tensor(shape: [2, 2], values: [3, -4, 0, 1]),
             "fc2.weight": Tensor(shape: [2, 2], values: [5, 5, 5, 5]),
@@ -54,7 +54,7 @@ struct NormScoresTests {
         var scaled = network.parameters
         let weight = network["layer1.0.conv1.weight"]
         scaled["layer1.0.conv1.weight"] = Tensor(shape: weight.shape, values: weight.values.map { 4 * $0 })
-        let other = Network(architecture: network.architecture, parameters: scaled)
+        let other = Network(graph: network.graph, parameters: scaled)
         for norm in WeightNorm.allCases {
             let pairs = zip(norm.scores(network), norm.scores(other))
             #expect(pairs.allSatisfy { abs($0 - $1) < 1e-9 })

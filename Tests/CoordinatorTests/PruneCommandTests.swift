@@ -42,8 +42,8 @@ final class PruneCommandTests {
             "--json", "\(folder)/pruned.json",
         ])
         let pruned = try Checkpoint.network(at: output)
-        let before = network.architecture.cost()
-        let after = pruned.architecture.cost()
+        let before = network.graph.cost()
+        let after = pruned.graph.cost()
         #expect(2 * after.multiplyAccumulates <= before.multiplyAccumulates)
         #expect(Double(after.parameters) <= 0.45 * Double(before.parameters))
         #expect(try InputFile.size(of: output) < InputFile.size(of: model))
@@ -64,17 +64,17 @@ final class PruneCommandTests {
         #expect(record.after.parameters == after.parameters)
         #expect(record.after.multiplyAccumulates == after.multiplyAccumulates)
         // What the record says was removed is what is missing.
-        let space = FilterSpace(network.architecture)
+        let space = FilterSpace(network.graph)
         var mask = Mask(count: space.count)
         for layer in record.layers {
             let first = try #require(space.layer(named: layer.name)).filters.lowerBound
             for filter in layer.removed { mask[first + filter] = true }
         }
-        #expect(network.removing(mask) == pruned)
+        #expect(try network.removing(mask) == pruned)
     }
 
     @Test func aRunFileHoldsAllThatPruningNeeds() throws {
-        let space = FilterSpace(network.architecture)
+        let space = FilterSpace(network.graph)
         let ensemble = try Ensemble(.tree, of: space, scope: SamplingScope(dropRate: 0.25), masks: 200, seed: 1)
         let description = RunDescription(
             run: RunID.random().description, created: Date(), program: "0", commandLine: [],
@@ -99,7 +99,7 @@ final class PruneCommandTests {
         let pruned = try Checkpoint.network(at: output)
         // The first layer's filters matter least, and it keeps one.
         #expect(pruned["layer1.0.conv1.weight"].shape[0] == 1)
-        #expect(FilterSpace(pruned.architecture).count == space.count - 7)
+        #expect(FilterSpace(pruned.graph).count == space.count - 7)
     }
 
     @Test func aNetworkIsNeverLostToAnother() throws {

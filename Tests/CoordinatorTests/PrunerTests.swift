@@ -24,7 +24,7 @@ struct PrunerTests {
     }
 
     /// Scores that are what each filter alone adds to the log-loss.
-    private static func scores(_ architecture: Architecture, _ effects: [Double], base: Double) throws -> FilterScores {
+    private static func scores(_ architecture: Graph, _ effects: [Double], base: Double) throws -> FilterScores {
         let ensemble = try ablation(FilterSpace(architecture))
         let evaluations = evaluations(ensemble, base: base) { $0.disabled.reduce(0) { $0 + effects[$1] } }
         return try FilterScores(ablation: ensemble, evaluations: evaluations, response: .logLoss)
@@ -40,7 +40,7 @@ struct PrunerTests {
     }
 
     @Test func ablationScoresAreWhatEachFilterAloneDoes() throws {
-        let architecture = Architecture.fullyConnected(widths: [8, 5, 4, 3])
+        let architecture = Graph.fullyConnected(widths: [8, 5, 4, 3])
         let effects = (0..<9).map { 0.1 * Double($0 * 4 % 9) - 0.05 }
         let scores = try Self.scores(architecture, effects, base: -1)
         for (found, expected) in zip(scores.values, effects) { #expect(abs(found - expected) < 1e-6) }
@@ -57,7 +57,7 @@ struct PrunerTests {
     }
 
     @Test func theLeastImportantFiltersGoAndTheLossIsPredicted() throws {
-        let architecture = Architecture.fullyConnected(widths: [8, 6, 6, 3])
+        let architecture = Graph.fullyConnected(widths: [8, 6, 6, 3])
         let effects = [0.5, 0.01, 0.4, 0.02, 0.6, 0.7, 0.03, 0.9, 0.04, 0.8, 0.75, 0.85]
         let scores = try Self.scores(architecture, effects, base: log(0.5))
         let pruner = Pruner(architecture, scores: scores, model: .additive, rules: WidthRules())
@@ -70,7 +70,7 @@ struct PrunerTests {
     }
 
     @Test func aLossRiseIsUsedUpButNotExceeded() throws {
-        let architecture = Architecture.fullyConnected(widths: [8, 16, 16, 3])
+        let architecture = Graph.fullyConnected(widths: [8, 16, 16, 3])
         let effects = (0..<32).map { 0.002 * Double(1 + $0 * 7 % 32) }
         let scores = try Self.scores(architecture, effects, base: 0)
         let pruner = Pruner(architecture, scores: scores, model: .additive, rules: WidthRules())
@@ -85,7 +85,7 @@ struct PrunerTests {
         var generator = SeededGenerator(seed: 1)
         let network = Network.random(.fullyConnected(widths: [8, 6, 6, 3]), using: &generator)
         let scores = FilterScores(.l1, of: network, scope: .hidden, seed: 1)
-        let pruner = Pruner(network.architecture, scores: scores, model: .additive, rules: WidthRules())
+        let pruner = Pruner(network.graph, scores: scores, model: .additive, rules: WidthRules())
         #expect(try pruner.prune(to: PruningBudget(removedFiltersMin: 3)).predictedLoss == nil)
         #expect(throws: Failure.self) { try pruner.prune(to: PruningBudget(), lossRiseMax: 1) }
     }
@@ -112,7 +112,7 @@ struct PrunerTests {
     }
 
     @Test func anEnsembleRecoversWhichFiltersMatter() throws {
-        let architecture = Architecture.fullyConnected(widths: [8, 16, 16, 3])
+        let architecture = Graph.fullyConnected(widths: [8, 16, 16, 3])
         let important: Set<Int> = [1, 4, 9, 17, 20, 25, 30]
         let ensemble = try Ensemble(
             .balanced, of: FilterSpace(architecture), scope: SamplingScope(dropRate: 0.25), masks: 400, seed: 5)

@@ -10,7 +10,7 @@ struct PruningChoiceTests {
         var space: RemovalSpace
         var losses: [[Double]]
 
-        init(_ architecture: Architecture, convex: Bool, using generator: inout SeededGenerator) {
+        init(_ architecture: Graph, convex: Bool, using generator: inout SeededGenerator) {
             let count = FilterSpace(architecture).count
             space = RemovalSpace(architecture, removable: Mask(count: count, disabled: 0..<count))
             losses = space.dimensions.map { dimension in
@@ -33,7 +33,7 @@ struct PruningChoiceTests {
         }
     }
 
-    private static let architectures: [Architecture] = [
+    private static let architectures: [Graph] = [
         .fullyConnected(widths: [12, 6, 5, 4, 3]), .residual(widths: [3, 5], blocksPerStage: 1),
     ]
 
@@ -106,7 +106,7 @@ struct PruningChoiceTests {
     @Test func theGreedyStepsAreThoseOfThePlainDefinition() throws {
         var generator = SeededGenerator(seed: 7)
         let architectures = [
-            Architecture.fullyConnected(widths: [12, 40, 40, 40, 4]), .residual(widths: [8, 30], blocksPerStage: 2),
+            Graph.fullyConnected(widths: [12, 40, 40, 40, 4]), .residual(widths: [8, 30], blocksPerStage: 2),
         ]
         var steps = 0
         for index in 0..<200 {
@@ -132,7 +132,7 @@ struct PruningChoiceTests {
 
     @Test func everyBudgetAndRuleHoldsAtOnce() throws {
         var generator = SeededGenerator(seed: 2)
-        let architecture = Architecture.residual(widths: [8, 16], blocksPerStage: 2)
+        let architecture = Graph.residual(widths: [8, 16], blocksPerStage: 2)
         for _ in 0..<40 {
             let problem = Problem(architecture, convex: false, using: &generator)
             let budget = budget(problem.space, using: &generator)

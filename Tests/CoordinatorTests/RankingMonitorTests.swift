@@ -7,7 +7,7 @@ import Testing
 private func ensemble(filters: Int, masks: Int) throws -> Ensemble {
     let space = FilterSpace(
         .fullyConnected(
-            FullyConnectedArchitecture(layers: [
+            LinearChain(layers: [
                 .init(name: "a", input: CIFAR10.layout.imageBytes, output: filters),
                 .init(name: "b", input: filters, output: 10),
             ])))

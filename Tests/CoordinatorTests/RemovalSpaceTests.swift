@@ -5,12 +5,12 @@ import Testing
 @testable import Coordinator
 
 struct RemovalSpaceTests {
-    private func all(_ architecture: Architecture) -> Mask {
+    private func all(_ architecture: Graph) -> Mask {
         let count = FilterSpace(architecture).count
         return Mask(count: count, disabled: 0..<count)
     }
 
-    private func hidden(_ architecture: Architecture) -> Mask {
+    private func hidden(_ architecture: Graph) -> Mask {
         let space = FilterSpace(architecture)
         return Mask(count: space.count, disabled: space.layers.filter { $0.role == .hidden }.flatMap(\.filters))
     }
@@ -33,10 +33,10 @@ struct RemovalSpaceTests {
         return cost
     }
 
-    @Test func theCostOfWhatRemainsIsTheCompactedNetworksOwn() {
+    @Test func theCostOfWhatRemainsIsTheCompactedNetworksOwn() throws {
         var generator = SeededGenerator(seed: 1)
         for architecture in [
-            Architecture.residual(widths: [4, 6, 8], blocksPerStage: 2), .fullyConnected(widths: [48, 12, 9, 5]),
+            Graph.residual(widths: [4, 6, 8], blocksPerStage: 2), .fullyConnected(widths: [48, 12, 9, 5]),
         ] {
             let network = Network.random(architecture, using: &generator)
             let space = RemovalSpace(architecture, removable: all(architecture))
@@ -46,13 +46,13 @@ struct RemovalSpaceTests {
                     dimension.units.shuffled(using: &generator).prefix(count).flatMap { $0 }
                 }
                 let mask = Mask(count: FilterSpace(architecture).count, disabled: units)
-                #expect(space.cost(removed: removed) == recount(network.removing(mask)))
+                #expect(try space.cost(removed: removed) == recount(network.removing(mask)))
             }
         }
     }
 
     @Test func publishedNetworksCostWhatThePapersSay() {
-        let resnet20 = Architecture.residual(widths: [16, 32, 64], blocksPerStage: 3, imageSize: 32)
+        let resnet20 = Graph.residual(widths: [16, 32, 64], blocksPerStage: 3, imageSize: 32)
         let space = RemovalSpace(resnet20, removable: hidden(resnet20))
         let cost = space.cost(removed: space.dimensions.map { _ in 0 })
         #expect(cost == RemainingCost(multiplyAccumulates: 40_551_040, parameters: 269_722))
@@ -61,7 +61,7 @@ struct RemovalSpaceTests {
     }
 
     @Test func streamsFormOneDimensionForEachStageInWhichTheyBegin() {
-        let resnet20 = Architecture.residual(widths: [16, 32, 64], blocksPerStage: 3, imageSize: 32)
+        let resnet20 = Graph.residual(widths: [16, 32, 64], blocksPerStage: 3, imageSize: 32)
         let space = RemovalSpace(resnet20, removable: all(resnet20))
         let streams = space.dimensions.filter { $0.filtersPerUnit > 1 }
         let sizes = streams.map { [$0.units.count, $0.filtersPerUnit] }
@@ -70,7 +70,7 @@ struct RemovalSpaceTests {
     }
 
     @Test func aCoupledGroupOfWhichAFilterMayNotGoStays() {
-        let architecture = Architecture.residual(widths: [4, 6], blocksPerStage: 1)
+        let architecture = Graph.residual(widths: [4, 6], blocksPerStage: 1)
         var removable = all(architecture)
         removable[0] = false
         let space = RemovalSpace(architecture, removable: removable)

@@ -9,7 +9,7 @@ import Testing
 /// Reports of a small run whose losses are known to the last bit, in a folder of their own.
 final class ReportTests {
     private let folder: String
-    private static let architecture = Architecture.residual(widths: [8, 12], blocksPerStage: 2, imageSize: 32)
+    private static let architecture = Graph.residual(widths: [8, 12], blocksPerStage: 2, imageSize: 32)
 
     init() throws {
         folder = FileManager.default.temporaryDirectory.appending(path: "winnow-report-\(UUID())").path

@@ -18,7 +18,7 @@ final class RunFileTests {
 
     private static let space = FilterSpace(
         .fullyConnected(
-            FullyConnectedArchitecture(layers: [
+            LinearChain(layers: [
                 .init(name: "0", input: 3072, output: 20), .init(name: "2", input: 20, output: 10),
             ])))
 

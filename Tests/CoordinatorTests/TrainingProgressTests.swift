@@ -123,12 +123,11 @@ import Testing
     }
 
     @Test func wordsNameArchitectures() throws {
-        #expect(try InitialNetwork("resnet20").architecture.summary == "ResNet-20")
-        guard case .residual(let wide) = try InitialNetwork("resnet:8x14").architecture else {
-            throw Failure(.internalFault, "a residual network was expected")
-        }
-        #expect(wide.stem == 8 && wide.blocks.count == 6 && wide.blocks.map(\.stride) == [1, 1, 2, 1, 2, 1])
-        #expect(try InitialNetwork("mlp:512-256").architecture.summary == "fully connected 3072-512-256-10")
+        #expect(try InitialNetwork("resnet20").graph.summary == "ResNet-20")
+        let wide = try InitialNetwork("resnet:8x14").graph
+        #expect(wide.summary == "ResNet-14")
+        #expect(wide.node(named: "conv1")?.shape.channels == 8)
+        #expect(try InitialNetwork("mlp:512-256").graph.summary == "fully connected 3072-512-256-10")
     }
 
     @Test func theLearningRateRisesThenFalls() {
@@ -162,7 +161,7 @@ import Testing
         try #require(expected.count == 3)
 
         let layout = ParameterLayout(
-            .fullyConnected(FullyConnectedArchitecture(layers: [.init(name: "fc", input: 2, output: 1)])))
+            .fullyConnected(LinearChain(layers: [.init(name: "fc", input: 2, output: 1)])))
         var optimizer = MomentumOptimizer(
             .init(momentum: 0.9, nesterov: nesterov, weightDecay: 0.01, decaysNormalisation: true), count: 3)
         var parameters: [Float] = [0.5, -1, 2]
@@ -174,7 +173,7 @@ import Testing
     }
 
     @Test func runningStatisticsMoveTowardsThoseOfAllShardsTogether() throws {
-        let architecture = try InitialNetwork("resnet:1x8").architecture
+        let architecture = try InitialNetwork("resnet:1x8").graph
         let layout = ParameterLayout(architecture)
         // Two shards of two values each in every channel: 1, 3 and 5, 7.
         func shard(_ mean: Float) -> ShardGradient {

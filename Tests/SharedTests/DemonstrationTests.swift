@@ -46,7 +46,7 @@ import Testing
         .deletingLastPathComponent().appendingPathComponent("demo/resnet.safetensors").path
     #expect(try InputFile.size(of: demo) <= 1_500_000)
     let network = try Checkpoint.network(at: demo)
-    #expect(network.architecture.summary == "ResNet-14")
+    #expect(network.graph.summary == "ResNet-14")
 
     let images = DemonstrationImages(seed: 1)
     let records = (0..<50).map { images.record(.test, $0) }

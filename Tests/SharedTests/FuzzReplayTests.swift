@@ -27,7 +27,7 @@ private func inputs(_ target: FuzzTarget) -> [String] {
     for (target, name) in [(FuzzTarget.pickle, "small.th"), (.zip, "small.pt"), (.safetensors, "shortcut")] {
         let path = folder.appendingPathComponent("corpus/\(target.rawValue)/\(name)").path
         let network = try Checkpoint.network(at: path)
-        #expect(network.architecture.cost().parameters > 50)
+        #expect(network.graph.cost().parameters > 50)
     }
 }
 

@@ -107,8 +107,8 @@ import Testing
         #expect(
             error?.description == "the network takes images of 3 × 32 × 32 and has 10 outputs, but the images are "
                 + "1 × 3 × 5 in 200 classes")
-        func connected(_ input: Int, _ output: Int) -> Architecture {
-            .fullyConnected(FullyConnectedArchitecture(layers: [.init(name: "a", input: input, output: output)]))
+        func connected(_ input: Int, _ output: Int) -> Graph {
+            .fullyConnected(LinearChain(layers: [.init(name: "a", input: input, output: output)]))
         }
         try small.check(fits: connected(15, 200))
         #expect(throws: Failure.self) { try small.check(fits: connected(15, 199)) }

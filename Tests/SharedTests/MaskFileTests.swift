@@ -4,7 +4,7 @@ import Testing
 
 @testable import Shared
 
-private let architecture = Architecture.residual(widths: [4, 6], blocksPerStage: 1)
+private let architecture = Graph.residual(widths: [4, 6], blocksPerStage: 1)
 private let space = FilterSpace(architecture)
 
 private func read(_ text: String) throws -> [Mask] {
@@ -133,7 +133,7 @@ func badMaskFilesSayWhatIsWrong(text: String, expected: String) {
 @Test(.enabled(if: TestData.isPresent, "no WINNOW_TEST_DATA"))
 func theGoldenFilesMasksAreRead() throws {
     let network = try Checkpoint.network(at: TestData.checkpoint("resnet20"))
-    let masks = try MaskFile.read(at: TestData.golden("resnet20"), for: FilterSpace(network.architecture))
+    let masks = try MaskFile.read(at: TestData.golden("resnet20"), for: FilterSpace(network.graph))
     #expect(masks.count > 10)
     #expect(masks[0].disabledCount == 0)
     #expect(masks[1].disabledCount > 0)

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Shared
 
-private func publishedResNet(_ depth: Int) -> Architecture {
+private func publishedResNet(_ depth: Int) -> Graph {
     .residual(widths: [16, 32, 64], blocksPerStage: (depth - 2) / 6, imageSize: 32)
 }
 
@@ -32,23 +32,23 @@ func thePublishedNetworksCostWhatThePapersSay(depth: Int, parameters: Int, milli
     }
 }
 
-@Test func aMasksCostIsTheCompactNetworksCost() {
+@Test func aMasksCostIsTheCompactNetworksCost() throws {
     var generator = SeededGenerator(seed: 1)
     for architecture in [
-        Architecture.residual(widths: [6, 8, 12], blocksPerStage: 2), .fullyConnected(widths: [3072, 20, 15, 10]),
+        Graph.residual(widths: [6, 8, 12], blocksPerStage: 2), .fullyConnected(widths: [3072, 20, 15, 10]),
     ] {
         let space = FilterSpace(architecture)
         let hidden = space.layers.filter { $0.role == .hidden }.flatMap { Array($0.filters) }
         for _ in 0..<20 {
             let mask = Mask(count: space.count, disabled: hidden.filter { _ in Bool.random(using: &generator) })
-            let compaction = Compaction(architecture, removing: mask)
-            guard compaction.silent.allSatisfy(\.isEmpty) else { continue }
-            #expect(architecture.cost(under: mask) == compaction.architecture.cost())
+            let removal = try Removal(architecture, removing: mask)
+            guard removal.silent.allSatisfy(\.isEmpty) else { continue }
+            #expect(architecture.cost(under: mask) == removal.graph.cost())
         }
     }
 }
 
-@Test func aStreamsChannelIsGoneOnlyWhereNoShortcutBringsItAnything() {
+@Test func aStreamsChannelIsGoneOnlyWhereNoShortcutBringsItAnything() throws {
     let architecture = publishedResNet(20)
     let space = FilterSpace(architecture)
     func filter(_ layer: String, _ index: Int) -> Int { (space.layer(named: layer)?.filters.lowerBound ?? 0) + index }
@@ -56,7 +56,7 @@ func thePublishedNetworksCostWhatThePapersSay(depth: Int, parameters: Int, milli
     // Channel 0 of the first stage, in the stem and in each block: everything that touches it goes.
     let group = ["conv1", "layer1.0.conv2", "layer1.1.conv2", "layer1.2.conv2"].map { filter($0, 0) }
     let all = architecture.cost(under: Mask(count: space.count, disabled: group))
-    #expect(all == Compaction(architecture, removing: Mask(count: space.count, disabled: group)).architecture.cost())
+    #expect(try all == Removal(architecture, removing: Mask(count: space.count, disabled: group)).graph.cost())
 
     // In one block only, the shortcut still brings the channel to the next block.
     let one = architecture.cost(under: Mask(count: space.count, disabled: [filter("layer1.1.conv2", 0)]))
@@ -70,11 +70,11 @@ func thePublishedNetworksCostWhatThePapersSay(depth: Int, parameters: Int, milli
 
 @Test func normsSumTheAbsoluteWeightsOfAFilter() {
     let layers = [
-        FullyConnectedArchitecture.Linear(name: "a", input: 3, output: 2),
-        FullyConnectedArchitecture.Linear(name: "b", input: 2, output: 10),
+        LinearChain.Linear(name: "a", input: 3, output: 2),
+        LinearChain.Linear(name: "b", input: 2, output: 10),
     ]
     let network = Network(
-        architecture: .fullyConnected(FullyConnectedArchitecture(layers: layers)),
+        graph: .fullyConnected(LinearChain(layers: layers)),
         parameters: [
             "a.weight": Tensor(shape: [2, 3], values: [1, -2, 3, -4, 5, -6.5]),
             "a.bias": Tensor(shape: [2], values: [100, 100]),

@@ -1,20 +1,22 @@
 import Foundation
+import TestSupport
 
 @testable import Shared
 
 /// The small network of the committed checkpoints (`Tests/Fixtures/checkpoints/make.py`), whose values are known.
 enum SmallNetwork {
-    static let architecture: Architecture = {
+    static let architecture: Graph = {
         let blocks = [("layer1.0", 1, 4, 4), ("layer2.0", 2, 4, 6)].map { name, stride, input, output in
-            ResidualArchitecture.Block(
+            CIFARResNet.Block(
                 name: name, stride: stride, input: input, hidden: 5, output: output,
-                shortcut: ResidualArchitecture.Block.paddedShortcut(input: input, output: output))
+                shortcut: CIFARResNet.Block.paddedShortcut(input: input, output: output))
         }
-        return .residual(ResidualArchitecture(stem: 4, blocks: blocks, classes: 10))
+        return .residual(CIFARResNet(stem: 4, blocks: blocks, classes: 10))
     }()
 
     /// Its tensors, in PyTorch's order.
-    static let tensors: [(name: String, tensor: Tensor)] = architecture.parameterShapes.map { name, shape in
+    static let tensors: [(name: String, tensor: Tensor)] = architecture.parameters.map { parameter in
+        let (name, shape) = (parameter.name, parameter.shape)
         let count = shape.reduce(1, *)
         let values = (0..<count).map { index -> Float in
             let step = (index + name.utf8.count) % 64
@@ -24,7 +26,7 @@ enum SmallNetwork {
     }
 
     static let network = Network(
-        architecture: architecture, parameters: Dictionary(uniqueKeysWithValues: tensors.map { ($0.name, $0.tensor) }))
+        graph: architecture, parameters: Dictionary(uniqueKeysWithValues: tensors.map { ($0.name, $0.tensor) }))
 
     private static let fixtures = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
         .deletingLastPathComponent().appendingPathComponent("Fixtures/checkpoints").path

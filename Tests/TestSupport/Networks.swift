@@ -3,20 +3,20 @@ import Shared
 /// Networks that the tests speak of.
 public enum Networks {
     /// A CIFAR-10 ResNet of `6 n + 2` layers with the published channel counts.
-    public static func resnet(_ n: Int) -> Architecture {
-        var blocks: [ResidualArchitecture.Block] = []
+    public static func resnet(_ n: Int) -> Graph {
+        var blocks: [CIFARResNet.Block] = []
         var input = 16
         for (stage, output) in [16, 32, 64].enumerated() {
             for block in 0..<n {
                 blocks.append(
-                    ResidualArchitecture.Block(
+                    CIFARResNet.Block(
                         name: "layer\(stage + 1).\(block)", stride: stage > 0 && block == 0 ? 2 : 1, input: input,
                         hidden: output, output: output,
-                        shortcut: ResidualArchitecture.Block.paddedShortcut(input: input, output: output)))
+                        shortcut: CIFARResNet.Block.paddedShortcut(input: input, output: output)))
                 input = output
             }
         }
-        return .residual(ResidualArchitecture(stem: 16, blocks: blocks, classes: 10))
+        return .residual(CIFARResNet(stem: 16, blocks: blocks, classes: 10))
     }
 
     /// ResNet-20's filters.
@@ -27,8 +27,8 @@ public enum Networks {
     /// A chain of linear layers with names as `nn.Sequential` gives them.
     public static func connected(_ widths: [Int]) -> FilterSpace {
         let layers = zip(widths, widths.dropFirst()).enumerated().map { index, width in
-            FullyConnectedArchitecture.Linear(name: "layers.\(2 * index)", input: width.0, output: width.1)
+            LinearChain.Linear(name: "layers.\(2 * index)", input: width.0, output: width.1)
         }
-        return FilterSpace(.fullyConnected(FullyConnectedArchitecture(layers: layers)))
+        return FilterSpace(Graph.fullyConnected(LinearChain(layers: layers)))
     }
 }

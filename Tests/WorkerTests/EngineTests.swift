@@ -11,7 +11,7 @@ struct EngineTests {
         case residual
         case connected
 
-        var architecture: Architecture {
+        var architecture: Graph {
             switch self {
             case .residual: .residual(widths: [5, 7, 12], blocksPerStage: 2, imageSize: 32)
             case .connected: .fullyConnected(widths: [CIFAR10.layout.imageBytes, 33, 20, CIFAR10.layout.classes])
@@ -28,7 +28,7 @@ struct EngineTests {
     }
 
     /// Masks of every kind: none, hidden filters only, any filters, and whole layers.
-    static func masks(of architecture: Architecture, using generator: inout SeededGenerator) -> [Mask] {
+    static func masks(of architecture: Graph, using generator: inout SeededGenerator) -> [Mask] {
         let space = FilterSpace(architecture)
         var masks = [Mask(count: space.count)]
         for rate in [0.2, 0.5] {
@@ -63,10 +63,10 @@ struct EngineTests {
     }
 
     @Test(arguments: [
-        Architecture.residual(widths: [5, 7], blocksPerStage: 1, imageSize: 8, classes: 300),
+        Graph.residual(widths: [5, 7], blocksPerStage: 1, imageSize: 8, classes: 300),
         .fullyConnected(widths: [3 * 8 * 8, 20, 300]),
     ])
-    func floatPixelsAreInputsAsTheyAreAndThereMayBeMoreClassesThanAByteCounts(_ architecture: Architecture) throws {
+    func floatPixelsAreInputsAsTheyAreAndThereMayBeMoreClassesThanAByteCounts(_ architecture: Graph) throws {
         var generator = SeededGenerator(seed: 12)
         let network = Network.random(architecture, using: &generator)
         let layout = ImageLayout(
@@ -91,7 +91,7 @@ struct EngineTests {
         let layout = ImageLayout(shape: Shape(channels: 1, height: 28, width: 28), classes: 10)
         let images = ImageSet.random(2, layout: layout, using: &generator)
         let settings = EvaluationSettings(split: .test, images: 2, batchNorm: .frozen)
-        let none = Mask(count: FilterSpace(network.architecture).count)
+        let none = Mask(count: FilterSpace(network.graph).count)
         let error = #expect(throws: Failure.self) {
             try Engine(network: network, threads: 1).evaluate([none], images: images, settings: settings)
         }
@@ -203,10 +203,10 @@ struct EngineTests {
         for rate in [0.1, 0.3, 0.6] {
             let disabled = hidden.filter { _ in Double.random(in: 0..<1, using: &generator) < rate }
             let mask = Mask(count: space.count, disabled: disabled)
-            let compact = network.removing(mask)
+            let compact = try network.removing(mask)
             let masked = try Engine(network: network, threads: 1)
                 .evaluate([mask], images: images, settings: settings)
-            let small = FilterSpace(compact.architecture)
+            let small = FilterSpace(compact.graph)
             let removed = try Engine(network: compact, threads: 1)
                 .evaluate([Mask(count: small.count)], images: images, settings: settings)
             #expect(masked == removed)

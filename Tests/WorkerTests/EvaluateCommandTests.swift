@@ -56,7 +56,7 @@ struct EvaluateCommandTests {
         #expect(losses.model == path("model.safetensors"))
         #expect(losses.images == settings.images)
         let masks = try [[:], ["layer1.0.conv1": [0, 3], "conv1": [1]]].map {
-            try Mask($0, of: network.architecture)
+            try Mask($0, of: network.graph)
         }
         let expected = try Engine(network: network, threads: 1)
             .evaluate(masks, images: images, calibration: train, settings: settings)

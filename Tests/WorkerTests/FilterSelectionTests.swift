@@ -6,7 +6,7 @@ import Testing
 
 /// Choosing the filters that a layer can best do without.
 struct FilterSelectionTests {
-    private static let residual = Architecture.residual(
+    private static let residual = Graph.residual(
         widths: [6, 8, 12], blocksPerStage: 2, imageSize: 32)
 
     private func selection(_ network: Network, _ mask: Mask, _ images: ImageSet) throws -> Mask {
@@ -99,7 +99,7 @@ struct FilterSelectionTests {
 
     @Test func aNeuronThatOthersRepeatIsChosen() throws {
         var generator = SeededGenerator(seed: 2)
-        let architecture = Architecture.fullyConnected(widths: [
+        let architecture = Graph.fullyConnected(widths: [
             CIFAR10.layout.imageBytes, 6, 5, CIFAR10.layout.classes,
         ])
         let random = Network.random(architecture, using: &generator)
@@ -111,7 +111,7 @@ struct FilterSelectionTests {
             let copied = tensor.values.prefix(5 * size) + tensor.values[2 * size..<3 * size]
             parameters["\(first.name).\(name)"] = Tensor(shape: tensor.shape, values: Array(copied))
         }
-        let network = Network(architecture: architecture, parameters: parameters)
+        let network = Network(graph: architecture, parameters: parameters)
         let images = ImageSet.random(60, using: &generator)
         // Neurons 2 and 5 are the same; the mask asks for any one.
         let chosen = try selection(network, Mask(count: 11, disabled: [0]), images)

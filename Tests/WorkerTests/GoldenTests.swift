@@ -41,7 +41,7 @@ struct GoldenTests {
         let engine = try Engine(network: network, threads: CPUAllowance.processors)
         let folder = try TestData.cifar10()
         let evaluations = try engine.evaluate(
-            entries.map { try Mask($0.disabled, of: network.architecture) },
+            entries.map { try Mask($0.disabled, of: network.graph) },
             images: CIFAR10.read(directory: folder, split: .test, limit: golden.images),
             calibration: CIFAR10.read(directory: folder, split: .train, limit: 256),
             settings: EvaluationSettings(split: .test, images: golden.images, batchNorm: batchNorm))
@@ -56,7 +56,7 @@ struct GoldenTests {
 
 extension Mask {
     /// A mask from filters named as in a mask file.
-    init(_ disabled: [String: [Int]], of architecture: Architecture) throws {
+    init(_ disabled: [String: [Int]], of architecture: Graph) throws {
         let space = FilterSpace(architecture)
         self.init(count: space.count)
         for (name, filters) in disabled {

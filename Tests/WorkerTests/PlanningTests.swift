@@ -28,12 +28,12 @@ struct PlanningTests {
         #expect(plan.take(whole) == 0..<whole)
     }
 
-    @Test func masksShareANodeAsLongAsTheyAgree() {
-        let architecture = Architecture.residual(widths: [4, 4], blocksPerStage: 1, imageSize: 32)
+    @Test func masksShareANodeAsLongAsTheyAgree() throws {
+        let architecture = Graph.residual(widths: [4, 4], blocksPerStage: 1, imageSize: 32)
         let space = FilterSpace(architecture)
         func mask(_ disabled: Int...) -> Mask { Mask(count: space.count, disabled: disabled) }
         // Layers: the stem 0..<4, then 4..<8, 8..<12, 12..<16, 16..<20.
-        let tree = PrefixTree([mask(5, 13), mask(5, 14), mask(6), mask(5, 13), mask(1)], of: architecture)
+        let tree = try PrefixTree([mask(5, 13), mask(5, 14), mask(6), mask(5, 13), mask(1)], of: architecture, Architecture(architecture, for: "a test"))
         let root = tree.root
         #expect(root.children.count == 2)
         let unmasked = root.children[0]

@@ -6,7 +6,7 @@ import Testing
 
 /// Writing fresh batch-norm statistics into a network.
 struct RecalibrateTests {
-    private static let architecture = Architecture.residual(
+    private static let architecture = Graph.residual(
         widths: [5, 7, 12], blocksPerStage: 2, imageSize: 32)
 
     @Test(arguments: [EvaluationSettings.BatchNorm.recalibrated(images: 4), .corrected(images: 4)])
@@ -36,7 +36,7 @@ struct RecalibrateTests {
         let images = ImageSet.random(4, using: &generator)
         let statistics = try Engine(network: network, threads: 1)
             .batchNormStatistics(
-                .recalibrated(images: 4), under: Mask(count: FilterSpace(network.architecture).count), of: images,
+                .recalibrated(images: 4), under: Mask(count: FilterSpace(network.graph).count), of: images,
                 normalisation: .standard)
         #expect(network.replacingStatistics(statistics) == network)
     }
@@ -48,7 +48,7 @@ struct RecalibrateTests {
         let images = ImageSet.random(4, using: &generator)
         let failure = #expect(throws: Failure.self) {
             try engine.batchNormStatistics(
-                .recalibrated(images: 5), under: Mask(count: FilterSpace(network.architecture).count), of: images,
+                .recalibrated(images: 5), under: Mask(count: FilterSpace(network.graph).count), of: images,
                 normalisation: .standard)
         }
         #expect(failure?.kind == .badInput)

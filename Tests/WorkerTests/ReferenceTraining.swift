@@ -4,7 +4,7 @@ import Shared
 /// Training's forward pass as its definition reads, in double precision: slow, and without anything in common with the
 /// engine.
 struct ReferenceTraining {
-    let architecture: Architecture
+    let architecture: Graph
     let loss: TrainingLoss
 
     /// An activation of one image: `[channel][row * size + column]`.
@@ -13,7 +13,8 @@ struct ReferenceTraining {
     /// The sum of the images' losses with the batch's own statistics. `images` are `[channel][pixel]` each.
     func lossSum(_ images: [Activation], labels: [Int], parameters: [String: [Double]]) -> Double {
         let logits: [[Double]]
-        switch architecture {
+        guard let known = try? Architecture(architecture, for: "a test") else { preconditionFailure("unknown") }
+        switch known {
         case .residual(let residual): logits = outputs(residual, images, parameters)
         case .fullyConnected(let connected): logits = outputs(connected, images, parameters)
         }
@@ -30,7 +31,7 @@ struct ReferenceTraining {
     }
 
     private func outputs(
-        _ network: ResidualArchitecture, _ images: [Activation], _ parameters: [String: [Double]]
+        _ network: CIFARResNet, _ images: [Activation], _ parameters: [String: [Double]]
     ) -> [[Double]] {
         func named(_ name: String) -> [Double] { parameters[name] ?? [] }
         var size = network.imageSize
@@ -65,7 +66,7 @@ struct ReferenceTraining {
     }
 
     private func outputs(
-        _ network: FullyConnectedArchitecture, _ images: [Activation], _ parameters: [String: [Double]]
+        _ network: LinearChain, _ images: [Activation], _ parameters: [String: [Double]]
     ) -> [[Double]] {
         images.map { image in
             var x = image.flatMap { $0 }

@@ -6,30 +6,30 @@ import TestSupport
 /// Small networks and images that the tests of training share.
 enum TrainingFixtures {
     /// Odd channel counts, both strides, and every kind of shortcut: identity, zero-padded, picked.
-    static let residual = Architecture.residual(
-        ResidualArchitecture(
+    static let residual = Graph.residual(
+        CIFARResNet(
             stem: 5,
             blocks: [
                 block("layer1.0", stride: 1, 5, 7, 5, (0..<5).map { $0 }),
-                block("layer2.0", stride: 2, 5, 3, 9, ResidualArchitecture.Block.paddedShortcut(input: 5, output: 9)),
+                block("layer2.0", stride: 2, 5, 3, 9, CIFARResNet.Block.paddedShortcut(input: 5, output: 9)),
                 block("layer2.1", stride: 1, 9, 17, 8, [3, nil, 0, 8, 8, nil, 5, 1]),
                 block("layer3.0", stride: 2, 8, 4, 6, [7, 6, nil, 0, 1, 2]),
             ], classes: 10))
 
-    static let connected = Architecture.fullyConnected(
-        FullyConnectedArchitecture(layers: [
+    static let connected = Graph.fullyConnected(
+        LinearChain(layers: [
             .init(name: "fc1", input: 3072, output: 13), .init(name: "fc2", input: 13, output: 7),
             .init(name: "fc3", input: 7, output: 10),
         ]))
 
     private static func block(
         _ name: String, stride: Int, _ input: Int, _ hidden: Int, _ output: Int, _ shortcut: [Int?]
-    ) -> ResidualArchitecture.Block {
+    ) -> CIFARResNet.Block {
         .init(name: name, stride: stride, input: input, hidden: hidden, output: output, shortcut: shortcut)
     }
 
     /// A network with parameters that keep every layer's outputs of size one.
-    static func network(_ architecture: Architecture, seed: UInt64) -> Network {
+    static func network(_ architecture: Graph, seed: UInt64) -> Network {
         let layout = ParameterLayout(architecture)
         var random = SplitMix64(seed: seed)
         func values(_ entries: [ParameterLayout.Entry]) -> [Float] {

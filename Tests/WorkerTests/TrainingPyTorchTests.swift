@@ -39,7 +39,7 @@ import Testing
         """
 
     @Test(.enabled(if: Python.canImport("torch", "numpy"), "no PyTorch")) func gradientsAreThoseOfPyTorch() throws {
-        guard case .residual(let residual) = TrainingFixtures.residual else { return }
+        guard case .residual(let residual) = try Architecture(TrainingFixtures.residual, for: "a test") else { return }
         let count = 8
         let network = TrainingFixtures.network(TrainingFixtures.residual, seed: 21)
         let images = TrainingFixtures.images(count, seed: 22)

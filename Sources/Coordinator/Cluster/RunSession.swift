@@ -92,7 +92,7 @@ struct RunSession {
         guard let dashboard else { return nil }
         let network = try Checkpoint.network(bytes: file.checkpoint(), name: "the network in \(file.path)")
         return LivePage(
-            dashboard, of: file.description, space: FilterSpace(network.architecture), runFile: file.path,
+            dashboard, of: file.description, space: FilterSpace(network.graph), runFile: file.path,
             endpoint: endpoint, monitor: monitor)
     }
 

@@ -46,7 +46,7 @@ struct BudgetOptions {
     /// The pruner's choice under the budget.
     func outcome(of pruner: Pruner) throws -> Pruner.Outcome {
         var budget = PruningBudget(
-            removingFlops: cost.removeFlops, parameters: cost.removeParameters, of: pruner.architecture.cost())
+            removingFlops: cost.removeFlops, parameters: cost.removeParameters, of: pruner.graph.cost())
         budget.removedFiltersMin = removeFilters.map {
             $0 < 1 ? Int(($0 * Double(pruner.space.filters)).rounded()) : Int($0)
         }

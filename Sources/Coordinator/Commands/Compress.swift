@@ -58,13 +58,13 @@ struct Compress: Command {
         let images = CompressionSession.Images(
             folder: evaluation.data, training: try CIFAR10.read(directory: evaluation.data, split: .train, limit: nil),
             test: try CIFAR10.read(directory: evaluation.data, split: .test, limit: nil))
-        try images.training.check(fits: network.architecture)
+        try images.training.check(fits: network.graph)
         try images.training.check(evaluation.normalisation.normalisation())
         let plan = CompressionPlan(
             network: Digest(sha256Of: checkpoint), trainingImages: images.training.digest,
             testImages: images.test.digest, removeFlops: budget.removeFlops,
             removeParameters: budget.removeParameters, rounds: rounds,
-            ensemble: try sampling.ensembleToFit(of: FilterSpace(network.architecture)),
+            ensemble: try sampling.ensembleToFit(of: FilterSpace(network.graph)),
             evaluation: try evaluation.settings(split: .train), lossModel: rules.lossModel,
             keepAtLeast: rules.keepAtLeast, roundTo: rules.roundTo, lastTraining: try training(epochs: epochs),
             earlierTraining: try training(epochs: epochsBetween))

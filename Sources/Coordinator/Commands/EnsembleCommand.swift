@@ -17,7 +17,7 @@ struct EnsembleCommand: Command {
 
     func run() throws {
         try OutputGuard(reading: [model]).check(output)
-        let space = FilterSpace(try Checkpoint.network(at: model).architecture)
+        let space = FilterSpace(try Checkpoint.network(at: model).graph)
         let ensemble = try sampling.ensemble(of: space)
         try MaskFile.write(ensemble.allMasks, for: space, to: output)
         print(

@@ -79,7 +79,7 @@ struct Prune: Command {
         let normalisation = source.settings?.normalisation ?? .standard
         Log.shared.step("judging the filters")
         let pruner = Pruner(
-            network.architecture, scores: try scores(source, normalisation), model: rules.lossModel,
+            network.graph, scores: try scores(source, normalisation), model: rules.lossModel,
             rules: WidthRules(leastShare: rules.keepAtLeast, multiple: rules.roundTo))
         let outcome = try budget.outcome(of: pruner)
 
@@ -96,7 +96,7 @@ struct Prune: Command {
             before: PruningRecord.Size(network, fileBytes: Checkpoint.safetensors(of: network).count),
             after: PruningRecord.Size(pruned, fileBytes: bytes.count),
             removedFilters: removed.disabledCount,
-            layers: PruningRecord.Layer.all(in: FilterSpace(network.architecture), removing: removed),
+            layers: PruningRecord.Layer.all(in: FilterSpace(network.graph), removing: removed),
             predictedLoss: outcome.predictedLoss, predictedLossBefore: pruner.unpruned.predictedLoss)
         try measurement.measure(pruned, unpruned: network, mask: removed, settings: source.settings, into: &record)
         Log.shared.clearStatus()

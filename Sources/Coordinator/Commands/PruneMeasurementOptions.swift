@@ -69,7 +69,7 @@ struct PruneMeasurementOptions {
 
     /// The network without the filters of a mask, adapted to the loss as it was asked for.
     func pruned(_ network: Network, removing mask: Mask, normalisation: Normalisation) throws -> Network {
-        guard let data, recalibrate || reconstruct else { return network.removing(mask) }
+        guard let data, recalibrate || reconstruct else { return try network.removing(mask) }
         let worker = try WorkerProcess.find(threads: threads)
         let images = try adaptationImages(in: data)
         if reconstruct {
@@ -117,7 +117,7 @@ struct PruneMeasurementOptions {
             }
             try measure(.unpruned, before, .frozen)
             // A disabled filter is as good as a removed one.
-            try measure(.removed, before, removed, under: (mask, FilterSpace(unpruned.architecture)))
+            try measure(.removed, before, removed, under: (mask, FilterSpace(unpruned.graph)))
             try measure(recalibrate ? .recalibrated : reconstruct ? .reconstructed : .unadapted, after, .frozen)
             Log.shared.step("measuring images per second, before and after")
             let speeds = try worker.speeds(of: [before, after])

@@ -52,7 +52,7 @@ struct Resume: Command {
         try RunSession.prepareReport(report)
         let description = file.description
         let network = try Checkpoint.network(bytes: file.checkpoint(), name: "the network in \(runFile)")
-        try description.check(against: FilterSpace(network.architecture))
+        try description.check(against: FilterSpace(network.graph))
         let (images, calibration) = try readImages(of: description)
         let listener = try cluster.listen()
         let dashboard = try livePage.open()

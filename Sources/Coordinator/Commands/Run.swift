@@ -48,10 +48,10 @@ struct Run: Command {
         let settings = try evaluation.settings(split: split)
         let checkpoint = try InputFile.bytes(at: model, bytesMax: Checkpoint.bytesMax)
         let network = try Checkpoint.network(bytes: checkpoint, name: model)
-        let space = FilterSpace(network.architecture)
+        let space = FilterSpace(network.graph)
         let ensemble = try sampling.ensembleToFit(of: space)
         let (images, calibration) = try RunSession.readImages(settings, from: evaluation.data)
-        try images.check(fits: network.architecture)
+        try images.check(fits: network.graph)
         try images.check(settings.normalisation)
         let description = RunDescription(
             of: network, checkpoint: checkpoint, from: model, images: images, calibration: calibration,
@@ -63,7 +63,7 @@ struct Run: Command {
         try file.remember(
             Resume.options(of: self, listeningAt: listener.endpoint, pageAt: dashboard?.address))
         Log.shared.line(
-            "ranking \(ensemble.participating.count) of \(space.count) filters of a \(network.architecture.summary) with "
+            "ranking \(ensemble.participating.count) of \(space.count) filters of a \(network.graph.summary) with "
                 + "\(ensemble.count) masks on \(settings.images) \(settings.split.rawValue) images, seed \(ensemble.seed)"
         )
         let session = RunSession(

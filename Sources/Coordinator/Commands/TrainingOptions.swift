@@ -65,9 +65,9 @@ struct TrainingOptions {
         let teacher = try distillFrom.map { try Checkpoint.network(at: $0) }
         let origin = TrainingFile.Origin(trainingImages: digest, teacher: teacher)
         let network = try network(training.layout)
-        try training.check(fits: network.architecture)
+        try training.check(fits: network.graph)
         try training.check(settings.normalisation)
-        if let teacher { try training.check(fits: teacher.architecture) }
+        if let teacher { try training.check(fits: teacher.graph) }
         let progress = try TrainingProgress(network, settings: settings, imageCount: training.count)
         return (try TrainingFile.create(at: statePath, progress, origin), progress, origin)
     }

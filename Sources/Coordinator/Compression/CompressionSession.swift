@@ -87,7 +87,7 @@ final class CompressionSession {
         let (evaluated, calibration) = try RunSession.readImages(plan.evaluation, from: images.folder)
         try folder.ensure(files.run) { part in
             let ensemble = try sampling.ensemble(
-                of: FilterSpace(network.architecture), seed: plan.seed(round: number))
+                of: FilterSpace(network.graph), seed: plan.seed(round: number))
             let checkpoint = Checkpoint.safetensors(of: network)
             let description = RunDescription(
                 of: network, checkpoint: checkpoint, from: path, images: evaluated, calibration: calibration,
@@ -122,7 +122,7 @@ final class CompressionSession {
         _ ranking: Report, _ number: Int, _ files: CompressionFolder.Round, _ signals: borrowing SignalQueue
     ) throws -> CompressionRound {
         let network = ranking.record.network
-        let budget = plan.budget(round: number, of: unpruned.architecture.cost())
+        let budget = plan.budget(round: number, of: unpruned.graph.cost())
         let scores = FilterScores(ranking.ranking.fit, of: ranking.record.description.ensemble)
         let adaptation = min(Self.adaptationImages, images.training.count)
         let normalisation = plan.evaluation.normalisation
@@ -130,7 +130,7 @@ final class CompressionSession {
             by scores: FilterScores, _ method: PruningMethod, to file: String, reconstructed: String? = nil
         ) throws -> CompressionPoint {
             if signals.next() != nil { throw Failure(.interrupted, "interrupted") }
-            let pruner = Pruner(network.architecture, scores: scores, model: plan.lossModel, rules: plan.rules)
+            let pruner = Pruner(network.graph, scores: scores, model: plan.lossModel, rules: plan.rules)
             let outcome = try pruner.prune(to: budget)
             try folder.ensure(file) { part in
                 let recalibrated = try worker.recalibrated(
@@ -173,14 +173,14 @@ final class CompressionSession {
     private func point(
         _ file: String, round: Int, method: String?, isFinetuned: Bool
     ) throws -> CompressionPoint {
-        let architecture = try Checkpoint.network(at: file).architecture
-        let cost = architecture.cost()
+        let graph = try Checkpoint.network(at: file).graph
+        let cost = graph.cost()
         let settings = EvaluationSettings(
             split: .test, images: images.test.count, batchNorm: .frozen, normalisation: plan.evaluation.normalisation)
         let measured = try worker.evaluate(file, data: images.folder, settings)
         return CompressionPoint(
             round: round, method: method, isFinetuned: isFinetuned, parameters: cost.parameters,
-            multiplyAccumulates: cost.multiplyAccumulates, filters: FilterSpace(architecture).count,
+            multiplyAccumulates: cost.multiplyAccumulates, filters: FilterSpace(graph).count,
             testLoss: measured.loss, testCorrect: measured.correct, testImages: measured.images)
     }
 

@@ -2,9 +2,9 @@ import Shared
 
 /// A network as an ONNX model, which onnxruntime and its like run anywhere.
 ///
-/// Input `images`, `[batch, channels, height, width]` of normalised pixels (for a fully connected network
-/// `[batch, inputs]`, flattened in channel, row, column order); output `logits`, `[batch, classes]`. Batch norms stay
-/// nodes of their own: runtimes fold them into the convolutions. Operators are of opset 13.
+/// Input `images`, `[batch, channels, height, width]` of normalised pixels; output `logits`, `[batch, classes]`
+/// (`probabilities` where the network ends with a softmax). Batch norms stay nodes of their own: runtimes fold them into
+/// the convolutions. Operators are of opset 13; functions that it lacks are written out as PyTorch writes them.
 public struct OnnxExport {
     private static let irVersion = 7
     private static let opset = 13
@@ -20,29 +20,25 @@ public struct OnnxExport {
 
     /// The model file's bytes.
     public var bytes: [UInt8] {
-        var graph = OnnxGraph()
-        let output: String
-        let inputShape: [Int]
-        let classes: Int
-        switch network.architecture {
-        case .residual(let residual):
-            output = build(residual, in: &graph)
-            inputShape = [residual.imageChannels, residual.imageSize, residual.imageSize]
-            classes = residual.classes
-        case .fullyConnected(let connected):
-            output = build(connected, in: &graph)
-            inputShape = [connected.layers.first?.input ?? 0]
-            classes = connected.layers.last?.output ?? 0
+        var onnx = OnnxGraph()
+        for parameter in network.graph.parameters { onnx.constant(parameter.name, network[parameter.name]) }
+        var values = ["images"]
+        for (index, node) in network.graph.nodes.enumerated().dropFirst() {
+            values.append(write(node, at: index, reading: node.inputs.map { values[$0] }, to: &onnx))
         }
-        graph.node("Identity", [output], output: "logits")
+        let graph = network.graph
+        let output = graph.nodes[graph.output].operation == .softmax ? "probabilities" : "logits"
+        onnx.node("Identity", [values[graph.output]], output: output)
 
         var model = ProtobufWriter()
         model.integer(1, Self.irVersion)
         model.text(2, "winnow")
         model.text(3, Version.number)
+        let image = graph.imageShape
         model.message(7) { writer in
-            graph.write(
-                to: &writer, name: "network", input: ("images", inputShape), output: ("logits", [classes]))
+            onnx.write(
+                to: &writer, name: "network", input: ("images", [image.channels, image.height, image.width]),
+                output: (output, [graph.classes]))
         }
         model.message(8) { $0.integer(2, Self.opset) }
         let metadata = [
@@ -57,78 +53,202 @@ public struct OnnxExport {
         return model.bytes
     }
 
-    private func build(_ architecture: FullyConnectedArchitecture, in graph: inout OnnxGraph) -> String {
-        var value = "images"
-        for (index, layer) in architecture.layers.enumerated() {
-            value = linear(layer.name, value, in: &graph)
-            if index + 1 < architecture.layers.count {
-                value = graph.node("Relu", [value], output: "\(layer.name).relu")
+    /// Writes a node's operators and returns the name of its output.
+    private func write(
+        _ node: Graph.Node, at index: Int, reading inputs: [String], to onnx: inout OnnxGraph
+    ) -> String {
+        let name = node.name
+        let parameters = network.graph.parameters(of: index).map(\.name)
+        switch node.operation {
+        case .image: return "images"
+        case .convolution(let convolution):
+            return onnx.node(
+                "Conv", inputs + parameters, output: name,
+                [
+                    "kernel_shape": .integers(convolution.kernel.both), "strides": .integers(convolution.stride.both),
+                    "pads": .integers(convolution.padding.onnx), "dilations": .integers(convolution.dilation.both),
+                    "group": .integer(convolution.groups),
+                ])
+        case .linear: return onnx.node("Gemm", inputs + parameters, output: name, ["transB": .integer(1)])
+        case .batchNorm(let epsilon):
+            return onnx.node(
+                "BatchNormalization", inputs + parameters, output: name, ["epsilon": .float(Float(epsilon))])
+        case .affine:
+            let shape = [node.shape.channels] + (isMatrix(node) ? [] : [1, 1])
+            let scale = onnx.constant("\(name).scale", network["\(name).weight"].reshaped(shape))
+            let offset = onnx.constant("\(name).offset", network["\(name).bias"].reshaped(shape))
+            return onnx.node(
+                "Add", [onnx.node("Mul", [inputs[0], scale], output: "\(name).scaled"), offset], output: name)
+        case .activation(let activation): return write(activation, node, reading: inputs[0], to: &onnx)
+        case .add:
+            var sum = inputs[0]
+            for (place, input) in inputs.enumerated().dropFirst() {
+                sum = onnx.node("Add", [sum, input], output: place == inputs.count - 1 ? name : "\(name).\(place)")
+            }
+            return sum
+        case .multiply: return onnx.node("Mul", inputs, output: name)
+        case .concatenate: return onnx.node("Concat", inputs, output: name, ["axis": .integer(1)])
+        case .pool(let pool): return write(pool, name, reading: inputs[0], to: &onnx)
+        case .adaptiveAverage(let size): return write(average: size, of: node, reading: inputs[0], to: &onnx)
+        case .flatten: return onnx.node("Flatten", inputs, output: name, ["axis": .integer(1)])
+        case .select(let channels):
+            let count = network.graph.inputShape(of: node).channels
+            return write(select: channels, of: count, node, reading: inputs[0], to: &onnx)
+        case .crop(let crop):
+            let ends = [
+                crop.top + (crop.size.height - 1) * crop.step.height + 1,
+                crop.left + (crop.size.width - 1) * crop.step.width + 1,
+            ]
+            let bounds = [
+                onnx.constant("\(name).starts", [crop.top, crop.left]), onnx.constant("\(name).ends", ends),
+                onnx.constant("\(name).axes", [2, 3]), onnx.constant("\(name).steps", crop.step.both),
+            ]
+            return onnx.node("Slice", inputs + bounds, output: name)
+        case .pad(let insets):
+            let pads = onnx.constant(
+                "\(name).pads", [0, 0, insets.top, insets.left, 0, 0, insets.bottom, insets.right])
+            return onnx.node("Pad", inputs + [pads], output: name)
+        case .softmax: return onnx.node("Softmax", inputs, output: name, ["axis": .integer(1)])
+        }
+    }
+
+    /// Whether a node's values are `[batch, channels]` rather than images: behind a flatten.
+    private func isMatrix(_ node: Graph.Node) -> Bool {
+        switch node.operation {
+        case .flatten, .linear: true
+        case .image: false
+        default: isMatrix(network.graph.nodes[node.inputs[0]])
+        }
+    }
+
+    private func write(
+        _ activation: Operation.Activation, _ node: Graph.Node, reading x: String, to onnx: inout OnnxGraph
+    ) -> String {
+        let name = node.name
+        func constant(_ part: String, _ value: Double, _ onnx: inout OnnxGraph) -> String {
+            onnx.constant("\(name).\(part)", Tensor(shape: [], values: [Float(value)]))
+        }
+        switch activation {
+        case .relu: return onnx.node("Relu", [x], output: name)
+        case .leakyReLU(let slope):
+            return onnx.node("LeakyRelu", [x], output: name, ["alpha": .float(Float(slope))])
+        case .prelu:
+            let shape = [node.shape.channels] + (isMatrix(node) ? [] : [1, 1])
+            let slopes = onnx.constant("\(name).slopes", network["\(name).weight"].reshaped(shape))
+            return onnx.node("PRelu", [x, slopes], output: name)
+        case .clip(let lowest, let highest):
+            // A bound that is left out is an empty name.
+            let low = lowest.isFinite ? constant("lowest", lowest, &onnx) : ""
+            let high = highest.isFinite ? constant("highest", highest, &onnx) : ""
+            return onnx.node("Clip", [x, low, high], output: name)
+        case .sigmoid: return onnx.node("Sigmoid", [x], output: name)
+        case .hardSigmoid(let slope, let offset):
+            return onnx.node(
+                "HardSigmoid", [x], output: name, ["alpha": .float(Float(slope)), "beta": .float(Float(offset))])
+        case .hardSwish:
+            let gate = onnx.node(
+                "HardSigmoid", [x], output: "\(name).gate", ["alpha": .float(1 / 6), "beta": .float(0.5)])
+            return onnx.node("Mul", [x, gate], output: name)
+        case .silu:
+            return onnx.node("Mul", [x, onnx.node("Sigmoid", [x], output: "\(name).gate")], output: name)
+        case .tanh: return onnx.node("Tanh", [x], output: name)
+        case .elu(let alpha): return onnx.node("Elu", [x], output: name, ["alpha": .float(Float(alpha))])
+        case .gelu:
+            let scaled = onnx.node(
+                "Div", [x, constant("root", 2.0.squareRoot(), &onnx)], output: "\(name).scaled")
+            let shifted = onnx.node(
+                "Add", [onnx.node("Erf", [scaled], output: "\(name).erf"), constant("one", 1, &onnx)],
+                output: "\(name).shifted")
+            let product = onnx.node("Mul", [x, shifted], output: "\(name).product")
+            return onnx.node("Mul", [product, constant("half", 0.5, &onnx)], output: name)
+        case .geluTanh:
+            let cube = onnx.node(
+                "Mul", [onnx.node("Mul", [x, x], output: "\(name).square"), x], output: "\(name).cube")
+            let term = onnx.node("Mul", [cube, constant("factor", 0.044715, &onnx)], output: "\(name).term")
+            let sum = onnx.node("Add", [x, term], output: "\(name).sum")
+            let scaled = onnx.node(
+                "Mul", [sum, constant("root", (2 / Double.pi).squareRoot(), &onnx)], output: "\(name).scaled")
+            let shifted = onnx.node(
+                "Add", [onnx.node("Tanh", [scaled], output: "\(name).tanh"), constant("one", 1, &onnx)],
+                output: "\(name).shifted")
+            let product = onnx.node("Mul", [x, shifted], output: "\(name).product")
+            return onnx.node("Mul", [product, constant("half", 0.5, &onnx)], output: name)
+        }
+    }
+
+    private func write(
+        _ pool: Operation.Pool, _ name: String, reading x: String, to onnx: inout OnnxGraph
+    ) -> String {
+        let common: [(String, OnnxGraph.Attribute)] = [
+            ("kernel_shape", .integers(pool.kernel.both)), ("strides", .integers(pool.stride.both)),
+            ("pads", .integers(pool.padding.onnx)), ("ceil_mode", .integer(pool.coversEnd ? 1 : 0)),
+        ]
+        switch pool.kind {
+        case .max:
+            return onnx.node(
+                "MaxPool", [x], output: name, common + [("dilations", .integers(pool.dilation.both))])
+        case .average:
+            return onnx.node(
+                "AveragePool", [x], output: name, common + [("count_include_pad", .integer(pool.countsPadding ? 1 : 0))])
+        }
+    }
+
+    /// The mean of each channel, windows where they are all alike, otherwise products with matrices that take the means
+    /// of rows and of columns.
+    private func write(
+        average size: Operation.Extent, of node: Graph.Node, reading x: String, to onnx: inout OnnxGraph
+    ) -> String {
+        let name = node.name
+        let input = network.graph.inputShape(of: node)
+        if size == .one { return onnx.node("GlobalAveragePool", [x], output: name) }
+        if input.height % size.height == 0, input.width % size.width == 0 {
+            let window = [input.height / size.height, input.width / size.width]
+            return onnx.node(
+                "AveragePool", [x], output: name, ["kernel_shape": .integers(window), "strides": .integers(window)])
+        }
+        func means(_ count: Int, of length: Int) -> [[Float]] {
+            (0..<count).map { region in
+                let range = region * length / count..<((region + 1) * length + count - 1) / count
+                return (0..<length).map { range.contains($0) ? 1 / Float(range.count) : 0 }
             }
         }
-        return value
+        let rows = onnx.constant(
+            "\(name).rows",
+            Tensor(
+                shape: [size.height, input.height], values: means(size.height, of: input.height).flatMap { $0 }))
+        let columns = means(size.width, of: input.width)
+        let transposed = (0..<input.width).flatMap { column in columns.map { $0[column] } }
+        let right = onnx.constant("\(name).columns", Tensor(shape: [input.width, size.width], values: transposed))
+        let narrowed = onnx.node("MatMul", [x, right], output: "\(name).narrowed")
+        return onnx.node("MatMul", [rows, narrowed], output: name)
     }
 
-    private func build(_ architecture: ResidualArchitecture, in graph: inout OnnxGraph) -> String {
-        var stream = convolution("conv1", "bn1", "images", stride: 1, in: &graph)
-        stream = graph.node("Relu", [stream], output: "conv1.relu")
-        for block in architecture.blocks {
-            let name = block.name
-            var inner = convolution("\(name).conv1", "\(name).bn1", stream, stride: block.stride, in: &graph)
-            inner = graph.node("Relu", [inner], output: "\(name).conv1.relu")
-            inner = convolution("\(name).conv2", "\(name).bn2", inner, stride: 1, in: &graph)
-            let sum = graph.node(
-                "Add", [inner, shortcut(block, of: stream, in: &graph)], output: "\(name).sum")
-            stream = graph.node("Relu", [sum], output: "\(name).relu")
-        }
-        let pooled = graph.node("GlobalAveragePool", [stream], output: "pool")
-        let flat = graph.node("Flatten", [pooled], output: "flat", ["axis": .integer(1)])
-        return linear("linear", flat, in: &graph)
-    }
-
-    private func convolution(
-        _ name: String, _ norm: String, _ input: String, stride: Int, in graph: inout OnnxGraph
+    /// The channels in the map's order, a channel of zeros for those that come from none.
+    private func write(
+        select channels: [Int?], of count: Int, _ node: Graph.Node, reading x: String, to onnx: inout OnnxGraph
     ) -> String {
-        graph.constant("\(name).weight", network["\(name).weight"])
-        let convolved = graph.node(
-            "Conv", [input, "\(name).weight"], output: name,
-            [
-                "kernel_shape": .integers([3, 3]), "pads": .integers([1, 1, 1, 1]),
-                "strides": .integers([stride, stride]),
-            ])
-        let parameters = ["weight", "bias", "running_mean", "running_var"].map { "\(norm).\($0)" }
-        for parameter in parameters { graph.constant(parameter, network[parameter]) }
-        return graph.node(
-            "BatchNormalization", [convolved] + parameters, output: norm,
-            ["epsilon": .float(Network.batchNormEpsilon)])
-    }
-
-    private func linear(_ name: String, _ input: String, in graph: inout OnnxGraph) -> String {
-        for parameter in ["\(name).weight", "\(name).bias"] { graph.constant(parameter, network[parameter]) }
-        return graph.node(
-            "Gemm", [input, "\(name).weight", "\(name).bias"], output: name, ["transB": .integer(1)])
-    }
-
-    /// Every second pixel where the block strides; then the channels in the map's order, a channel of zeros for those
-    /// to which the shortcut adds nothing.
-    private func shortcut(
-        _ block: ResidualArchitecture.Block, of stream: String, in graph: inout OnnxGraph
-    ) -> String {
-        let name = "\(block.name).shortcut"
-        var value = stream
-        if block.stride > 1 {
-            let inputs = [
-                graph.constant("\(name).starts", [0, 0]),
-                graph.constant("\(name).ends", [Int(Int32.max), Int(Int32.max)]),
-                graph.constant("\(name).axes", [2, 3]), graph.constant("\(name).steps", [block.stride, block.stride]),
-            ]
-            value = graph.node("Slice", [value] + inputs, output: "\(name).slice")
+        var value = x
+        if channels.contains(nil) {
+            let pads = isMatrix(node) ? [0, 0, 0, 1] : [0, 0, 0, 0, 0, 1, 0, 0]
+            value = onnx.node(
+                "Pad", [value, onnx.constant("\(node.name).pads", pads)], output: "\(node.name).padded")
         }
-        guard block.shortcut != (0..<block.input).map({ $0 }) else { return value }
-        if block.shortcut.contains(nil) {
-            let pads = graph.constant("\(name).pads", [0, 0, 0, 0, 0, 1, 0, 0])
-            value = graph.node("Pad", [value, pads], output: "\(name).pad")
-        }
-        let sources = graph.constant("\(name).sources", block.shortcut.map { $0 ?? block.input })
-        return graph.node("Gather", [value, sources], output: "\(name).channels", ["axis": .integer(1)])
+        let sources = onnx.constant("\(node.name).sources", channels.map { $0 ?? count })
+        return onnx.node("Gather", [value, sources], output: node.name, ["axis": .integer(1)])
     }
+}
+
+extension Operation.Extent {
+    /// Height and width, as ONNX lists them.
+    fileprivate var both: [Int] { [height, width] }
+}
+
+extension Operation.Insets {
+    /// All four, as ONNX lists them.
+    fileprivate var onnx: [Int] { [top, left, bottom, right] }
+}
+
+extension Tensor {
+    /// The same values in another shape of as many.
+    fileprivate func reshaped(_ shape: [Int]) -> Tensor { Tensor(shape: shape, values: values) }
 }

@@ -28,6 +28,14 @@ struct OnnxGraph {
     mutating func node(
         _ type: String, _ inputs: [String], output: String, _ attributes: KeyValuePairs<String, Attribute> = [:]
     ) -> String {
+        node(type, inputs, output: output, attributes.map { ($0.key, $0.value) })
+    }
+
+    /// The same with a list of attributes.
+    @discardableResult
+    mutating func node(
+        _ type: String, _ inputs: [String], output: String, _ attributes: [(String, Attribute)]
+    ) -> String {
         var node = ProtobufWriter()
         for input in inputs { node.text(1, input) }
         node.text(2, output)

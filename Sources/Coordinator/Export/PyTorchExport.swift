@@ -12,9 +12,9 @@ public struct PyTorchExport {
 
     /// The module's text. `load()` returns the network with the parameters of `weights`, a safetensors file's name in
     /// the same folder, ready for evaluation.
-    public func module(weights: String) -> String {
+    public func module(weights: String) throws -> String {
         let definition: String
-        switch network.architecture {
+        switch try Architecture(network.graph, for: "the PyTorch export") {
         case .residual(let residual): definition = Self.definition(residual)
         case .fullyConnected(let connected): definition = Self.definition(connected)
         }
@@ -58,7 +58,7 @@ public struct PyTorchExport {
             """
     }
 
-    private static func definition(_ architecture: ResidualArchitecture) -> String {
+    private static func definition(_ architecture: CIFARResNet) -> String {
         let blocks = architecture.blocks.map { block in
             let shortcut = block.shortcut.map { $0.map(String.init) ?? "None" }.joined(separator: ", ")
             return """
@@ -120,7 +120,7 @@ public struct PyTorchExport {
             """
     }
 
-    private static func definition(_ architecture: FullyConnectedArchitecture) -> String {
+    private static func definition(_ architecture: LinearChain) -> String {
         let layers = architecture.layers.map { "    (\(PythonText.quoted($0.name)), \($0.input), \($0.output))," }
         return """
             #: Name, inputs and outputs of every linear layer.

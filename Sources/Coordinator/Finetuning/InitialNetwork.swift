@@ -7,7 +7,7 @@ struct InitialNetwork {
     private static let depthMax = 1202
     private static let widthMax = 1024
 
-    let architecture: Architecture
+    let graph: Graph
 
     /// Reads `resnet20` (or any 6n + 2 up to 1202), `resnet:WIDTHxDEPTH` (`resnet:8x20`), or `mlp:512-256` (the hidden
     /// layers), for images of a layout. Throws a `.usage` ``Failure``.
@@ -20,13 +20,13 @@ struct InitialNetwork {
             guard hidden.count == sizes.count, hidden.allSatisfy({ (1...4096).contains($0) }), hidden.count <= 16 else {
                 throw wrong
             }
-            architecture = Self.fullyConnected(hidden, images)
+            graph = try Self.fullyConnected(hidden, images)
         } else if word.hasPrefix("resnet:") {
             let parts = word.dropFirst(7).split(separator: "x").map { Int($0) }
             guard parts.count == 2, let width = parts[0], let depth = parts[1] else { throw wrong }
-            architecture = try Self.residual(width: width, depth: depth, images, wrong)
+            graph = try Self.residual(width: width, depth: depth, images, wrong)
         } else if word.hasPrefix("resnet"), let depth = Int(word.dropFirst(6)) {
-            architecture = try Self.residual(width: 16, depth: depth, images, wrong)
+            graph = try Self.residual(width: 16, depth: depth, images, wrong)
         } else {
             throw wrong
         }
@@ -35,7 +35,7 @@ struct InitialNetwork {
     /// Weights of He et al. (2015): normal with variance 2 / inputs, the last layer's and fully connected biases zero,
     /// batch normalisations the identity. A function of the seed.
     func network(seed: UInt64) -> Network {
-        let layout = ParameterLayout(architecture)
+        let layout = ParameterLayout(graph)
         var random = SplitMix64(seed: seed, 2)
         func uniform() -> Double { (Double(random.next() >> 11) + 0.5) / 9_007_199_254_740_992 }
         func normal() -> Double { (-2 * log(uniform())).squareRoot() * cos(2 * .pi * uniform()) }
@@ -53,26 +53,26 @@ struct InitialNetwork {
                 }
             }
         }
-        return layout.network(architecture, trained: values(layout.trained), statistics: values(layout.statistics))
+        return layout.network(graph, trained: values(layout.trained), statistics: values(layout.statistics))
     }
 
-    private static func fullyConnected(_ hidden: [Int], _ images: ImageLayout) -> Architecture {
-        var layers: [FullyConnectedArchitecture.Linear] = []
+    private static func fullyConnected(_ hidden: [Int], _ images: ImageLayout) throws -> Graph {
+        var layers: [LinearChain.Linear] = []
         for (index, output) in (hidden + [images.classes]).enumerated() {
             let input = layers.last?.output ?? images.shape.count
             layers.append(.init(name: "fc\(index + 1)", input: input, output: output))
         }
-        return .fullyConnected(FullyConnectedArchitecture(layers: layers))
+        return try LinearChain(layers: layers).graph(image: images.shape)
     }
 
     private static func residual(
         width: Int, depth: Int, _ images: ImageLayout, _ wrong: Failure
-    ) throws -> Architecture {
+    ) throws -> Graph {
         guard images.shape.height == images.shape.width else {
             throw Failure(.usage, "a residual network takes square images, and these are \(images.shape)")
         }
         guard depth >= 8, depth <= depthMax, depth % 6 == 2, (1...widthMax / 4).contains(width) else { throw wrong }
-        var blocks: [ResidualArchitecture.Block] = []
+        var blocks: [CIFARResNet.Block] = []
         for stage in 0..<3 {
             let output = width << stage
             for index in 0..<(depth - 2) / 6 {
@@ -81,12 +81,12 @@ struct InitialNetwork {
                     .init(
                         name: "layer\(stage + 1).\(index)", stride: stage > 0 && index == 0 ? 2 : 1, input: input,
                         hidden: output, output: output,
-                        shortcut: ResidualArchitecture.Block.paddedShortcut(input: input, output: output)))
+                        shortcut: CIFARResNet.Block.paddedShortcut(input: input, output: output)))
             }
         }
-        return .residual(
-            ResidualArchitecture(
-                imageSize: images.shape.height, imageChannels: images.shape.channels, stem: width, blocks: blocks,
-                classes: images.classes))
+        let network = CIFARResNet(
+            imageSize: images.shape.height, imageChannels: images.shape.channels, stem: width, blocks: blocks,
+            classes: images.classes)
+        return try network.graph()
     }
 }

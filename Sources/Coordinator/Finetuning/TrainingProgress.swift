@@ -27,7 +27,7 @@ struct TrainingProgress: Sendable {
         var seconds = 0.0
     }
 
-    let architecture: Architecture
+    let graph: Graph
     let layout: ParameterLayout
     let settings: TrainingSettings
     /// Images of the training split.
@@ -47,11 +47,14 @@ struct TrainingProgress: Sendable {
     /// Begins a training. Throws a `.usage` ``Failure`` where the images do not suffice for one step.
     init(_ network: Network, settings: TrainingSettings, imageCount: Int) throws {
         try settings.validate()
-        if settings.precision == .bfloat16, case .fullyConnected = network.architecture {
+        let hasConvolutions = network.graph.nodes.contains { node in
+            if case .convolution = node.operation { true } else { false }
+        }
+        if settings.precision == .bfloat16, !hasConvolutions {
             throw Failure(.usage, "a fully connected network has no convolutions; train it with --precision float32")
         }
-        architecture = network.architecture
-        layout = ParameterLayout(architecture)
+        graph = network.graph
+        layout = ParameterLayout(graph)
         self.settings = settings
         self.imageCount = imageCount
         (trained, statistics) = layout.flatten(network)
@@ -75,11 +78,11 @@ struct TrainingProgress: Sendable {
         settings.schedule.rate(step: stepsDone, stepsPerEpoch: stepsPerEpoch, epochs: settings.epochs)
     }
     /// The network as it is now.
-    var network: Network { layout.network(architecture, trained: trained, statistics: statistics) }
+    var network: Network { layout.network(graph, trained: trained, statistics: statistics) }
     /// The network with the greatest validation accuracy so far, or nil without validation images.
     var bestNetwork: Network? {
         best.trained.isEmpty
-            ? nil : layout.network(architecture, trained: best.trained, statistics: best.statistics)
+            ? nil : layout.network(graph, trained: best.trained, statistics: best.statistics)
     }
 
     /// What is to be computed next.

@@ -14,7 +14,7 @@ public enum WeightNorm: String, Sendable, CaseIterable {
     /// Each layer's scores are divided by their mean, so that layers of different scales can be ranked together.
     /// O(weights), for the geometric median O(filters of a layer × weights).
     public func scores(_ network: Network) -> [Double] {
-        FilterSpace(network.architecture).layers.flatMap { layer in
+        FilterSpace(network.graph).layers.flatMap { layer in
             let weight = network["\(layer.name).weight"]
             let size = weight.values.count / max(layer.filters.count, 1)
             let filters = (0..<layer.filters.count).map { index in

@@ -5,7 +5,7 @@ public struct Pruner: Sendable {
     /// Halvings of the share of FLOPs when the most that a loss allows is sought: to a thousandth of the network.
     private static let halvings = 10
 
-    let architecture: Architecture
+    let graph: Graph
     let scores: FilterScores
     let space: RemovalSpace
     private let orders: [RemovalOrder]
@@ -22,11 +22,11 @@ public struct Pruner: Sendable {
     }
 
     /// Prepares the choice for a network.
-    public init(_ architecture: Architecture, scores: FilterScores, model: LossModel, rules: WidthRules) {
-        self.architecture = architecture
+    public init(_ graph: Graph, scores: FilterScores, model: LossModel, rules: WidthRules) {
+        self.graph = graph
         self.scores = scores
         self.rules = rules
-        space = RemovalSpace(architecture, removable: scores.removable)
+        space = RemovalSpace(graph, removable: scores.removable)
         orders = space.dimensions.map { RemovalOrder($0, scores, model) }
     }
 

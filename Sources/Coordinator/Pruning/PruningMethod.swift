@@ -43,7 +43,7 @@ public struct FilterScores: Sendable {
 
     /// Scores of the network's hidden filters, or of all, that were made elsewhere and are no rises of a loss.
     init(values: [Double], of network: Network, scope: SamplingOptions.Scope) {
-        let space = FilterSpace(network.architecture)
+        let space = FilterSpace(network.graph)
         let layers = space.layers.filter { scope == .all || $0.role == .hidden }
         self.init(
             values: values, removable: Mask(count: space.count, disabled: layers.flatMap(\.filters)), prediction: nil)
@@ -58,7 +58,7 @@ public struct FilterScores: Sendable {
         case .geometricMedian: values = WeightNorm.geometricMedian.scores(network)
         case .random:
             var generator = RandomGenerator(key: [seed, 0x7072_756e_65])
-            var order = Array(0..<FilterSpace(network.architecture).count)
+            var order = Array(0..<FilterSpace(network.graph).count)
             generator.shuffle(&order)
             values = order.map { Double($0 + 1) / Double(order.count) }
         case .ensemble, .ablation, .taylor: preconditionFailure("these need evaluations or gradients")

@@ -16,7 +16,7 @@ struct PruningRecord: Encodable {
 
         /// The size of a network.
         init(_ network: Network, fileBytes: Int) {
-            let cost = network.architecture.cost()
+            let cost = network.graph.cost()
             parameters = cost.parameters
             multiplyAccumulates = cost.multiplyAccumulates
             self.fileBytes = fileBytes

@@ -11,7 +11,7 @@ struct PruningSource {
         if let path {
             let run = try RunFile.read(at: path)
             network = try Checkpoint.network(bytes: try run.checkpoint(), name: path)
-            try run.description.check(against: FilterSpace(network.architecture))
+            try run.description.check(against: FilterSpace(network.graph))
             self.run = run
         } else {
             guard let model else { throw Failure(.usage, "give --run or --model") }

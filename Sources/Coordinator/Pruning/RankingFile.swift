@@ -11,7 +11,7 @@ enum RankingFile {
     /// names the line.
     static func scores(at path: String, of network: Network) throws -> FilterScores {
         let text = String(decoding: try InputFile.bytes(at: path, bytesMax: bytesMax), as: UTF8.self)
-        let space = FilterSpace(network.architecture)
+        let space = FilterSpace(network.graph)
         let lines = text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
         let header = fields(lines.first ?? "").map { $0.trimmingCharacters(in: .whitespaces) }
         let places = columns.compactMap { header.firstIndex(of: $0) }

@@ -2,8 +2,8 @@ import Shared
 
 /// What can be removed from a network, and what remains then costs.
 ///
-/// Filters come in *units* that are removed whole: a hidden filter or a neuron alone, a coupled group of a residual
-/// stream together. Units that shrink the same layers form a *dimension*; the cost of what remains depends only on how
+/// Filters come in *units* that are removed whole: a hidden filter or a neuron alone, filters whose channels are
+/// summed together (``ChannelClasses``). Units that shrink the same layers form a *dimension*; the cost of what remains depends only on how
 /// many units of every dimension are left, since a layer costs its inputs times its outputs.
 public struct RemovalSpace: Sendable, Equatable {
     /// Units that shrink the same layers, so that removing any of them saves the same.
@@ -22,29 +22,35 @@ public struct RemovalSpace: Sendable, Equatable {
     /// What the network costs.
     let cost: CostForm
 
-    /// Everything that may be removed from a network when only `removable` filters may: a coupled group only if all
-    /// its filters are.
-    public init(_ architecture: Architecture, removable: Mask) {
-        let space = FilterSpace(architecture)
+    /// Everything that may be removed from a network when only `removable` filters may: filters that are coupled only
+    /// if all of them are.
+    public init(_ graph: Graph, removable: Mask) {
+        let channels = ChannelClasses(graph)
+        let space = FilterSpace(graph)
         precondition(removable.count == space.count, "the filters must be of this network")
-        let hidden = space.layers.filter { $0.role == .hidden }.flatMap { $0.filters.map { [$0] } }
-        let units = (hidden + CoupledGroups(architecture).groups)
-            .filter { $0.allSatisfy { removable[$0] } }
-            .sorted { $0[0] < $1[0] }
 
-        // Two units belong together if they take as many filters from the same layers.
-        var order: [[Int]] = []
-        var unitsOfLayers: [[Int]: [[Int]]] = [:]
-        for unit in units {
-            let layers = unit.map { space.layerIndex(of: $0) }
-            if unitsOfLayers[layers] == nil { order.append(layers) }
-            unitsOfLayers[layers, default: []].append(unit)
+        // Two units belong together if they take as many filters from the same layers and as many channels from every
+        // node.
+        struct Share: Hashable {
+            let layers: [Int]
+            let channels: [[Int]]
         }
-        dimensions = order.map { layers in
+        let counts = channels.channelsByNode
+        var order: [Share] = []
+        var members: [Share: [Int]] = [:]
+        for (index, unit) in channels.classes.enumerated()
+        where channels.isRemovable[index] && unit.allSatisfy({ removable[$0] }) {
+            let share = Share(
+                layers: unit.map { space.layerIndex(of: $0) }, channels: counts[index].map { [$0.node, $0.count] })
+            if members[share] == nil { order.append(share) }
+            members[share, default: []].append(index)
+        }
+        dimensions = order.map { share in
             Dimension(
-                name: layers.map { space.layers[$0].name }.joined(separator: "+"), units: unitsOfLayers[layers] ?? [])
+                name: share.layers.map { space.layers[$0].name }.joined(separator: "+"),
+                units: (members[share] ?? []).map { channels.classes[$0] })
         }
-        cost = CostForm(architecture, space, layersOfDimensions: order, units: dimensions.map(\.units.count))
+        cost = CostForm(graph, channelsOfUnits: order.map(\.channels))
     }
 
     /// The number of filters that may be removed.
@@ -93,22 +99,15 @@ struct CostForm: Sendable, Equatable {
         }
     }
 
-    /// A convolution (with its batch norm) or a linear layer.
+    /// A layer of the network.
     struct Layer: Sendable, Equatable {
         var input: Width
         var output: Width
-        /// Weights of one input-output pair.
-        var taps: Int
-        /// Positions at which the outputs are computed.
-        var positions: Int
-        /// Parameters of one output besides its weights: a bias, or a batch norm's weight and bias.
-        var parametersPerOutput: Int
+        var form: LayerCost
 
         func cost(removed: [Int]) -> RemainingCost {
-            let outputs = output.remaining(removed)
-            let weights = taps * input.remaining(removed) * outputs
-            return RemainingCost(
-                multiplyAccumulates: weights * positions, parameters: weights + outputs * parametersPerOutput)
+            let cost = form.cost(reading: input.remaining(removed), making: output.remaining(removed))
+            return RemainingCost(multiplyAccumulates: cost.multiplyAccumulates, parameters: cost.parameters)
         }
     }
 
@@ -116,47 +115,20 @@ struct CostForm: Sendable, Equatable {
     /// For every dimension the indices of the layers that it shrinks.
     let layersOfDimension: [[Int]]
 
-    init(_ architecture: Architecture, _ space: FilterSpace, layersOfDimensions: [[Int]], units: [Int]) {
-        /// The width of the output of a layer of the filter space.
-        func width(_ layer: Int) -> Width {
-            var perUnit: [(dimension: Int, channels: Int)] = []
-            for (dimension, layers) in layersOfDimensions.enumerated() {
-                let channels = layers.count { $0 == layer }
-                if channels > 0 { perUnit.append((dimension, channels)) }
-            }
-            return Width(channels: space.layers[layer].filters.count, perUnit: perUnit)
+    /// `channelsOfUnits` has for every dimension the nodes that one unit takes channels from, and how many.
+    init(_ graph: Graph, channelsOfUnits: [[[Int]]]) {
+        var perUnit = [[(dimension: Int, channels: Int)]](repeating: [], count: graph.nodes.count)
+        for (dimension, nodes) in channelsOfUnits.enumerated() {
+            for pair in nodes { perUnit[pair[0]].append((dimension, pair[1])) }
         }
-        func fixed(_ channels: Int) -> Width { Width(channels: channels, perUnit: []) }
-
-        var layers: [Layer] = []
-        switch architecture {
-        case .residual(let residual):
-            var size = residual.imageSize
-            func convolution(_ input: Width, _ output: Width) -> Layer {
-                Layer(input: input, output: output, taps: 9, positions: size * size, parametersPerOutput: 2)
-            }
-            var stream = width(0)
-            layers.append(convolution(fixed(residual.imageChannels), stream))
-            for (index, block) in residual.blocks.enumerated() {
-                size = (size + block.stride - 1) / block.stride
-                let hidden = width(1 + 2 * index)
-                layers.append(convolution(stream, hidden))
-                stream = width(2 + 2 * index)
-                layers.append(convolution(hidden, stream))
-            }
-            layers.append(
-                Layer(
-                    input: stream, output: fixed(residual.classes), taps: 1, positions: 1, parametersPerOutput: 1))
-        case .fullyConnected(let connected):
-            var input = fixed(connected.layers.first?.input ?? 0)
-            for (index, layer) in connected.layers.enumerated() {
-                let output = index < space.layers.count ? width(index) : fixed(layer.output)
-                layers.append(Layer(input: input, output: output, taps: 1, positions: 1, parametersPerOutput: 1))
-                input = output
-            }
+        func width(_ node: Int) -> Width {
+            Width(channels: graph.nodes[node].shape.channels, perUnit: perUnit[node])
+        }
+        let layers = graph.layerCosts.map { form in
+            Layer(input: width(graph.nodes[form.node].inputs[0]), output: width(form.node), form: form)
         }
         self.layers = layers
-        layersOfDimension = layersOfDimensions.indices.map { dimension in
+        layersOfDimension = channelsOfUnits.indices.map { dimension in
             layers.indices.filter { index in
                 (layers[index].input.perUnit + layers[index].output.perUnit).contains { $0.dimension == dimension }
             }

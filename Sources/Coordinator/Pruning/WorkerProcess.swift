@@ -59,7 +59,7 @@ struct WorkerProcess {
             [
                 "--data", data, "--batchnorm", batchNorm.source.rawValue, "--calibration-images",
                 "\(batchNorm.calibrationImages ?? 0)",
-            ] + Self.options(normalisation) + threadOptions, read: Checkpoint.network)
+            ] + Self.options(normalisation) + threadOptions, read: { try Checkpoint.network(at: $0) })
     }
 
     /// A network without the filters of a mask, the layers behind them fitted anew on the first training images.
@@ -69,7 +69,7 @@ struct WorkerProcess {
         try change(
             network, under: mask, "reconstruct",
             ["--data", data, "--calibration-images", "\(images)"] + Self.options(normalisation),
-            read: Checkpoint.network)
+            read: { try Checkpoint.network(at: $0) })
     }
 
     /// As many filters of each layer as a mask disables, those that the layer behind can best make up for when it is
@@ -80,7 +80,7 @@ struct WorkerProcess {
         try change(
             network, under: mask, "select",
             ["--data", data, "--calibration-images", "\(images)"] + Self.options(normalisation)
-        ) { try MaskFile.mask(at: $0, for: FilterSpace(network.architecture)) }
+        ) { try MaskFile.mask(at: $0, for: FilterSpace(network.graph)) }
     }
 
     /// What a subcommand makes of a network and a mask, as `read` reads it from its file.
@@ -93,7 +93,7 @@ struct WorkerProcess {
             let masks = folder.appending(path: "masks.json")
             let output = folder.appending(path: "changed")
             try Data(Checkpoint.safetensors(of: network)).write(to: model)
-            try MaskFile.write([mask], for: FilterSpace(network.architecture), to: masks.path)
+            try MaskFile.write([mask], for: FilterSpace(network.graph), to: masks.path)
             try run(
                 [subcommand, "--model", model.path, "--masks", masks.path, "--output", output.path] + arguments)
             return try read(output.path)
@@ -115,7 +115,7 @@ struct WorkerProcess {
                     output.path,
                 ] + Self.options(normalisation) + threadOptions)
             let answer = try JSONDecoder().decode(Answer.self, from: Data(contentsOf: output))
-            return try FilterSpace(network.architecture).layers.flatMap { layer in
+            return try FilterSpace(network.graph).layers.flatMap { layer in
                 guard let values = answer.importance[layer.name], values.count == layer.filters.count else {
                     throw Failure(.internalFault, "\(program) gradients answered without \(layer.name)")
                 }

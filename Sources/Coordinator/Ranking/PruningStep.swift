@@ -18,9 +18,9 @@ struct PruningStep: Sendable {
     /// Steps of about one fortieth of the ranked filters, up to nine tenths of them; a layer keeps one filter.
     static func steps(of ranking: Ranking, _ record: RunRecord) -> [PruningStep] {
         let stepsMax = 36
-        let architecture = record.network.architecture
-        let space = FilterSpace(architecture)
-        let whole = architecture.cost()
+        let graph = record.network.graph
+        let space = FilterSpace(graph)
+        let whole = graph.cost()
         let filters = ranking.rows.map(\.estimate.filter)
         let ensemble = record.description.ensemble
         let expected = ensemble.layers.reduce(0.0) { $0 + Double($1.count) * $1.dropRate }
@@ -40,7 +40,7 @@ struct PruningStep: Sendable {
                 }
                 next += 1
             }
-            let cost = architecture.cost(under: mask)
+            let cost = graph.cost(under: mask)
             let isWithin = Double(removed) <= measuredMax
             let isNextWithin = index + 1 < counts.count && Double(counts[index + 1]) <= measuredMax
             return PruningStep(

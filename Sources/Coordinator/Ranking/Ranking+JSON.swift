@@ -65,7 +65,7 @@ struct RankingDocument: Codable {
     init(_ ranking: Ranking, of record: RunRecord) {
         let fit = ranking.fit
         let description = record.description
-        let cost = record.network.architecture.cost()
+        let cost = record.network.graph.cost()
         let unit =
             fit.response == .logLoss ? "the natural logarithm of the mean cross-entropy" : "the mean cross-entropy"
         about =

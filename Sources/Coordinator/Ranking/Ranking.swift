@@ -41,9 +41,9 @@ public struct Ranking: Sendable {
 
     /// Ranks a network's filters by a fit.
     public init(_ fit: AdditiveFit, of network: Network) {
-        let space = FilterSpace(network.architecture)
+        let space = FilterSpace(network.graph)
         let norms = network.l1Norms
-        let costs = Self.costs(of: fit.estimates.map(\.filter), network.architecture, space)
+        let costs = Self.costs(of: fit.estimates.map(\.filter), network.graph, space)
         let order = fit.estimates.indices.sorted {
             (fit.estimates[$0].importance, fit.estimates[$0].filter)
                 < (fit.estimates[$1].importance, fit.estimates[$1].filter)
@@ -83,11 +83,11 @@ public struct Ranking: Sendable {
 
     /// What removing each filter alone saves. Hidden filters of a layer all save the same.
     private static func costs(
-        of filters: [Int], _ architecture: Architecture, _ space: FilterSpace
+        of filters: [Int], _ graph: Graph, _ space: FilterSpace
     ) -> [(parameters: Int, multiplyAccumulates: Int)] {
-        let whole = architecture.cost()
+        let whole = graph.cost()
         func saving(_ filter: Int) -> (parameters: Int, multiplyAccumulates: Int) {
-            let rest = architecture.cost(under: Mask(count: space.count, disabled: [filter]))
+            let rest = graph.cost(under: Mask(count: space.count, disabled: [filter]))
             return (whole.parameters - rest.parameters, whole.multiplyAccumulates - rest.multiplyAccumulates)
         }
         var ofLayer: [Int: (parameters: Int, multiplyAccumulates: Int)] = [:]

@@ -26,7 +26,7 @@ struct Comparison: Sendable {
 
     /// Throws a `.badInput` ``Failure`` where the runs ranked no filter in common.
     init(_ first: Report, _ second: Report, names: (String, String)) throws {
-        guard first.record.network.architecture == second.record.network.architecture else {
+        guard first.record.network.graph == second.record.network.graph else {
             throw Failure(.badInput, "\(names.0) and \(names.1) are runs of different networks, which do not compare")
         }
         let others = Dictionary(

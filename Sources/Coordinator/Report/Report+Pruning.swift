@@ -20,9 +20,9 @@ extension Report {
     func budgets() -> [Budget] {
         let network = record.network
         let pruner = Pruner(
-            network.architecture, scores: FilterScores(ranking.fit, of: record.description.ensemble), model: .scarce,
+            network.graph, scores: FilterScores(ranking.fit, of: record.description.ensemble), model: .scarce,
             rules: WidthRules(leastShare: 0.1))
-        let whole = network.architecture.cost()
+        let whole = network.graph.cost()
         var found: [Budget] = []
         for tenth in 1...9 {
             let asked = Double(tenth) / 10
@@ -31,7 +31,7 @@ extension Report {
             guard let outcome = try? pruner.prune(to: PruningBudget(multiplyAccumulatesMax: most)),
                 let loss = outcome.predictedLoss
             else { break }
-            let cost = network.architecture.cost(under: outcome.mask)
+            let cost = network.graph.cost(under: outcome.mask)
             found.append(
                 Budget(
                     asked: asked, flops: 1 - Double(cost.multiplyAccumulates) / Double(whole.multiplyAccumulates),
@@ -49,7 +49,7 @@ extension Report {
                 + "model, what removing filters in the plain order of the ranking would do. Where it is dotted, more "
                 + "is removed than masks disabled, and the model extrapolates.")
         // Who knows nothing gives every class the same probability. Beyond that loss the model's number says no more.
-        let guess = log(Double(record.network.architecture.classes))
+        let guess = log(Double(record.network.graph.classes))
         var table = Table(columns: [
             Table.Column(title: "FLOPs to remove"), Table.Column(title: "filters"), Table.Column(title: "parameters"),
             Table.Column(title: "predicted loss"),
@@ -63,7 +63,7 @@ extension Report {
                         ? Text.fixed(budget.predictedLoss, 3) : "no better than a guess"),
             ]
         }
-        let cost = record.network.architecture.cost()
+        let cost = record.network.graph.cost()
         page.pair(
             Page.figure(
                 plots.budgets(steps),

@@ -37,7 +37,7 @@ extension Report {
     func addQuestion(to page: inout Page) {
         let description = record.description
         let ensemble = description.ensemble
-        let cost = record.network.architecture.cost()
+        let cost = record.network.graph.cost()
         page.heading("What was asked")
         page.definitions([
             ("command", description.commandLine.joined(separator: " "), true),

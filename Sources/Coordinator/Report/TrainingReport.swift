@@ -8,7 +8,7 @@ struct TrainingReport {
     private var settings: TrainingSettings { progress.settings }
 
     var html: String {
-        var page = Page(title: "Training of a \(progress.architecture.summary)")
+        var page = Page(title: "Training of a \(progress.graph.summary)")
         page.add("<h1>\(Text.escaped(page.title))</h1>")
         addSummary(to: &page)
         addCurves(to: &page)
@@ -71,12 +71,12 @@ struct TrainingReport {
     }
 
     private func addQuestion(to page: inout Page) {
-        let cost = progress.architecture.cost()
+        let cost = progress.graph.cost()
         let optimizer = settings.optimizer
         var entries: [(name: String, value: String, isCode: Bool)] = [
             (
                 "network",
-                "\(progress.architecture.summary), \(Text.amount(cost.parameters)) parameters, "
+                "\(progress.graph.summary), \(Text.amount(cost.parameters)) parameters, "
                     + "\(Text.amount(cost.multiplyAccumulates)) FLOPs (multiply-accumulates)", false
             ),
             (

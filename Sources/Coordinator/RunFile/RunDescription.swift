@@ -95,7 +95,7 @@ extension RunDescription {
             commandLine: CommandLine.arguments,
             network: NetworkSource(
                 path: absolute(path), digest: Digest(sha256Of: checkpoint),
-                architecture: network.architecture.summary, filters: FilterSpace(network.architecture).count),
+                architecture: network.graph.summary, filters: FilterSpace(network.graph).count),
             data: DataSource(
                 path: absolute(folder), images: images.digest, calibrationImages: calibration?.digest),
             settings: settings, ensemble: ensemble, masksDigest: Self.maskSample(of: ensemble),

@@ -3,32 +3,30 @@
 public enum Checkpoint {
     /// The longest file that is read.
     public static let bytesMax = 1 << 30
-    /// The most parameters of a network (ResNet-1202 has 19 million).
-    public static let parametersMax = 1 << 27
+    /// The most parameters of a network (VGG-19 has 144 million).
+    public static let parametersMax = 1 << 28
 
-    /// Reads a network. Throws a `.badInput` ``Failure`` that names the file and what in it is wrong.
-    public static func network(at path: String) throws -> Network {
-        try network(bytes: try InputFile.bytes(at: path, bytesMax: bytesMax), name: path)
+    /// Reads a network, for images of a shape where the file does not say it. Throws a `.badInput` ``Failure`` that names
+    /// the file and what in it is wrong.
+    public static func network(at path: String, image: Shape? = nil) throws -> Network {
+        try network(bytes: try InputFile.bytes(at: path, bytesMax: bytesMax), name: path, image: image)
     }
 
     /// Reads a network from a file's bytes; `name` stands in errors.
-    public static func network(bytes: [UInt8], name: String) throws -> Network {
+    public static func network(bytes: [UInt8], name: String, image: Shape? = nil) throws -> Network {
         do {
-            return try network(try stateDict(bytes))
+            return try network(try stateDict(bytes), image: image)
         } catch let failure as Failure {
             throw Failure(failure.kind, "\(name): \(failure.description)")
         }
     }
 
-    /// A network as a safetensors file, which ``network(at:)`` and other programs read. Shortcuts that are not the
-    /// published ones stand in its metadata, under `winnow.shortcuts`.
+    /// A network as a safetensors file, which ``network(at:image:)`` and other programs read. Its graph stands in the
+    /// metadata, under `winnow.graph`.
     public static func safetensors(of network: Network) -> [UInt8] {
-        var metadata = [("format", "pt")]
-        if case .residual(let residual) = network.architecture, let maps = ShortcutMaps.text(of: residual.blocks) {
-            metadata.append((ShortcutMaps.key, maps))
-        }
-        let tensors = network.architecture.parameterShapes.map { (name: $0.name, tensor: network[$0.name]) }
-        return Safetensors.write(tensors, metadata: metadata)
+        Safetensors.write(
+            network.graph.parameters.map { (name: $0.name, tensor: network[$0.name]) },
+            metadata: [("format", "pt"), (NetworkRecognition.graphKey, network.graph.json)])
     }
 
     private static func stateDict(_ bytes: [UInt8]) throws -> StateDict {
@@ -40,22 +38,22 @@ public enum Checkpoint {
             .badInput, "neither a PyTorch checkpoint nor a safetensors file, or one cut short in its first bytes")
     }
 
-    private static func network(_ state: StateDict) throws -> Network {
-        let architecture = try ArchitectureRecognition(state).architecture()
+    private static func network(_ state: StateDict, image: Shape?) throws -> Network {
+        let graph = try NetworkRecognition(state, image: image).graph()
         var parameters: [String: Tensor] = [:]
         var total = 0
-        for (name, shape) in architecture.parameterShapes {
-            total += shape.reduce(1, *)
+        for parameter in graph.parameters {
+            total += parameter.shape.reduce(1, *)
             guard total <= parametersMax else {
                 throw Failure(.badInput, "the network has more than \(parametersMax) parameters")
             }
             do {
-                parameters[name] = try parameter(name, state)
+                parameters[parameter.name] = try self.parameter(parameter.name, state)
             } catch let failure as Failure {
-                throw Failure(failure.kind, "tensor \(name): \(failure.description)")
+                throw Failure(failure.kind, "tensor \(parameter.name): \(failure.description)")
             }
         }
-        return Network(architecture: architecture, parameters: parameters)
+        return Network(graph: graph, parameters: parameters)
     }
 
     private static func parameter(_ name: String, _ state: StateDict) throws -> Tensor {

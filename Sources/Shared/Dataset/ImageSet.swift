@@ -85,15 +85,16 @@ public struct ImageSet: Sendable, Equatable {
 
 extension ImageSet {
     /// Checks that a network takes these images and tells their classes apart. Throws a `.badInput` ``Failure``.
-    public func check(fits architecture: Architecture) throws {
-        let input = architecture.input
-        guard architecture.classes == layout.classes,
-            input == layout.shape || (input.isVector && input.count == layout.shape.count)
+    public func check(fits graph: Graph) throws {
+        let input = graph.imageShape
+        // What is flattened first may have any shape of as many values.
+        let isFlattened = graph.readers[0].allSatisfy { graph.nodes[$0].operation == .flatten }
+        guard graph.classes == layout.classes,
+            input == layout.shape || (isFlattened && input.count == layout.shape.count)
         else {
             throw Failure(
                 .badInput,
-                "the network takes images of \(input) and has \(architecture.classes) outputs, but the images are "
-                    + "\(layout)")
+                "the network takes images of \(input) and has \(graph.classes) outputs, but the images are \(layout)")
         }
     }
 

@@ -1,50 +1,52 @@
-/// All filters of a network, numbered: layer after layer in the order of evaluation, filter after filter.
+/// All filters of a network that can be disabled, numbered: layer after layer in the order of evaluation, filter after
+/// filter.
 ///
-/// The number of a filter is its bit in a ``Mask``.
+/// The number of a filter is its bit in a ``Mask``. Filters that cannot go on their own have no number: those of a
+/// depthwise convolution and of a gate (what multiplies other channels, as in squeeze-and-excitation) go with the
+/// channels that they follow, and the last layer's are the classes.
 public struct FilterSpace: Sendable, Equatable {
     /// What a layer's filters are to the rest of the network.
     public enum Role: String, Sendable, Codable {
-        /// The first convolution, whose output starts the residual stream.
-        case stem
-        /// The first convolution of a residual block, or a hidden layer of a fully connected network: nothing but the
-        /// next layer reads its output.
+        /// Each channel is of one filter alone, so removing the filter removes the channel.
         case hidden
-        /// The second convolution of a residual block, whose output is added to the residual stream.
-        case stream
+        /// Channels are sums with other layers' (residual streams), so a channel goes only with all that make it.
+        case coupled
     }
 
     /// The filters of one layer.
     public struct Layer: Sendable, Equatable {
         /// The checkpoint's name, for example `layer1.0.conv1`.
         public let name: String
+        /// The convolution or linear layer in ``Graph/nodes``.
+        public let node: Int
         /// What its filters are to the rest of the network.
         public let role: Role
         /// The numbers of its filters.
         public let filters: Range<Int>
     }
 
-    /// The layers whose filters can be disabled: all but the last linear layer.
+    /// The layers whose filters can be disabled.
     public let layers: [Layer]
 
     /// The number of filters.
     public var count: Int { layers.last?.filters.upperBound ?? 0 }
 
-    /// Numbers the filters of a network.
-    public init(_ architecture: Architecture) {
+    /// Numbers the filters of a network. O(channels).
+    public init(_ graph: Graph) {
+        self.init(graph, classes: ChannelClasses(graph))
+    }
+
+    init(_ graph: Graph, classes: ChannelClasses) {
         var layers: [Layer] = []
-        func append(_ name: String, _ role: Role, _ filters: Int) {
-            let start = layers.last?.filters.upperBound ?? 0
-            layers.append(Layer(name: name, role: role, filters: start..<start + filters))
-        }
-        switch architecture {
-        case .residual(let residual):
-            append("conv1", .stem, residual.stem)
-            for block in residual.blocks {
-                append("\(block.name).conv1", .hidden, block.hidden)
-                append("\(block.name).conv2", .stream, block.output)
-            }
-        case .fullyConnected(let connected):
-            for layer in connected.layers.dropLast() { append(layer.name, .hidden, layer.output) }
+        var start = 0
+        for node in classes.layers {
+            let filters = graph.nodes[node].shape.channels
+            layers.append(
+                Layer(
+                    name: graph.nodes[node].name, node: node,
+                    role: classes.isCoupled(layer: layers.count) ? .coupled : .hidden,
+                    filters: start..<start + filters))
+            start += filters
         }
         self.layers = layers
     }

@@ -15,6 +15,9 @@ public struct Graph: Sendable, Hashable {
         public let shape: Shape
     }
 
+    /// The same type by a name that Foundation does not have.
+    public typealias Operation = Shared.Operation
+
     /// The most nodes of a graph; ResNet-1202 has 4,200.
     public static let nodesMax = 20_000
 
@@ -51,6 +54,21 @@ public struct Graph: Sendable, Hashable {
 
     /// The shape of what a node's first input makes.
     public func inputShape(of node: Node) -> Shape { nodes[node.inputs[0]].shape }
+
+    /// Whether a node is a convolution or a linear layer.
+    public func isLayer(_ index: Int) -> Bool {
+        switch nodes[index].operation {
+        case .convolution, .linear: true
+        default: false
+        }
+    }
+
+    /// Whether a node is a layer that a batch norm does not follow, and not the one whose outputs are the logits.
+    public func lacksBatchNorm(_ index: Int) -> Bool {
+        guard isLayer(index), index != logits else { return false }
+        guard readers[index].count == 1, case .batchNorm = nodes[readers[index][0]].operation else { return true }
+        return false
+    }
 
     /// Whether a node is a convolution or linear layer whose outputs mix the channels that it reads.
     public func mixesChannels(_ node: Node) -> Bool {

@@ -2,9 +2,10 @@
 /// multiply-accumulates of convolutions and linear layers for one image. The published ResNet-20 has 269,722 parameters
 /// and 40.6 million FLOPs.
 public struct NetworkCost: Sendable, Equatable {
-    /// The cost of one convolution with the batch norm that follows it, or of one linear layer.
+    /// The cost of one convolution or linear layer with the batch norm (or the like) that follows it, or of such a
+    /// thing that follows none.
     public struct Layer: Sendable, Equatable {
-        /// The checkpoint's name of the convolution or linear layer.
+        /// The checkpoint's name of the layer.
         public let name: String
         /// Weights and biases, also the batch norm's two for each filter.
         public let parameters: Int
@@ -22,68 +23,79 @@ public struct NetworkCost: Sendable, Equatable {
     public var multiplyAccumulates: Int { layers.reduce(0) { $0 + $1.multiplyAccumulates } }
 }
 
-extension Architecture {
-    /// The cost of the network, or under a mask the cost of what is left of it.
-    ///
-    /// Counted is what can change an output: filters that are active, and of them the weights for input channels that
-    /// can be other than zero. So a disabled hidden filter takes its own weights, its batch norm and the next
-    /// convolution's weights for it, exactly as physical removal does. A disabled filter of the residual stream (the
-    /// stem's or a `conv2`'s) takes its own weights; its channel is gone for those that read it only where no shortcut
-    /// brings anything to it.
-    ///
-    /// This is the cost of the network that ``Compaction`` makes, but for the silent filters that it must keep.
-    /// O(channels).
-    public func cost(under mask: Mask? = nil) -> NetworkCost {
-        let space = FilterSpace(self)
-        precondition(mask.map { $0.count == space.count } ?? true, "the mask must be of this network")
-        func active(_ layer: Int) -> [Bool] { space.layers[layer].filters.map { !(mask?[$0] ?? false) } }
-        switch self {
-        case .residual(let residual): return residual.cost(active: active)
-        case .fullyConnected(let connected): return connected.cost(active: active)
-        }
+/// What one layer costs as a function of the channels that it reads and makes.
+public struct LayerCost: Sendable, Equatable {
+    /// Its place in ``Graph/nodes``.
+    public let node: Int
+    /// Weights of one channel read and one channel made; 0 for a layer that only has parameters for each channel.
+    let taps: Int
+    /// Groups of a convolution; its filters read this part of the channels only.
+    let groups: Int
+    /// Whether each channel made reads a single one, whatever is left of the others.
+    let isDepthwise: Bool
+    /// Pixels of its output.
+    let positions: Int
+    /// Parameters of one channel made besides its weights: a bias, a batch norm's weight and bias.
+    let parametersPerChannel: Int
+
+    /// Trainable parameters and multiply-accumulates for one image.
+    public func cost(reading: Int, making: Int) -> (parameters: Int, multiplyAccumulates: Int) {
+        let weights = taps * making * (isDepthwise ? 1 : reading) / (isDepthwise ? 1 : groups)
+        return (weights + making * parametersPerChannel, weights * positions)
     }
 }
 
-extension ResidualArchitecture {
-    /// The cost where `active` tells for a layer of the filter space which of its filters are active.
-    fileprivate func cost(active: (Int) -> [Bool]) -> NetworkCost {
-        var layers: [NetworkCost.Layer] = []
-        func add(_ name: String, inputs: Int, outputs: [Bool], size: Int) {
-            let filters = outputs.count { $0 }
-            let weights = inputs * filters * 9
-            layers.append(
-                NetworkCost.Layer(
-                    name: name, parameters: weights + 2 * filters, multiplyAccumulates: weights * size * size))
-        }
-        var size = imageSize
-        var stream = active(0)
-        add("conv1", inputs: imageChannels, outputs: stream, size: size)
-        for (index, block) in blocks.enumerated() {
-            size = (size + block.stride - 1) / block.stride
-            let hidden = active(1 + 2 * index)
-            let output = active(2 + 2 * index)
-            add("\(block.name).conv1", inputs: stream.count { $0 }, outputs: hidden, size: size)
-            add("\(block.name).conv2", inputs: hidden.count { $0 }, outputs: output, size: size)
-            stream = zip(output, block.shortcut).map { isActive, source in
-                isActive || (source.map { stream[$0] } ?? false)
+extension Graph {
+    /// The costs of all nodes that have parameters, in the order of evaluation. A batch norm's and the like belong to
+    /// the layer before it, if that is all it reads.
+    public var layerCosts: [LayerCost] {
+        var perChannel: [Int: Int] = [:]
+        var order: [Int] = []
+        var owner: [Int: Int] = [:]
+        for (index, node) in nodes.enumerated() {
+            let trained = parameters(of: index).filter { $0.role.isTrained && $0.shape.count == 1 }.count
+            switch node.operation {
+            case .convolution, .linear:
+                owner[index] = index
+                order.append(index)
+                perChannel[index] = trained
+            case .batchNorm, .affine, .activation(.prelu):
+                let mine = owner[node.inputs[0]] ?? index
+                if mine == index { order.append(index) } else { owner[index] = mine }
+                perChannel[mine, default: 0] += trained
+            default: break
             }
         }
-        let weights = stream.count { $0 } * classes
-        layers.append(
-            NetworkCost.Layer(name: "linear", parameters: weights + classes, multiplyAccumulates: weights))
-        return NetworkCost(layers: layers)
+        return order.map { index in
+            let node = nodes[index]
+            var taps = 0
+            var groups = 1
+            var isDepthwise = false
+            switch node.operation {
+            case .convolution(let convolution):
+                taps = convolution.kernel.height * convolution.kernel.width
+                groups = convolution.groups
+                isDepthwise = !mixesChannels(node)
+            case .linear: taps = 1
+            default: break
+            }
+            return LayerCost(
+                node: index, taps: taps, groups: groups, isDepthwise: isDepthwise, positions: node.shape.pixels,
+                parametersPerChannel: perChannel[index] ?? 0)
+        }
     }
-}
 
-extension FullyConnectedArchitecture {
-    fileprivate func cost(active: (Int) -> [Bool]) -> NetworkCost {
-        var inputs = layers.first?.input ?? 0
+    /// The cost of the network, or under a mask the cost of what is left of it: channels that are there and have an
+    /// effect on the outputs (``ChannelPresence``). It is the cost of the network that ``Removal`` makes, but for the
+    /// silent channels that it must keep. O(channels).
+    public func cost(under mask: Mask? = nil) -> NetworkCost {
+        let used = ChannelPresence(self, FilterSpace(self), mask: mask).isUsed.map { $0.count { $0 } }
         return NetworkCost(
-            layers: layers.enumerated().map { index, layer in
-                let outputs = index < layers.count - 1 ? active(index).count { $0 } : layer.output
-                defer { inputs = outputs }
+            layers: layerCosts.map { layer in
+                let node = nodes[layer.node]
+                let cost = layer.cost(reading: used[node.inputs[0]], making: used[layer.node])
                 return NetworkCost.Layer(
-                    name: layer.name, parameters: (inputs + 1) * outputs, multiplyAccumulates: inputs * outputs)
+                    name: node.name, parameters: cost.parameters, multiplyAccumulates: cost.multiplyAccumulates)
             })
     }
 }

@@ -75,7 +75,7 @@ public struct Ensemble: Sendable, Hashable, Codable {
         var blocks: [Int] = []
         for (index, layer) in layers.enumerated() {
             let endsBlock =
-                layer.role == .stream && index > 0 && layers[index - 1].role == .hidden
+                layer.role == .coupled && index > 0 && layers[index - 1].role == .hidden
                 && layers[index - 1].filters.upperBound == layer.filters.lowerBound
             blocks.append((blocks.last ?? -1) + (endsBlock ? 0 : 1))
         }

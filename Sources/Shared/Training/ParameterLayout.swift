@@ -38,36 +38,23 @@ public struct ParameterLayout: Sendable, Equatable {
     /// The number of floats in ``statistics``.
     public var statisticsCount: Int { statistics.last?.range.upperBound ?? 0 }
 
-    /// The layout of an architecture's parameters.
-    public init(_ architecture: Architecture) {
+    /// The layout of a network's parameters.
+    public init(_ graph: Graph) {
         var trained: [Entry] = []
         var statistics: [Entry] = []
-        func append(_ name: String, _ shape: [Int], _ kind: Kind, to entries: inout [Entry]) {
+        func append(_ parameter: Graph.Parameter, _ kind: Kind, to entries: inout [Entry]) {
             let start = entries.last?.range.upperBound ?? 0
-            let range = start..<start + shape.reduce(1, *)
-            entries.append(Entry(name: name, shape: shape, kind: kind, range: range))
+            let range = start..<start + parameter.shape.reduce(1, *)
+            entries.append(Entry(name: parameter.name, shape: parameter.shape, kind: kind, range: range))
         }
-        func appendConvolution(_ prefix: String, _ index: String, input: Int, output: Int) {
-            append("\(prefix)conv\(index).weight", [output, input, 3, 3], .weight, to: &trained)
-            append("\(prefix)bn\(index).weight", [output], .normalisation, to: &trained)
-            append("\(prefix)bn\(index).bias", [output], .normalisation, to: &trained)
-            append("\(prefix)bn\(index).running_mean", [output], .mean, to: &statistics)
-            append("\(prefix)bn\(index).running_var", [output], .variance, to: &statistics)
-        }
-        func appendLinear(_ name: String, input: Int, output: Int) {
-            append("\(name).weight", [output, input], .weight, to: &trained)
-            append("\(name).bias", [output], .bias, to: &trained)
-        }
-        switch architecture {
-        case .residual(let residual):
-            appendConvolution("", "1", input: residual.imageChannels, output: residual.stem)
-            for block in residual.blocks {
-                appendConvolution("\(block.name).", "1", input: block.input, output: block.hidden)
-                appendConvolution("\(block.name).", "2", input: block.hidden, output: block.output)
+        for parameter in graph.parameters {
+            let isLayer = graph.isLayer(parameter.node)
+            switch parameter.role {
+            case .weight: append(parameter, isLayer ? .weight : .normalisation, to: &trained)
+            case .bias: append(parameter, isLayer ? .bias : .normalisation, to: &trained)
+            case .runningMean: append(parameter, .mean, to: &statistics)
+            case .runningVariance: append(parameter, .variance, to: &statistics)
             }
-            appendLinear("linear", input: residual.blocks.last?.output ?? residual.stem, output: residual.classes)
-        case .fullyConnected(let connected):
-            for layer in connected.layers { appendLinear(layer.name, input: layer.input, output: layer.output) }
         }
         self.trained = trained
         self.statistics = statistics
@@ -79,7 +66,7 @@ public struct ParameterLayout: Sendable, Equatable {
     }
 
     /// The network of two arrays of ``trainedCount`` and ``statisticsCount`` values.
-    public func network(_ architecture: Architecture, trained: [Float], statistics: [Float]) -> Network {
+    public func network(_ graph: Graph, trained: [Float], statistics: [Float]) -> Network {
         precondition(trained.count == trainedCount && statistics.count == statisticsCount, "whole arrays")
         var parameters: [String: Tensor] = [:]
         for entry in self.trained {
@@ -88,6 +75,6 @@ public struct ParameterLayout: Sendable, Equatable {
         for entry in self.statistics {
             parameters[entry.name] = Tensor(shape: entry.shape, values: Array(statistics[entry.range]))
         }
-        return Network(architecture: architecture, parameters: parameters)
+        return Network(graph: graph, parameters: parameters)
     }
 }

@@ -131,13 +131,13 @@ private struct Bench {
 
     private func load(_ welcome: CoordinatorMessage.Welcome) throws -> Run {
         let network = try Checkpoint.network(bytes: library.take(welcome.network), name: "the coordinator's network")
-        let filters = FilterSpace(network.architecture).count
+        let filters = FilterSpace(network.graph).count
         guard filters == welcome.filters else {
             throw Failure(.badInput, "the coordinator's network has \(filters) filters, not \(welcome.filters)")
         }
         func images(_ blob: CoordinatorMessage.Blob) throws -> ImageSet {
             let set = try ImageSet(blob: library.take(blob), name: "the coordinator's images")
-            try set.check(fits: network.architecture)
+            try set.check(fits: network.graph)
             try set.check(welcome.settings.normalisation)
             return set
         }

@@ -38,13 +38,13 @@ struct BenchTraining: Command {
         let distillation = teacher.map { _ in TrainingLoss.Distillation(temperature: 4, weight: 0.7) }
         let threads = threads ?? CPUAllowance.processors
         let loader = ImageLoader(
-            .noise(batchSize, for: network.architecture, seed: 1),
-            .scaling(channels: network.architecture.input.channels))
+            .noise(batchSize, for: network.graph, seed: 1),
+            .scaling(channels: network.graph.imageShape.channels))
         let finished = try WakeUp()
         let pool = TrainingPool(
             threads: threads,
             TrainingPool.Materials(
-                architecture: network.architecture, teacher: teacher,
+                graph: network.graph, teacher: teacher,
                 loss: TrainingLoss(distillation: distillation), shardSize: batchSize / shards, precision: precision,
                 trainingImages: loader, testImages: loader), finished: finished)
         var best = Double.infinity

@@ -44,7 +44,7 @@ struct Benchmark: Command {
 
     func run() throws {
         let network = try Checkpoint.network(at: model)
-        let architecture = network.architecture
+        let architecture = network.graph
         let engine = try engineOptions.engine(network)
         let evaluated = ImageSet.noise(images, for: architecture, seed: 1)
         let calibration = ImageSet.noise(calibrationImages, for: architecture, seed: 2)
@@ -72,7 +72,7 @@ struct Benchmark: Command {
             for index in cases.indices {
                 let settings = EvaluationSettings(
                     split: .test, images: images, batchNorm: cases[index].batchNorm,
-                    normalisation: .scaling(channels: architecture.input.channels))
+                    normalisation: .scaling(channels: architecture.imageShape.channels))
                 let start = ContinuousClock.now
                 _ = try engine.evaluate(
                     cases[index].masks, images: evaluated, calibration: calibration, settings: settings)

@@ -34,7 +34,7 @@ struct Evaluate: Command {
         let batchNorm = try batchNormOptions.batchNorm()
         let normalisation = try normalisationOptions.normalisation()
         let network = try Checkpoint.network(at: model)
-        let masks = try MaskFile.read(at: masks, for: FilterSpace(network.architecture))
+        let masks = try MaskFile.read(at: masks, for: FilterSpace(network.graph))
         let engine = try engineOptions.engine(network)
         let evaluated = try CIFAR10.read(directory: data, split: split, limit: images)
         var calibration: ImageSet?

@@ -42,7 +42,7 @@ struct Gradients: Command {
         let importance = try TaylorImportance.ofFilters(
             network, images: set, normalisation: try normalisationOptions.normalisation(),
             threads: threads ?? CPUAllowance.processors)
-        let layers = FilterSpace(network.architecture).layers
+        let layers = FilterSpace(network.graph).layers
         let document = Document(
             model: model, images: set.count,
             importance: Dictionary(uniqueKeysWithValues: zip(layers.map(\.name), importance)))

@@ -2,9 +2,9 @@ import Shared
 
 extension ImageSet {
     /// Images of noise that a network takes, for measurements of speed.
-    static func noise(_ count: Int, for architecture: Architecture, seed: UInt64) -> ImageSet {
+    static func noise(_ count: Int, for graph: Graph, seed: UInt64) -> ImageSet {
         var random = SplitMix64(seed: seed)
-        let layout = ImageLayout(shape: architecture.input, classes: architecture.classes)
+        let layout = ImageLayout(shape: graph.imageShape, classes: graph.classes)
         return ImageSet(layout, split: .test, count: count) { labels, pixels in
             for image in labels.indices { labels[image] = Int32(random.next() % UInt64(layout.classes)) }
             for index in pixels.indices { pixels[index] = UInt8(truncatingIfNeeded: random.next()) }

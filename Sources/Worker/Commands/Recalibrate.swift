@@ -44,7 +44,7 @@ struct Recalibrate: Command {
         try OutputGuard(reading: [model, masks], isForced: force).check(output)
         let network = try Checkpoint.network(at: model)
         let engine = try engineOptions.engine(network)
-        let space = FilterSpace(network.architecture)
+        let space = FilterSpace(network.graph)
         let mask = try masks.map { try MaskFile.mask(at: $0, for: space) } ?? Mask(count: space.count)
         let images = try CIFAR10.read(directory: data, split: .train, limit: calibrationImages)
         let statistics = try engine.batchNormStatistics(
@@ -61,11 +61,11 @@ extension Network {
     func replacingStatistics(_ statistics: [[ChannelStatistics]]) -> Network {
         guard !statistics.isEmpty else { return self }
         var replaced = parameters
-        for (layer, values) in zip(FilterSpace(architecture).layers, statistics) {
+        for (layer, values) in zip(FilterSpace(graph).layers, statistics) {
             let norm = layer.name.replacing(/conv(?=[12]$)/, with: "bn")
             replaced["\(norm).running_mean"] = Tensor(shape: [values.count], values: values.map { Float($0.mean) })
             replaced["\(norm).running_var"] = Tensor(shape: [values.count], values: values.map { Float($0.variance) })
         }
-        return Network(architecture: architecture, parameters: replaced)
+        return Network(graph: graph, parameters: replaced)
     }
 }

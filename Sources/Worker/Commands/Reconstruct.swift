@@ -23,8 +23,8 @@ struct Reconstruct: Command {
     func run() throws {
         try OutputGuard(reading: [options.model, options.masks], isForced: force).check(output)
         let network = try options.network()
-        let reconstruction = Reconstruction(
-            network, removing: try options.mask(for: FilterSpace(network.architecture)), images: try options.images(),
+        let reconstruction = try Reconstruction(
+            network, removing: try options.mask(for: FilterSpace(network.graph)), images: try options.images(),
             normalisation: try options.normalisation())
         try OutputFile.write(Checkpoint.safetensors(of: try reconstruction.network()), to: output)
     }

@@ -21,7 +21,7 @@ struct Select: Command {
     func run() throws {
         try OutputGuard(reading: [options.model, options.masks]).check(output)
         let network = try options.network()
-        let space = FilterSpace(network.architecture)
+        let space = FilterSpace(network.graph)
         let selection = FilterSelection(
             network, asManyAs: try options.mask(for: space), images: try options.images(),
             normalisation: try options.normalisation())

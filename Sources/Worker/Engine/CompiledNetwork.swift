@@ -30,6 +30,7 @@ final class CompiledNetwork {
         var outputSize: Int { (size - 1) / stride + 1 }
     }
 
+    let graph: Graph
     let architecture: Architecture
     /// The layers of the filter space, then the last linear layer.
     private(set) var layers: [Layer] = []
@@ -45,9 +46,10 @@ final class CompiledNetwork {
     }
 
     /// Prepares a network.
-    init(_ network: Network) {
-        architecture = network.architecture
-        switch network.architecture {
+    init(_ network: Network) throws {
+        graph = network.graph
+        architecture = try Architecture(network.graph, for: "the engine")
+        switch architecture {
         case .residual(let residual):
             var size = residual.imageSize
             func convolution(_ prefix: String, _ index: Int, stride: Int) {

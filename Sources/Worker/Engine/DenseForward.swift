@@ -19,20 +19,20 @@ final class DenseForward {
     /// little memory.
     init(_ network: Network, instructionSet: InstructionSet) throws {
         kernels = instructionSet.kernels
-        self.network = CompiledNetwork(network)
-        let none = Mask(count: FilterSpace(network.architecture).count)
+        self.network = try CompiledNetwork(network)
+        let none = Mask(count: FilterSpace(network.graph).count)
         let options = Schedule.Options(
             lanes: kernels.lanesCount, branchesMax: 1, isCalibration: false, hasOwnNorms: false)
         schedule = Schedule(
-            self.network, PrefixTree([none], of: network.architecture), options, storage: storage)
+            self.network, PrefixTree([none], of: network.graph, self.network.graph), options, storage: storage)
         arena = try Arena(floats: schedule.arenaFloats)
         scratch = try Arena(floats: schedule.scratchFloats)
     }
 
     /// Writes the last layer's outputs, `[images, classes]`, for inputs `[images, channel, row, column]`.
     func compute(_ inputs: UnsafePointer<Float>, images: Int, to outputs: UnsafeMutablePointer<Float>) {
-        let values = network.architecture.input.count
-        let classes = network.architecture.classes
+        let values = network.graph.imageShape.count
+        let classes = network.graph.classes
         for start in stride(from: 0, to: images, by: blockImages) {
             let count = min(blockImages, images - start)
             for image in 0..<count { load(inputs + (start + image) * values, at: image) }
@@ -56,7 +56,7 @@ final class DenseForward {
     /// place in the block.
     private func load(_ image: UnsafePointer<Float>, at place: Int) {
         let plane = schedule.input.plane
-        let shape = network.architecture.input
+        let shape = network.graph.imageShape
         for channel in 0..<shape.channels {
             let source = image + channel * shape.pixels
             let isWholePlane = schedule.groups == 1

@@ -49,13 +49,13 @@ public final class Engine {
         self.memoryBytesMax = memoryBytesMax
         self.instructionSet = instructionSet
         kernels = instructionSet.kernels
-        filterCount = FilterSpace(network.architecture).count
+        filterCount = FilterSpace(network.graph).count
         guard CompiledNetwork.bytes(network) <= memoryBytesMax else {
             throw Failure(
                 .unavailable,
                 "the network's parameters take \(CompiledNetwork.bytes(network) >> 20) MB; raise --memory-limit")
         }
-        self.network = CompiledNetwork(network)
+        self.network = try CompiledNetwork(network)
     }
 
     /// The evaluations of masks, in their order.
@@ -78,7 +78,7 @@ public final class Engine {
         }
         let evaluated = prepare(images, count: settings.images)
         var calibrating: CalibrationInputs?
-        if settings.batchNorm != .frozen, case .residual = network.architecture {
+        if settings.batchNorm != .frozen, case .residual = network.graph {
             guard let calibration else {
                 throw Failure(.badInput, "\(settings.batchNorm.source.rawValue) batch norms need training images")
             }
@@ -100,7 +100,7 @@ public final class Engine {
         _ batchNorm: EvaluationSettings.BatchNorm, under mask: Mask, of images: ImageSet, normalisation: Normalisation,
         isCancelled: () -> Bool = { false }
     ) throws -> [[ChannelStatistics]] {
-        guard case .residual = network.architecture, batchNorm != .frozen else { return [] }
+        guard case .residual = network.graph, batchNorm != .frozen else { return [] }
         let inputs = try prepare(images, batchNorm, normalisation, isCancelled)
         return try statistics(inputs, normalisation, under: mask, hasOwnNorms: true, isCancelled) {
             inputs.statistics($0, $1, $2, of: self.network)
@@ -137,7 +137,7 @@ public final class Engine {
     }
 
     private func check(_ images: ImageSet, has count: Int, what: String, _ normalisation: Normalisation) throws {
-        try images.check(fits: network.architecture)
+        try images.check(fits: network.graph)
         try images.check(normalisation)
         guard count <= images.count else {
             throw Failure(.badInput, "there are \(images.count) \(what), not \(count)")
@@ -189,7 +189,7 @@ public final class Engine {
     ) throws -> [[ChannelStatistics]] {
         let images = inputs.images
         let storage = Storage()
-        let tree = PrefixTree([mask], of: network.architecture)
+        let tree = PrefixTree([mask], of: network.graph, network.graph)
         let available = memoryBytesMax - network.bytes
         guard
             let schedule = schedule(
@@ -213,7 +213,7 @@ public final class Engine {
     private func evaluate(
         _ masks: [Mask], _ inputs: Inputs, _ isCancelled: () -> Bool
     ) throws -> [Evaluation] {
-        let tree = PrefixTree(masks, of: network.architecture)
+        let tree = PrefixTree(masks, of: self.network.graph, network.graph)
         let keptStages = prepareToKeep(tree, inputs)
         var planned = plan(tree, inputs, keptStages)
         if planned == nil, kept != nil {
@@ -288,7 +288,7 @@ public final class Engine {
     /// Lets go of what these masks cannot go on from. Returns the stages behind which activations are worth keeping, as
     /// they are not kept yet; 0 for none.
     private func prepareToKeep(_ tree: PrefixTree, _ inputs: Inputs) -> Int {
-        guard case .residual = network.architecture, let end = tree.trunk.last else { return 0 }
+        guard case .residual = network.graph, let end = tree.trunk.last else { return 0 }
         let stages = tree.stages(at: end)
         if let old = kept, !old.inputs.agree(with: inputs) || !stages.starts(with: old.prefix.stages) { kept = nil }
         // The stem alone costs less than its activations' way to memory and back; behind the last stage nothing is left.
@@ -423,7 +423,7 @@ public final class Engine {
             images.withLabels(index) { labels in
                 kernels.losses(
                     arena.base + leaf.outputs + group * kernels.lanesCount, leaf.plane,
-                    Int32(network.architecture.classes), labels, Int32(present), Evaluation.imageLossMax, &sum, &correct
+                    Int32(network.graph.classes), labels, Int32(present), Evaluation.imageLossMax, &sum, &correct
                 )
             }
         }

@@ -35,9 +35,9 @@ final class PrefixTree {
     private let stages: [Range<Int>]
 
     /// Builds the tree. O(masks × filters). There must be at least one mask.
-    init(_ masks: [Mask], of architecture: Architecture) {
+    init(_ masks: [Mask], of graph: Graph, _ architecture: Architecture) {
         precondition(!masks.isEmpty, "a tree needs a mask")
-        let space = FilterSpace(architecture)
+        let space = FilterSpace(graph)
         active = masks.map { mask in
             space.layers.map { layer in
                 layer.filters.filter { !mask[$0] }.map { $0 - layer.filters.lowerBound }

@@ -2,14 +2,14 @@ import Shared
 
 extension Schedule {
     /// Every hidden layer once for each distinct set of the filters before it.
-    func scheduleFullyConnected(_ connected: FullyConnectedArchitecture) {
+    func scheduleFullyConnected(_ connected: LinearChain) {
         let values = connected.layers[0].input
         let images = takeInput(channels: values, plane: groups * options.lanes)
         schedule(tree.root, images, owns: true, connected)
     }
 
     private func schedule(
-        _ node: PrefixTree.Node, _ buffer: Buffer, owns: Bool, _ connected: FullyConnectedArchitecture
+        _ node: PrefixTree.Node, _ buffer: Buffer, owns: Bool, _ connected: LinearChain
     ) {
         let index = node.depth
         let layer = network.layers[index]

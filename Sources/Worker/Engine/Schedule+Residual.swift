@@ -7,7 +7,7 @@ extension Schedule {
     private func plane(_ size: Int) -> Int { (size * size + 2 * size + 1) * options.lanes }
 
     /// The stem once, then the blocks from every distinct set of its filters; or what follows activations that are there.
-    func scheduleResidual(_ residual: ResidualArchitecture) {
+    func scheduleResidual(_ residual: CIFARResNet) {
         if let start = options.start {
             schedule(tree.trunk[start.stages], takeInput(start), owns: true, residual)
             return
@@ -28,7 +28,7 @@ extension Schedule {
     }
 
     /// Everything under a node whose activations are in a buffer, which is given back where the node owns it.
-    private func schedule(_ node: PrefixTree.Node, _ buffer: Buffer, owns: Bool, _ residual: ResidualArchitecture) {
+    private func schedule(_ node: PrefixTree.Node, _ buffer: Buffer, owns: Bool, _ residual: CIFARResNet) {
         reached(node, buffer)
         guard node.depth <= residual.blocks.count else {
             if !options.isCalibration { appendHead(node, buffer, residual) }
@@ -82,12 +82,12 @@ extension Schedule {
     }
 
     /// Whether a block's output can be written over its input: every channel keeps its place.
-    private func canReplace(_ buffer: Buffer, _ block: ResidualArchitecture.Block, _ present: [Int]) -> Bool {
+    private func canReplace(_ buffer: Buffer, _ block: CIFARResNet.Block, _ present: [Int]) -> Bool {
         block.stride == 1 && block.input == block.output
             && present.allSatisfy { block.shortcut[$0] == $0 && buffer.slots[$0] >= 0 }
     }
 
-    private func appendHead(_ node: PrefixTree.Node, _ buffer: Buffer, _ residual: ResidualArchitecture) {
+    private func appendHead(_ node: PrefixTree.Node, _ buffer: Buffer, _ residual: CIFARResNet) {
         let index = network.layers.count - 1
         let layer = network.layers[index]
         let size = network.layers[index - 1].outputSize

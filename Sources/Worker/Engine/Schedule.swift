@@ -100,7 +100,7 @@ final class Schedule {
         self.tree = tree
         self.options = options
         self.storage = storage
-        switch network.architecture {
+        switch network.graph {
         case .residual(let residual):
             groups = 1
             scheduleResidual(residual)

@@ -26,7 +26,7 @@ struct FilterSelection {
     func mask() throws -> Mask {
         OneDNN.useOneThread()
         var chosen = asked
-        switch network.architecture {
+        switch try Architecture(network.graph, for: "the selection of filters") {
         case .residual(let architecture): try choose(architecture, &chosen)
         case .fullyConnected(let architecture): try choose(architecture, &chosen)
         }
@@ -54,8 +54,8 @@ struct FilterSelection {
         for filter in gone { chosen[filters.lowerBound + filter] = true }
     }
 
-    private func choose(_ architecture: ResidualArchitecture, _ chosen: inout Mask) throws {
-        let layers = FilterSpace(network.architecture).layers
+    private func choose(_ architecture: CIFARResNet, _ chosen: inout Mask) throws {
+        let layers = FilterSpace(network.graph).layers
         var stream = try batches.map { range in
             try LayerOutputs.layer(
                 LayerOutputs.inputs(range, of: images, normalisation, channelsLast: true), images: range.count,
@@ -97,8 +97,8 @@ struct FilterSelection {
         }
     }
 
-    private func choose(_ architecture: FullyConnectedArchitecture, _ chosen: inout Mask) throws {
-        let layers = FilterSpace(network.architecture).layers
+    private func choose(_ architecture: LinearChain, _ chosen: inout Mask) throws {
+        let layers = FilterSpace(network.graph).layers
         var squares: [LeastSquares] = []
         var values = batches.map { LayerOutputs.inputs($0, of: images, normalisation, channelsLast: false) }
         for (index, layer) in architecture.layers.dropLast().enumerated() {

@@ -60,7 +60,7 @@ enum LayerOutputs {
 
     /// What a block puts out before its last ReLU.
     static func block(
-        _ block: ResidualArchitecture.Block, _ stream: AlignedBuffer, images: Int, size: Int, of network: Network
+        _ block: CIFARResNet.Block, _ stream: AlignedBuffer, images: Int, size: Int, of network: Network
     ) throws -> AlignedBuffer {
         let (hidden, _) = try layer(
             stream, images: images, size: size, stride: block.stride, "\(block.name).conv1", "\(block.name).bn1",
@@ -72,7 +72,7 @@ enum LayerOutputs {
     }
 
     static func shortcut(
-        _ block: ResidualArchitecture.Block, _ stream: AlignedBuffer, images: Int, size: Int
+        _ block: CIFARResNet.Block, _ stream: AlignedBuffer, images: Int, size: Int
     ) -> AlignedBuffer {
         let outputSize = (size - 1) / block.stride + 1
         let output = AlignedBuffer(count: images * outputSize * outputSize * block.output)

@@ -11,14 +11,14 @@ import Shared
 /// fitted where channels of the stream went. Of a fully connected network every layer but the first is fitted.
 struct Reconstruction {
     private let original: Network
-    private let compaction: Compaction
+    private let removal: Removal
     private let images: ImageSet
     private let normalisation: Normalisation
 
     /// Prepares it with images that have not been used to test anything.
-    init(_ original: Network, removing mask: Mask, images: ImageSet, normalisation: Normalisation) {
+    init(_ original: Network, removing mask: Mask, images: ImageSet, normalisation: Normalisation) throws {
         self.original = original
-        compaction = Compaction(original.architecture, removing: mask)
+        removal = try Removal(original.graph, removing: mask)
         self.images = images
         self.normalisation = normalisation
     }
@@ -26,25 +26,31 @@ struct Reconstruction {
     /// The smaller network. Throws a ``Failure`` where a layer's equations cannot be solved.
     func network() throws -> Network {
         OneDNN.useOneThread()
-        var smaller = original.removing(compaction)
+        var smaller = original.removing(removal)
         var parameters = smaller.parameters
-        switch (original.architecture, smaller.architecture) {
+        let purpose = "reconstruction"
+        switch (try Architecture(original.graph, for: purpose), try Architecture(smaller.graph, for: purpose)) {
         case (.residual(let before), .residual(let after)):
             try fit(before, after, smaller, &parameters)
         case (.fullyConnected(let before), .fullyConnected(let after)):
-            try fit(before, after, &parameters)
-        default: preconditionFailure("a compaction keeps the kind of network")
+            try fit(before, after, smaller.graph, &parameters)
+        default: preconditionFailure("a removal keeps the kind of network")
         }
-        smaller = Network(architecture: smaller.architecture, parameters: parameters)
+        smaller = Network(graph: smaller.graph, parameters: parameters)
         return smaller
     }
+
+    /// For every layer whose filters can be disabled those that stay.
+    private var kept: [[Int]] { FilterSpace(original.graph).layers.map { removal.kept[$0.node] } }
+    /// For every such layer those of them that are silent.
+    private var silent: [[Int]] { FilterSpace(original.graph).layers.map { removal.silent[$0.node] } }
 
     private var batches: [Range<Int>] { LayerOutputs.batches(of: images) }
 
     // MARK: Residual networks
 
     private func fit(
-        _ before: ResidualArchitecture, _ after: ResidualArchitecture, _ smaller: Network,
+        _ before: CIFARResNet, _ after: CIFARResNet, _ smaller: Network,
         _ parameters: inout [String: Tensor]
     ) throws {
         // The streams of both networks, batch by batch, [image, row, column, channel].
@@ -60,7 +66,7 @@ struct Reconstruction {
         }
         for (index, block) in before.blocks.enumerated() {
             let small = after.blocks[index]
-            let kept = compaction.kept[2 + 2 * index]
+            let kept = self.kept[2 + 2 * index]
             let outputSize = (size - 1) / block.stride + 1
             var squares = LeastSquares(inputs: 9 * small.hidden, targets: kept.count)
             var hidden: [AlignedBuffer] = []
@@ -89,9 +95,9 @@ struct Reconstruction {
                 hidden.append(inner)
                 carried.append(shortcut)
             }
-            let silent = compaction.silent[2 + 2 * index].compactMap { kept.firstIndex(of: $0) }
+            let silent = self.silent[2 + 2 * index].compactMap { kept.firstIndex(of: $0) }
             try replace(small, squares, silent: silent, &parameters)
-            let fitted = Network(architecture: smaller.architecture, parameters: parameters)
+            let fitted = Network(graph: smaller.graph, parameters: parameters)
             for (number, range) in batches.enumerated() {
                 stream[number] =
                     try LayerOutputs.layer(
@@ -119,7 +125,7 @@ struct Reconstruction {
     /// Puts fitted weights into a block's second convolution and batch norm. A filter's weights keep their length, on
     /// which weight decay and learning rates were set, and the batch norm's scale takes up the rest.
     private func replace(
-        _ block: ResidualArchitecture.Block, _ squares: LeastSquares, silent: [Int],
+        _ block: CIFARResNet.Block, _ squares: LeastSquares, silent: [Int],
         _ parameters: inout [String: Tensor]
     ) throws {
         let names = ["weight", "bias", "running_mean", "running_var"].map { "\(block.name).bn2.\($0)" }
@@ -156,7 +162,7 @@ struct Reconstruction {
     // MARK: Linear layers
 
     private func fit(
-        _ before: FullyConnectedArchitecture, _ after: FullyConnectedArchitecture,
+        _ before: LinearChain, _ after: LinearChain, _ graph: Graph,
         _ parameters: inout [String: Tensor]
     ) throws {
         var wanted = try batches.map { range in
@@ -166,11 +172,11 @@ struct Reconstruction {
         }
         var values = zip(batches, wanted).map { range, outputs in
             LayerOutputs.selecting(
-                compaction.kept.first, of: outputs, images: range.count, from: before.layers[0].output)
+                kept.first, of: outputs, images: range.count, from: before.layers[0].output)
         }
         for index in 1..<max(before.layers.count, 1) {
             let name = before.layers[index].name
-            let kept = index < compaction.kept.count ? compaction.kept[index] : nil
+            let kept = index < self.kept.count ? self.kept[index] : nil
             var squares = LeastSquares(inputs: after.layers[index].input, targets: after.layers[index].output)
             for (number, range) in batches.enumerated() {
                 LayerOutputs.rectify(wanted[number])
@@ -182,9 +188,9 @@ struct Reconstruction {
                     LayerOutputs.withConstant(values[number], rows: range.count, columns: squares.inputs), target,
                     rows: range.count)
             }
-            let silent = index < compaction.silent.count ? compaction.silent[index] : []
+            let silent = index < self.silent.count ? self.silent[index] : []
             try replace(name, squares, silent: silent.compactMap { kept?.firstIndex(of: $0) }, &parameters)
-            let fitted = Network(architecture: .fullyConnected(after), parameters: parameters)
+            let fitted = Network(graph: graph, parameters: parameters)
             for (number, range) in batches.enumerated() {
                 values[number] = try LayerOutputs.linear(values[number], images: range.count, name, of: fitted)
             }

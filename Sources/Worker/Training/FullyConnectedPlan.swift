@@ -13,10 +13,10 @@ final class FullyConnectedPlan: TrainingPlan {
     var logits: AlignedBuffer { layers[layers.count - 1].y }
     var logitsGradient: AlignedBuffer { layers[layers.count - 1].yGradient }
 
-    init(_ architecture: FullyConnectedArchitecture, images: Int) {
+    init(_ architecture: LinearChain, _ graph: Graph, images: Int) {
         precondition(!architecture.layers.isEmpty, "a network has layers")
         self.images = images
-        layout = ParameterLayout(.fullyConnected(architecture))
+        layout = ParameterLayout(graph)
         parameters = AlignedBuffer(count: layout.trainedCount)
         gradient = AlignedBuffer(count: layout.trainedCount)
         input = AlignedBuffer(count: images * architecture.layers[0].input)

@@ -39,11 +39,11 @@ final class ResidualPlan: TrainingPlan {
 
     /// Throws a `.badInput` ``Failure`` where a layer has no filters or more than the kernels take.
     init(
-        _ architecture: ResidualArchitecture, images: Int, purpose: PlanPurpose, precision: TrainingPrecision
+        _ architecture: CIFARResNet, _ graph: Graph, images: Int, purpose: PlanPurpose, precision: TrainingPrecision
     ) throws {
-        try Self.check(architecture)
+        try Self.check(graph)
         let memory = try ResidualPlanMemory(
-            architecture, images: images, purpose: purpose, precision: precision)
+            architecture, graph, images: images, purpose: purpose, precision: precision)
         var size = architecture.imageSize
         var channels = architecture.stem
         var stream: ConvolutionOperand
@@ -147,16 +147,16 @@ final class ResidualPlan: TrainingPlan {
 
     private var units: [NormalisedConvolution] { [stem] + blocks.flatMap { [$0.first, $0.second] } }
 
-    private static func check(_ architecture: ResidualArchitecture) throws {
+    private static func check(_ graph: Graph) throws {
         let limit = WINNOW_TRAINING_CHANNELS_MAX
-        for layer in FilterSpace(.residual(architecture)).layers where !(1...limit).contains(layer.filters.count) {
+        for layer in FilterSpace(graph).layers where !(1...limit).contains(layer.filters.count) {
             throw Failure(
                 .badInput, "\(layer.name) has \(layer.filters.count) filters; training takes 1 to \(limit) in a layer")
         }
     }
 }
 
-extension ResidualArchitecture.Block {
+extension CIFARResNet.Block {
     /// Whether the shortcut adds the input as it is.
     var hasIdentityShortcut: Bool { stride == 1 && input == output && shortcut == (0..<input).map { $0 } }
 }

@@ -38,10 +38,10 @@ final class ResidualPlanMemory {
     private var shared: [Role: AlignedBuffer] = [:]
 
     init(
-        _ architecture: ResidualArchitecture, images: Int, purpose: PlanPurpose, precision: TrainingPrecision
+        _ architecture: CIFARResNet, _ graph: Graph, images: Int, purpose: PlanPurpose, precision: TrainingPrecision
     ) throws {
         context = try OneDNN()
-        layout = ParameterLayout(.residual(architecture))
+        layout = ParameterLayout(graph)
         self.images = images
         self.purpose = purpose
         self.precision = precision

@@ -17,7 +17,7 @@ final class ShardTrainer {
 
         /// Those of a network.
         convenience init(_ network: Network) {
-            let (trained, statistics) = ParameterLayout(network.architecture).flatten(network)
+            let (trained, statistics) = ParameterLayout(network.graph).flatten(network)
             self.init(trained: trained, statistics: statistics)
         }
     }
@@ -36,7 +36,7 @@ final class ShardTrainer {
         let logits: AlignedBuffer
     }
 
-    private let architecture: Architecture
+    private let graph: Graph
     private let images: ImageLoader
     private let loss: TrainingLoss
     private let teacher: Network?
@@ -49,12 +49,12 @@ final class ShardTrainer {
     /// A trainer for shards of `shardSize` images, whose gradients are computed in the given precision. `teacher` is
     /// needed where the loss has distillation.
     init(
-        _ architecture: Architecture, images: ImageLoader, loss: TrainingLoss, teacher: Network?, shardSize: Int,
+        _ graph: Graph, images: ImageLoader, loss: TrainingLoss, teacher: Network?, shardSize: Int,
         precision: TrainingPrecision = .float32
     ) {
         precondition(
             shardSize > 0 && (loss.distillation == nil || teacher != nil), "a shard, and a teacher to learn from")
-        self.architecture = architecture
+        self.graph = graph
         self.images = images
         self.loss = loss
         self.teacher = loss.distillation == nil ? nil : teacher
@@ -108,7 +108,7 @@ final class ShardTrainer {
         write(shard, of: images, to: plan)
         try plan.forward(.running)
         _ = try loseAndDifferentiate(plan, shard)
-        var sums = FilterSpace(architecture).layers.map { [Double](repeating: 0, count: $0.filters.count) }
+        var sums = FilterSpace(graph).layers.map { [Double](repeating: 0, count: $0.filters.count) }
         try plan.backward { layer, gates in
             let filters = sums[layer].count
             for (position, gate) in gates.enumerated() {
@@ -125,7 +125,7 @@ final class ShardTrainer {
             try slot
             ?? Loaded(
                 plan: makePlan(
-                    architecture, images: shardSize, purpose: purpose,
+                    graph, images: shardSize, purpose: purpose,
                     precision: purpose == .training ? precision : .float32))
         if loaded.parameters !== parameters {
             try loaded.plan.load(trained: parameters.trained, statistics: parameters.statistics)
@@ -179,7 +179,7 @@ final class ShardTrainer {
             ?? Teaching(
                 forward: DenseForward(teacher, instructionSet: .preferred()),
                 input: AlignedBuffer(count: shardSize * images.valueCount),
-                logits: AlignedBuffer(count: shardSize * teacher.architecture.classes))
+                logits: AlignedBuffer(count: shardSize * teacher.graph.classes))
         self.teaching = teaching
         write(shard, of: images, channelsLast: false, to: teaching.input)
         teaching.forward.compute(

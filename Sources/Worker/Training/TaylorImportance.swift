@@ -34,13 +34,13 @@ enum TaylorImportance {
                 let trainer =
                     trainers[size]
                     ?? ShardTrainer(
-                        network.architecture, images: loader, loss: TrainingLoss(), teacher: nil, shardSize: size)
+                        network.graph, images: loader, loss: TrainingLoss(), teacher: nil, shardSize: size)
                 trainers[size] = trainer
                 let result = Result { try trainer.squaredGateGradients(of: ranges[index], with: parameters) }
                 results.withLock { $0[index] = result }
             }
         }
-        var sums = FilterSpace(network.architecture).layers.map { [Double](repeating: 0, count: $0.filters.count) }
+        var sums = FilterSpace(network.graph).layers.map { [Double](repeating: 0, count: $0.filters.count) }
         let all = results.withLock { $0 }
         for index in ranges.indices {
             guard let part = try all[index]?.get() else { continue }

@@ -195,21 +195,21 @@ final class TrainingAgent {
         func network(_ blob: CoordinatorMessage.Blob) throws -> Network {
             try Checkpoint.network(bytes: library.take(blob), name: "the network from the coordinator")
         }
-        let architecture = try network(welcome.network).architecture
+        let graph = try network(welcome.network).graph
         func images(_ blob: CoordinatorMessage.Blob) throws -> ImageLoader {
             let set = try ImageSet(blob: library.take(blob), name: "the images from the coordinator")
-            try set.check(fits: architecture)
+            try set.check(fits: graph)
             try set.check(welcome.normalisation)
             return ImageLoader(set, welcome.normalisation, cutout: welcome.cutout)
         }
         let materials = TrainingPool.Materials(
-            architecture: architecture, teacher: try welcome.teacher.map(network), loss: welcome.loss,
+            graph: graph, teacher: try welcome.teacher.map(network), loss: welcome.loss,
             shardSize: welcome.shardSize, precision: welcome.precision,
             trainingImages: try images(welcome.trainingImages), testImages: try images(welcome.testImages))
         // What this processor cannot compute is known before anything is asked of it.
-        _ = try makePlan(architecture, images: 1, purpose: .training, precision: welcome.precision)
+        _ = try makePlan(graph, images: 1, purpose: .training, precision: welcome.precision)
         let pool = TrainingPool(threads: threads, materials, finished: finished)
-        stage = .ready(welcome, pool, ParameterLayout(architecture))
+        stage = .ready(welcome, pool, ParameterLayout(graph))
     }
 
     // MARK: Tasks

@@ -36,11 +36,11 @@ enum PlanPurpose {
 
 /// Lays out any network. Only convolutions know precisions other than float32.
 func makePlan(
-    _ architecture: Architecture, images: Int, purpose: PlanPurpose, precision: TrainingPrecision = .float32
+    _ graph: Graph, images: Int, purpose: PlanPurpose, precision: TrainingPrecision = .float32
 ) throws -> any TrainingPlan {
-    switch architecture {
+    switch try Architecture(graph, for: "training") {
     case .residual(let residual):
-        return try ResidualPlan(residual, images: images, purpose: purpose, precision: precision)
-    case .fullyConnected(let connected): return FullyConnectedPlan(connected, images: images)
+        return try ResidualPlan(residual, graph, images: images, purpose: purpose, precision: precision)
+    case .fullyConnected(let connected): return FullyConnectedPlan(connected, graph, images: images)
     }
 }

@@ -5,7 +5,7 @@ import Shared
 final class TrainingPool: Sendable {
     /// What all threads read.
     struct Materials: Sendable {
-        var architecture: Architecture
+        var graph: Graph
         var teacher: Network?
         var loss: TrainingLoss
         var shardSize: Int
@@ -78,7 +78,7 @@ final class TrainingPool: Sendable {
 
     private func work() {
         let trainer = ShardTrainer(
-            materials.architecture, images: materials.trainingImages, loss: materials.loss, teacher: materials.teacher,
+            materials.graph, images: materials.trainingImages, loss: materials.loss, teacher: materials.teacher,
             shardSize: materials.shardSize, precision: materials.precision)
         while true {
             available.wait()

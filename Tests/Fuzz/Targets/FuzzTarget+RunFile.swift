@@ -29,7 +29,7 @@ extension FuzzTarget {
     private func resume(_ path: String) throws {
         let file = try RunFile.resume(at: path)
         let network = try Checkpoint.network(bytes: file.checkpoint(), name: "the network")
-        try file.description.check(against: FilterSpace(network.architecture))
+        try file.description.check(against: FilterSpace(network.graph))
         guard let run = file.description.runID else { preconditionFailure("a checked description has an identity") }
         let life = try file.beginLife(at: Date(timeIntervalSince1970: 1))
         let ensemble = file.description.ensemble
@@ -96,7 +96,7 @@ private enum SoundRunFile {
         var generator = SeededGenerator(seed: 1)
         let network = Network.random(.residual(widths: [2, 3], blocksPerStage: 1), using: &generator)
         let checkpoint = Checkpoint.safetensors(of: network)
-        let space = FilterSpace(network.architecture)
+        let space = FilterSpace(network.graph)
         let ensemble = try Ensemble(.tree, of: space, scope: SamplingScope(dropRate: 0.25), masks: 16, seed: 3)
         let digest = Digest(sha256Of: checkpoint)
         let description = RunDescription(

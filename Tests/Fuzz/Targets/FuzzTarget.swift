@@ -54,7 +54,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
         let written = Checkpoint.safetensors(of: network)
         let again = try? Checkpoint.network(bytes: written, name: "written")
         precondition(again == network, "comes back changed")
-        precondition(network.architecture.cost().parameters > 0, "a network has parameters")
+        precondition(network.graph.cost().parameters > 0, "a network has parameters")
     }
 
     private func images(_ bytes: [UInt8]) throws {
@@ -101,9 +101,9 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     /// The filters of a small network, whose layers the masks of the corpus name.
     private static let space: FilterSpace = {
         let blocks = ["layer1.0", "layer1.1"].map { name in
-            ResidualArchitecture.Block(
+            CIFARResNet.Block(
                 name: name, stride: 1, input: 16, hidden: 70, output: 16, shortcut: (0..<16).map { $0 })
         }
-        return FilterSpace(.residual(ResidualArchitecture(stem: 16, blocks: blocks, classes: 10)))
+        return FilterSpace(.residual(CIFARResNet(stem: 16, blocks: blocks, classes: 10)))
     }()
 }

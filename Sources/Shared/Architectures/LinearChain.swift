@@ -1,0 +1,61 @@
+/// A chain of linear layers with ReLU between them; it sees an image flattened in `[channel, row, column]` order.
+public struct LinearChain: Sendable, Equatable {
+    /// One linear layer.
+    public struct Linear: Sendable, Equatable {
+        /// The checkpoint's name of the layer.
+        public var name: String
+        /// Inputs.
+        public var input: Int
+        /// Outputs (neurons).
+        public var output: Int
+        /// Whether it has a bias.
+        public var hasBias: Bool
+        /// The name of the batch norm behind it, if there is one.
+        public var norm: String?
+
+        /// Makes a layer.
+        public init(name: String, input: Int, output: Int, hasBias: Bool = true, norm: String? = nil) {
+            self.name = name
+            self.input = input
+            self.output = output
+            self.hasBias = hasBias
+            self.norm = norm
+        }
+    }
+
+    /// The layers, in order. The last one's outputs are the classes.
+    public var layers: [Linear]
+
+    /// Describes a network.
+    public init(layers: [Linear]) { self.layers = layers }
+
+    /// Its graph for images of a shape; without one the first layer's inputs tell the shape, if they are as many as an
+    /// image of the usual data sets has. Throws a `.badInput` ``Failure`` where the layers do not fit each other or the
+    /// images.
+    public func graph(image: Shape? = nil) throws -> Graph {
+        let inputs = layers.first?.input ?? 0
+        let image = image ?? Self.usualShapes.first { $0.count == inputs } ?? Shape(vector: inputs)
+        var builder = try GraphBuilder(image: image)
+        var node = try builder.add("flatten", .flatten, 0)
+        for (index, layer) in layers.enumerated() {
+            let inputs = builder.shape(node).channels
+            guard layer.input == inputs else {
+                throw Failure(
+                    .badInput,
+                    "tensor \(layer.name).weight has shape [\(layer.output), \(layer.input)] where "
+                        + "[\(layer.output), \(inputs)] would continue the chain of linear layers"
+                        + (index == 0 ? " from images of \(image)" : ""))
+            }
+            node = try builder.add(
+                layer.name, .linear(.init(outputs: layer.output, hasBias: layer.hasBias)), [node], isExact: true)
+            if let norm = layer.norm { node = try builder.add(norm, .batchNorm(epsilon: 1e-5), [node], isExact: true) }
+            if index < layers.count - 1 { node = try builder.add("relu", .activation(.relu), node) }
+        }
+        return try builder.graph(output: node)
+    }
+
+    /// CIFAR's images, and MNIST's.
+    private static let usualShapes = [
+        Shape(channels: 3, height: 32, width: 32), Shape(channels: 1, height: 28, width: 28),
+    ]
+}

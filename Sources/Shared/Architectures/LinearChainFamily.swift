@@ -1,0 +1,62 @@
+/// Chains of linear layers with ReLU between them, with or without batch norms, under any names.
+enum LinearChainFamily: ArchitectureFamily {
+    static let summary = "chains of linear layers"
+
+    static func matches(_ state: StateDict) -> Bool { !state.isConvolutional && !state.linearLayers.isEmpty }
+
+    /// The layers in the file's order, or in the order of their names where that makes a chain and the file's does not
+    /// (safetensors files may list tensors in any order).
+    static func graph(of state: StateDict, image: Shape?) throws -> Graph {
+        let orders = [state.linearLayers, state.linearLayers.sorted(by: NaturalOrder.precedes)]
+        let order = try orders.first { try isChain($0, state) } ?? orders[0]
+        return try LinearChain(layers: try layers(order, state)).graph(image: image)
+    }
+
+    private static func isChain(_ names: [String], _ state: StateDict) throws -> Bool {
+        let layers = try names.map(state.linear)
+        return zip(layers, layers.dropFirst()).allSatisfy { $0.outputs == $1.inputs }
+    }
+
+    private static func layers(_ names: [String], _ state: StateDict) throws -> [LinearChain.Linear] {
+        var norms = state.names.filter { $0.hasSuffix(".running_mean") }.map { String($0.dropLast(".running_mean".count)) }
+            .sorted(by: NaturalOrder.precedes)
+        return try names.map { name in
+            let (outputs, inputs) = try state.linear(name)
+            var layer = LinearChain.Linear(
+                name: name, input: inputs, output: outputs, hasBias: state.has("\(name).bias"))
+            // Batch norms follow the layers in the order of their names, each the next one of its width.
+            if name != names.last, let index = norms.firstIndex(where: { state["\($0).running_mean"]?.shape == [outputs] }) {
+                layer.norm = norms.remove(at: index)
+            }
+            return layer
+        }
+    }
+}
+
+/// The order of names in which numbers count as numbers: `fc2` before `fc10`.
+enum NaturalOrder {
+    /// Whether `a` comes before `b`.
+    static func precedes(_ a: String, _ b: String) -> Bool {
+        var a = Substring(a)
+        var b = Substring(b)
+        while let first = a.first, let second = b.first {
+            if first.isWholeNumber && second.isWholeNumber {
+                let (left, right) = (number(&a), number(&b))
+                if left != right { return left.count != right.count ? left.count < right.count : left < right }
+            } else if first != second {
+                return first < second
+            } else {
+                a.removeFirst()
+                b.removeFirst()
+            }
+        }
+        return a.count < b.count
+    }
+
+    /// Takes the digits at the start, without leading zeros.
+    private static func number(_ text: inout Substring) -> Substring {
+        let digits = text.prefix { $0.isWholeNumber }
+        text = text.dropFirst(digits.count)
+        return digits.drop { $0 == "0" }
+    }
+}
