@@ -102,7 +102,7 @@ struct ExportTests {
             ]))
         var generator = SeededGenerator(seed: 4)
         let weights = #"w".safetensors"#
-        let module = PyTorchExport(Network.random(architecture, using: &generator)).module(weights: weights)
+        let module = try PyTorchExport(Network.random(architecture, using: &generator)).module(weights: weights)
         // A value that is more than literals, such as a call, is none for `literal_eval`.
         let program = """
             import ast, json, sys
