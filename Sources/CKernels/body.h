@@ -27,13 +27,12 @@ INLINE void store(float *p, vec v) { *(loose *)p = v; }
 INLINE vec fma_(vec a, vec b, vec c) { return __builtin_elementwise_fma(a, b, c); }
 INLINE vec all(float x) { return (vec)x; }
 
-// max(0, x), where a value that is not a number stays one.
-INLINE vec rectified(vec x) { return all(0) > x ? all(0) : x; }
-
-#include "winograd.h"
+#include "activations.h"
 #include "multiply.h"
 #include "epilogue.h"
+#include "winograd.h"
 #include "layers.h"
+#include "maps.h"
 #include "losses.h"
 
 static void prepare(const uint8_t *bytes, int32_t count, float scale, float shift, float *target, size_t stride) {
@@ -63,10 +62,10 @@ const winnow_kernels KERNELS = {
     .name = KERNELS_NAME,
     .lanes = LANES,
     .layer = layer,
+    .map = map,
     .normalise = normalise,
     .statistics = statistics,
     .prepare = prepare,
-    .pool = pool,
     .losses = losses,
     .multiply_adds = multiply_adds,
 };

@@ -1,10 +1,10 @@
 // The microkernel: products of a few filters' weights and a few vectors, summed over a list of terms.
 
-// sums[r][c] = sum over k of weights[r][weight_offsets[k]] * data[data_offsets[k] + c * step], k ascending, to
+// sums[r][c] = sum over k of weights[r][weight_offsets[k]] * line data_lines[k] + c of data, k ascending, to
 // result[r * row_stride + c * LANES]. Asks for the weights that lie `ahead` floats further, unless that is 0.
 INLINE void multiply_sized(const int rows, const int columns, int32_t terms, const int32_t *weight_offsets,
-                           const int32_t *data_offsets, const float *const *weights, size_t ahead, const float *data,
-                           size_t step, float *result, size_t row_stride) {
+                           const int32_t *data_lines, const float *const *weights, size_t ahead, const float *data,
+                           float *result, size_t row_stride) {
     vec sums[ROWS_MAX][COLUMNS];
     const float *w[ROWS_MAX];
 #pragma unroll
@@ -14,7 +14,7 @@ INLINE void multiply_sized(const int rows, const int columns, int32_t terms, con
         for (int c = 0; c < columns; c++) sums[r][c] = all(0);
     }
     for (int32_t k = 0; k < terms; k++) {
-        const float *x = data + data_offsets[k];
+        const float *x = data + (size_t)data_lines[k] * LANES;
         size_t offset = (size_t)weight_offsets[k];
         if (ahead) {
             __builtin_prefetch(w[0] + offset + ahead);
@@ -23,7 +23,7 @@ INLINE void multiply_sized(const int rows, const int columns, int32_t terms, con
         }
         vec v[COLUMNS];
 #pragma unroll
-        for (int c = 0; c < columns; c++) v[c] = load(x + (size_t)c * step);
+        for (int c = 0; c < columns; c++) v[c] = load(x + (size_t)c * LANES);
 #pragma unroll
         for (int r = 0; r < rows; r++) {
             vec factor = all(w[r][offset]);
@@ -41,7 +41,7 @@ INLINE void multiply_sized(const int rows, const int columns, int32_t terms, con
     }
 }
 
-#define ARGUMENTS terms, weight_offsets, data_offsets, weights, ahead, data, step, result, row_stride
+#define ARGUMENTS terms, weight_offsets, data_lines, weights, ahead, data, result, row_stride
 #define WITH_ROWS(columns)                                            \
     switch (rows) {                                                   \
         case 1: multiply_sized(1, columns, ARGUMENTS); break;         \
@@ -52,20 +52,22 @@ INLINE void multiply_sized(const int rows, const int columns, int32_t terms, con
         default: multiply_sized(ROWS_MAX, columns, ARGUMENTS); break; \
     }
 
-// The same for any number of columns up to COLUMNS_MAX, `step` floats apart, and 1...ROWS_MAX rows.
-INLINE void multiply(int rows, int columns, int32_t terms, const int32_t *weight_offsets, const int32_t *data_offsets,
-                     const float *const *weights, size_t ahead, const float *data, const size_t step,
-                     float *result, size_t row_stride) {
+// The same for any number of neighbouring columns up to COLUMNS_MAX, and 1...ROWS_MAX rows.
+static void multiply(int rows, int columns, int32_t terms, const int32_t *weight_offsets, const int32_t *data_lines,
+                     const float *const *weights, size_t ahead, const float *data, float *result, size_t row_stride) {
     for (; columns >= COLUMNS; columns -= COLUMNS) {
         WITH_ROWS(COLUMNS)
-        data += COLUMNS * step;
+        data += COLUMNS * LANES;
         result += COLUMNS * LANES;
     }
-    for (; columns > 0; columns--) {
-        WITH_ROWS(1)
-        data += step;
-        result += LANES;
+#if COLUMNS > 2
+    for (; columns >= 2; columns -= 2) {
+        WITH_ROWS(2)
+        data += 2 * LANES;
+        result += 2 * LANES;
     }
+#endif
+    if (columns > 0) WITH_ROWS(1)
 }
 
 #undef ARGUMENTS
