@@ -28,8 +28,8 @@ INLINE vec fma_(vec a, vec b, vec c) { return __builtin_elementwise_fma(a, b, c)
 INLINE vec all(float x) { return (vec)x; }
 
 #include "activations.h"
-#include "multiply.h"
 #include "epilogue.h"
+#include "multiply.h"
 #include "winograd.h"
 #include "layers.h"
 #include "maps.h"

@@ -61,12 +61,8 @@ static void direct_layer(const winnow_layer *layer, float *arena, float *scratch
             for (int32_t b = 0; b < layer->branch_count; b++) {
                 const winnow_branch *branch = layer->branches + b;
                 const int32_t terms = list_terms(layer, branch, &piece, y, data_lines, weight_offsets);
-                // Columns outside, so that their part of the input stays in the nearest cache for all filters.
-                for (int32_t x = start; x < end; x += COLUMNS_MAX) {
-                    multiply_filters(layer, branch, terms, weight_offsets, data_lines,
-                                     data + (size_t)(x - start) * LANES, minimum(COLUMNS_MAX, end - x), y * width + x,
-                                     arena);
-                }
+                multiply_filters(layer, branch, terms, weight_offsets, data_lines, data, end - start, y * width + start,
+                                 arena);
             }
         }
     }

@@ -68,20 +68,9 @@ INLINE int is_flat(const finish *f, int32_t width) { return !f->residual || f->r
 // Finishes `count` pixels from a pixel on, in a channel of `width` columns.
 INLINE void put_pixels(const finish *f, const float *values, int32_t count, int32_t pixel, int32_t width) {
     float *target = f->output + (size_t)pixel * LANES;
-    if (!f->residual) {
-        for (int32_t i = 0; i < count; i++) {
-            store(target + (size_t)i * LANES, finished(f, load(values + (size_t)i * LANES), NULL));
-        }
-    } else if (is_flat(f, width)) {
-        const float *residual = f->residual + pixel * f->column_step;
-        for (int32_t i = 0; i < count; i++, residual += f->column_step) {
-            store(target + (size_t)i * LANES, finished(f, load(values + (size_t)i * LANES), residual));
-        }
-    } else {
-        for (int32_t i = 0; i < count; i++) {
-            const float *residual = residual_at(f, (pixel + i) / width, (pixel + i) % width);
-            store(target + (size_t)i * LANES, finished(f, load(values + (size_t)i * LANES), residual));
-        }
+    for (int32_t i = 0; i < count; i++) {
+        const float *residual = residual_at(f, (pixel + i) / width, (pixel + i) % width);
+        store(target + (size_t)i * LANES, finished(f, load(values + (size_t)i * LANES), residual));
     }
     settle(f, target, count);
 }

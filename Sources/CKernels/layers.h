@@ -2,20 +2,35 @@
 
 #include "winograd_layer.h"
 
-// Computes all of a branch's filters for up to COLUMNS_MAX neighbouring pixels, from the terms' data on.
+// Computes all of a branch's filters for `count` neighbouring pixels, whose terms' data lie at `data` one after the other.
 static void multiply_filters(const winnow_layer *layer, const winnow_branch *branch, int32_t terms,
-                             const int32_t *weight_offsets, const int32_t *data_lines, const float *data,
-                             int32_t columns, int32_t pixel, float *arena) {
+                             const int32_t *weight_offsets, const int32_t *data_lines, const float *data, int32_t count,
+                             int32_t pixel, float *arena) {
     const winnow_output *output = &branch->output;
+    const int32_t width = layer->output.width;
     for (int32_t first = 0, rows; first < output->count; first += rows) {
         rows = rows_of(output->count - first);
         const float *weights[ROWS_MAX];
-        for (int32_t r = 0; r < rows; r++) weights[r] = layer->weights + output->channels[first + r];
-        float sums[ROWS_MAX * COLUMNS_MAX * LANES] __attribute__((aligned(64)));
-        multiply(rows, columns, terms, weight_offsets, data_lines, weights, 0, data, sums, COLUMNS_MAX * LANES);
+        finish f[ROWS_MAX];
+        int flat = 1;
         for (int32_t r = 0; r < rows; r++) {
-            const finish f = finish_of(output, first + r, arena, layer->raw);
-            put_pixels(&f, sums + (size_t)r * COLUMNS_MAX * LANES, columns, pixel, layer->output.width);
+            weights[r] = layer->weights + output->channels[first + r];
+            f[r] = finish_of(output, first + r, arena, layer->raw);
+            flat &= is_flat(&f[r], width);
+        }
+        if (flat) {
+            multiply_and_finish(rows, count, terms, weight_offsets, data_lines, weights, data, f, pixel);
+            for (int32_t r = 0; r < rows; r++) settle(&f[r], f[r].output + (size_t)pixel * LANES, count);
+            continue;
+        }
+        for (int32_t x = 0; x < count; x += COLUMNS_MAX) {
+            const int32_t columns = minimum(COLUMNS_MAX, count - x);
+            float sums[ROWS_MAX * COLUMNS_MAX * LANES] __attribute__((aligned(64)));
+            multiply(rows, columns, terms, weight_offsets, data_lines, weights, 0, data + (size_t)x * LANES, sums,
+                     COLUMNS_MAX * LANES);
+            for (int32_t r = 0; r < rows; r++) {
+                put_pixels(&f[r], sums + (size_t)r * COLUMNS_MAX * LANES, columns, pixel + x, width);
+            }
         }
     }
 }

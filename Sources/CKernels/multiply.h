@@ -1,11 +1,10 @@
-// The microkernel: products of a few filters' weights and a few vectors, summed over a list of terms.
+// The microkernels: products of a few filters' weights and a few vectors, summed over a list of terms.
 
-// sums[r][c] = sum over k of weights[r][weight_offsets[k]] * line data_lines[k] + c of data, k ascending, to
-// result[r * row_stride + c * LANES]. Asks for the weights that lie `ahead` floats further, unless that is 0.
-INLINE void multiply_sized(const int rows, const int columns, int32_t terms, const int32_t *weight_offsets,
-                           const int32_t *data_lines, const float *const *weights, size_t ahead, const float *data,
-                           float *result, size_t row_stride) {
-    vec sums[ROWS_MAX][COLUMNS];
+// sums[r][c] = sum over k of weights[r][weight_offsets[k]] * line data_lines[k] + c of data, k ascending. Asks for the
+// weights that lie `ahead` floats further, unless that is 0.
+INLINE void sum_terms(const int rows, const int columns, int32_t terms, const int32_t *weight_offsets,
+                      const int32_t *data_lines, const float *const *weights, size_t ahead, const float *data,
+                      vec sums[ROWS_MAX][COLUMNS]) {
     const float *w[ROWS_MAX];
 #pragma unroll
     for (int r = 0; r < rows; r++) {
@@ -34,6 +33,14 @@ INLINE void multiply_sized(const int rows, const int columns, int32_t terms, con
             }
         }
     }
+}
+
+// The sums, to result[r * row_stride + c * LANES].
+INLINE void multiply_sized(const int rows, const int columns, int32_t terms, const int32_t *weight_offsets,
+                           const int32_t *data_lines, const float *const *weights, size_t ahead, const float *data,
+                           float *result, size_t row_stride) {
+    vec sums[ROWS_MAX][COLUMNS];
+    sum_terms(rows, columns, terms, weight_offsets, data_lines, weights, ahead, data, sums);
 #pragma unroll
     for (int r = 0; r < rows; r++) {
 #pragma unroll
@@ -41,37 +48,76 @@ INLINE void multiply_sized(const int rows, const int columns, int32_t terms, con
     }
 }
 
-#define ARGUMENTS terms, weight_offsets, data_lines, weights, ahead, data, result, row_stride
-#define WITH_ROWS(columns)                                            \
-    switch (rows) {                                                   \
-        case 1: multiply_sized(1, columns, ARGUMENTS); break;         \
-        case 2: multiply_sized(2, columns, ARGUMENTS); break;         \
-        case 3: multiply_sized(3, columns, ARGUMENTS); break;         \
-        case 4: multiply_sized(4, columns, ARGUMENTS); break;         \
-        case 5: multiply_sized(5, columns, ARGUMENTS); break;         \
-        default: multiply_sized(ROWS_MAX, columns, ARGUMENTS); break; \
+// The sums, each row's finished as pixels of a channel from `pixel` on, but not settled; residuals must be flat.
+INLINE void finish_sized(const int rows, const int columns, int32_t terms, const int32_t *weight_offsets,
+                         const int32_t *data_lines, const float *const *weights, const float *data, const finish *f,
+                         int32_t pixel) {
+    // Pieces of channels are too short for the machine to guess where the next one lies.
+#pragma unroll
+    for (int r = 0; r < rows; r++) {
+        const float *target = f[r].output + (size_t)pixel * LANES;
+#pragma unroll
+        for (int c = 0; c < columns; c++) __builtin_prefetch(target + (size_t)c * LANES, 1);
+        if (f[r].residual) __builtin_prefetch(f[r].residual + pixel * f[r].column_step);
     }
-
-// The same for any number of neighbouring columns up to COLUMNS_MAX, and 1...ROWS_MAX rows.
-static void multiply(int rows, int columns, int32_t terms, const int32_t *weight_offsets, const int32_t *data_lines,
-                     const float *const *weights, size_t ahead, const float *data, float *result, size_t row_stride) {
-    for (; columns >= COLUMNS; columns -= COLUMNS) {
-        WITH_ROWS(COLUMNS)
-        data += COLUMNS * LANES;
-        result += COLUMNS * LANES;
+    vec sums[ROWS_MAX][COLUMNS];
+    sum_terms(rows, columns, terms, weight_offsets, data_lines, weights, 0, data, sums);
+#pragma unroll
+    for (int r = 0; r < rows; r++) {
+        float *target = f[r].output + (size_t)pixel * LANES;
+        if (f[r].residual) {
+            const float *residual = f[r].residual + pixel * f[r].column_step;
+#pragma unroll
+            for (int c = 0; c < columns; c++) {
+                store(target + (size_t)c * LANES, finished(&f[r], sums[r][c], residual + c * f[r].column_step));
+            }
+        } else {
+#pragma unroll
+            for (int c = 0; c < columns; c++) store(target + (size_t)c * LANES, finished(&f[r], sums[r][c], NULL));
+        }
     }
-#if COLUMNS > 2
-    for (; columns >= 2; columns -= 2) {
-        WITH_ROWS(2)
-        data += 2 * LANES;
-        result += 2 * LANES;
-    }
-#endif
-    if (columns > 0) WITH_ROWS(1)
 }
 
-#undef ARGUMENTS
+#define WITH_ROWS(sized, columns, ...)                         \
+    switch (rows) {                                            \
+        case 1: sized(1, columns, __VA_ARGS__); break;         \
+        case 2: sized(2, columns, __VA_ARGS__); break;         \
+        case 3: sized(3, columns, __VA_ARGS__); break;         \
+        case 4: sized(4, columns, __VA_ARGS__); break;         \
+        case 5: sized(5, columns, __VA_ARGS__); break;         \
+        default: sized(ROWS_MAX, columns, __VA_ARGS__); break; \
+    }
+// Columns in groups of COLUMNS, 2 and 1; what `next` does lies between two groups.
+#define WITH_COLUMNS(next, sized, ...)                  \
+    for (; columns >= COLUMNS; columns -= COLUMNS) {    \
+        WITH_ROWS(sized, COLUMNS, __VA_ARGS__)          \
+        next(COLUMNS);                                  \
+    }                                                   \
+    for (; COLUMNS > 2 && columns >= 2; columns -= 2) { \
+        WITH_ROWS(sized, 2, __VA_ARGS__)                \
+        next(2);                                        \
+    }                                                   \
+    if (columns > 0) WITH_ROWS(sized, 1, __VA_ARGS__)
+
+// The products of 1...ROWS_MAX rows and any number of neighbouring columns.
+static void multiply(int rows, int columns, int32_t terms, const int32_t *weight_offsets, const int32_t *data_lines,
+                     const float *const *weights, size_t ahead, const float *data, float *result, size_t row_stride) {
+#define NEXT(count) (data += (count) * LANES, result += (count) * LANES)
+    WITH_COLUMNS(NEXT, multiply_sized, terms, weight_offsets, data_lines, weights, ahead, data, result, row_stride)
+#undef NEXT
+}
+
+// The same, finished.
+static void multiply_and_finish(int rows, int columns, int32_t terms, const int32_t *weight_offsets,
+                                const int32_t *data_lines, const float *const *weights, const float *data,
+                                const finish *f, int32_t pixel) {
+#define NEXT(count) (data += (count) * LANES, pixel += (count))
+    WITH_COLUMNS(NEXT, finish_sized, terms, weight_offsets, data_lines, weights, data, f, pixel)
+#undef NEXT
+}
+
 #undef WITH_ROWS
+#undef WITH_COLUMNS
 
 // How many of the `left` filters the next microkernel takes: as even as possible, at most ROWS_MAX.
 INLINE int32_t rows_of(int32_t left) {

@@ -36,11 +36,8 @@ static void pointwise_layer(const winnow_layer *layer, float *arena, float *scra
                 data_lines[k] = room > 0 ? row * room : layer->input_lines[row];
                 weight_offsets[k] = branch->channels[k] * layer->filters;
             }
-            for (int32_t pixel = start; pixel < end; pixel += COLUMNS_MAX) {
-                multiply_filters(layer, branch, branch->channel_count, weight_offsets, data_lines,
-                                 (room > 0 ? data : arena) + (size_t)(pixel - start) * LANES,
-                                 minimum(COLUMNS_MAX, end - pixel), pixel, arena);
-            }
+            multiply_filters(layer, branch, branch->channel_count, weight_offsets, data_lines, room > 0 ? data : arena,
+                             end - start, start, arena);
         }
     }
 }
