@@ -61,8 +61,8 @@ static void direct_layer(const winnow_layer *layer, float *arena, float *scratch
             for (int32_t b = 0; b < layer->branch_count; b++) {
                 const winnow_branch *branch = layer->branches + b;
                 const int32_t terms = list_terms(layer, branch, &piece, y, data_lines, weight_offsets);
-                multiply_filters(layer, branch, terms, weight_offsets, data_lines, data, end - start, y * width + start,
-                                 arena);
+                multiply_filters(layer, branch, terms, weight_offsets, data_lines, data, (preload){0}, end - start,
+                                 y * width + start, arena);
             }
         }
     }

@@ -41,8 +41,8 @@ size_t winnow_scratch_floats(const winnow_layer *layer, int32_t lanes) {
             break;
         default: lines = inputs * (size_t)pointwise_pixels(layer); break;
     }
-    // Two lists of integers, of the terms' places, follow the lines.
-    return lines * (size_t)lanes + 2 * terms;
+    // Up to three lists of integers, of the terms' places, follow the lines.
+    return lines * (size_t)lanes + 3 * terms;
 }
 
 // Winograd F(4x4, 3x3) with the interpolation points 0, 1, -1, b, -b and infinity (Lavin and Gray, 2016, give b = 2).

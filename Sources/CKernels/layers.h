@@ -3,9 +3,10 @@
 #include "winograd_layer.h"
 
 // Computes all of a branch's filters for `count` neighbouring pixels, whose terms' data lie at `data` one after the other.
+// Asks for what is needed soon.
 static void multiply_filters(const winnow_layer *layer, const winnow_branch *branch, int32_t terms,
-                             const int32_t *weight_offsets, const int32_t *data_lines, const float *data, int32_t count,
-                             int32_t pixel, float *arena) {
+                             const int32_t *weight_offsets, const int32_t *data_lines, const float *data, preload soon,
+                             int32_t count, int32_t pixel, float *arena) {
     const winnow_output *output = &branch->output;
     const int32_t width = layer->output.width;
     for (int32_t first = 0, rows; first < output->count; first += rows) {
@@ -19,7 +20,7 @@ static void multiply_filters(const winnow_layer *layer, const winnow_branch *bra
             flat &= is_flat(&f[r], width);
         }
         if (flat) {
-            multiply_and_finish(rows, count, terms, weight_offsets, data_lines, weights, data, f, pixel);
+            multiply_and_finish(rows, count, terms, weight_offsets, data_lines, weights, data, &soon, f, pixel);
             for (int32_t r = 0; r < rows; r++) settle(&f[r], f[r].output + (size_t)pixel * LANES, count);
             continue;
         }

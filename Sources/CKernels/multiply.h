@@ -1,10 +1,11 @@
 // The microkernels: products of a few filters' weights and a few vectors, summed over a list of terms.
 
 // sums[r][c] = sum over k of weights[r][weight_offsets[k]] * line data_lines[k] + c of data, k ascending. Asks for the
-// weights that lie `ahead` floats further, unless that is 0.
+// weights that lie `ahead` floats further, unless that is 0, and for lines later_lines[k] of `later`, unless it is NULL or a
+// single column leaves no time.
 INLINE void sum_terms(const int rows, const int columns, int32_t terms, const int32_t *weight_offsets,
                       const int32_t *data_lines, const float *const *weights, size_t ahead, const float *data,
-                      vec sums[ROWS_MAX][COLUMNS]) {
+                      const float *later, const int32_t *later_lines, vec sums[ROWS_MAX][COLUMNS]) {
     const float *w[ROWS_MAX];
 #pragma unroll
     for (int r = 0; r < rows; r++) {
@@ -20,6 +21,7 @@ INLINE void sum_terms(const int rows, const int columns, int32_t terms, const in
             // The last filter's may lie in another line; a narrow microkernel has no time to ask for both.
             if (COLUMNS > 2) __builtin_prefetch(w[rows - 1] + offset + ahead);
         }
+        if (later && columns > 1) __builtin_prefetch(later + (size_t)later_lines[k] * LANES, 0, 2);
         vec v[COLUMNS];
 #pragma unroll
         for (int c = 0; c < columns; c++) v[c] = load(x + (size_t)c * LANES);
@@ -40,7 +42,7 @@ INLINE void multiply_sized(const int rows, const int columns, int32_t terms, con
                            const int32_t *data_lines, const float *const *weights, size_t ahead, const float *data,
                            float *result, size_t row_stride) {
     vec sums[ROWS_MAX][COLUMNS];
-    sum_terms(rows, columns, terms, weight_offsets, data_lines, weights, ahead, data, sums);
+    sum_terms(rows, columns, terms, weight_offsets, data_lines, weights, ahead, data, NULL, NULL, sums);
 #pragma unroll
     for (int r = 0; r < rows; r++) {
 #pragma unroll
@@ -50,8 +52,8 @@ INLINE void multiply_sized(const int rows, const int columns, int32_t terms, con
 
 // The sums, each row's finished as pixels of a channel from `pixel` on, but not settled; residuals must be flat.
 INLINE void finish_sized(const int rows, const int columns, int32_t terms, const int32_t *weight_offsets,
-                         const int32_t *data_lines, const float *const *weights, const float *data, const finish *f,
-                         int32_t pixel) {
+                         const int32_t *data_lines, const float *const *weights, const float *data, const float *later,
+                         const int32_t *later_lines, const finish *f, int32_t pixel) {
     // Pieces of channels are too short for the machine to guess where the next one lies.
 #pragma unroll
     for (int r = 0; r < rows; r++) {
@@ -61,7 +63,7 @@ INLINE void finish_sized(const int rows, const int columns, int32_t terms, const
         if (f[r].residual) __builtin_prefetch(f[r].residual + pixel * f[r].column_step);
     }
     vec sums[ROWS_MAX][COLUMNS];
-    sum_terms(rows, columns, terms, weight_offsets, data_lines, weights, 0, data, sums);
+    sum_terms(rows, columns, terms, weight_offsets, data_lines, weights, 0, data, later, later_lines, sums);
 #pragma unroll
     for (int r = 0; r < rows; r++) {
         float *target = f[r].output + (size_t)pixel * LANES;
@@ -107,12 +109,28 @@ static void multiply(int rows, int columns, int32_t terms, const int32_t *weight
 #undef NEXT
 }
 
-// The same, finished.
+// Data that will be needed soon: the next of `left` pixels of all terms.
+typedef struct {
+    const float *next;
+    const int32_t *lines;
+    int32_t left;
+} preload;
+
+// The same, finished. Every group of columns asks for a pixel of what is needed soon.
 static void multiply_and_finish(int rows, int columns, int32_t terms, const int32_t *weight_offsets,
                                 const int32_t *data_lines, const float *const *weights, const float *data,
-                                const finish *f, int32_t pixel) {
-#define NEXT(count) (data += (count) * LANES, pixel += (count))
-    WITH_COLUMNS(NEXT, finish_sized, terms, weight_offsets, data_lines, weights, data, f, pixel)
+                                preload *soon, const finish *f, int32_t pixel) {
+    // Where there is nothing to ask for, asking for what is near costs least.
+    const float *later = soon->left > 0 ? soon->next : data;
+    const int32_t *later_lines = soon->left > 0 ? soon->lines : data_lines;
+#define NEXT(count)                                   \
+    data += (count) * LANES;                          \
+    pixel += (count);                                 \
+    soon->next += LANES;                              \
+    soon->left--;                                     \
+    later = soon->left > 0 ? soon->next : data;       \
+    later_lines = soon->left > 0 ? soon->lines : data_lines
+    WITH_COLUMNS(NEXT, finish_sized, terms, weight_offsets, data_lines, weights, data, later, later_lines, f, pixel)
 #undef NEXT
 }
 

@@ -24,20 +24,25 @@ static void pointwise_layer(const winnow_layer *layer, float *arena, float *scra
     const int32_t pixels = layer->output.height * layer->output.width, room = pointwise_pixels(layer);
     float *data = scratch;
     int32_t *data_lines = (int32_t *)(data + (size_t)layer->input_count * room * LANES);
-    int32_t *weight_offsets = data_lines + layer->input_count;
+    int32_t *weight_offsets = data_lines + layer->input_count, *later_lines = weight_offsets + layer->input_count;
+    const int is_dense = layer->stride.height == 1 && layer->stride.width == 1;
     const int32_t piece = room > 0 ? room : pixels;
     for (int32_t start = 0; start < pixels; start += piece) {
         const int32_t end = minimum(start + piece, pixels);
         if (room > 0) gather_pixels(layer, arena, start, end - start, room, data);
         for (int32_t b = 0; b < layer->branch_count; b++) {
             const winnow_branch *branch = layer->branches + b;
+            preload soon = {.next = arena + (size_t)end * LANES, .lines = later_lines};
+            // The pieces of a channel are too short for the machine to guess where the next one lies.
+            if (b == 0 && is_dense && room > 0) soon.left = minimum(room, pixels - end);
             for (int32_t k = 0; k < branch->channel_count; k++) {
                 const int32_t row = branch->input_rows[k];
+                later_lines[k] = layer->input_lines[row];
                 data_lines[k] = room > 0 ? row * room : layer->input_lines[row];
                 weight_offsets[k] = branch->channels[k] * layer->filters;
             }
             multiply_filters(layer, branch, branch->channel_count, weight_offsets, data_lines, room > 0 ? data : arena,
-                             end - start, start, arena);
+                             soon, end - start, start, arena);
         }
     }
 }
