@@ -10,6 +10,7 @@ enum {
     FILTERS_MAX = 16,      // filters whose products are kept before they are transformed back
     COLUMNS_MAX = 4,       // vectors of a microkernel's row in other layers
     PIECE_LINES = 4096,    // lines of input that other layers copy together: half of a usual second-level cache
+    LARGE_LINES = 16384,   // lines that a second-level cache does not hold
     PIECE_PIXELS_MAX = 64, // pixels of such a piece of a pointwise layer
 };
 

@@ -26,13 +26,20 @@ INLINE void backward(vec m0, vec m1, vec m2, vec m3, vec m4, vec m5, vec *out, i
 // What lies beyond the borders: as many lines as a tile's input has columns.
 static const float zeros[6 * LANES] __attribute__((aligned(64)));
 
-// Asks for a tile's own 4x4 pixels.
-INLINE void prefetch_tile(const float *plane, int32_t width, int32_t row, int32_t column) {
+// Asks for a tile's own 4x4 pixels, in the nearest cache or the next.
+INLINE void prefetch_tile(const float *plane, int32_t width, int32_t row, int32_t column, const int nearest) {
     const float *first = plane + ((size_t)row * TILE * width + (size_t)column * TILE) * LANES;
 #pragma unroll
     for (int i = 0; i < TILE; i++) {
 #pragma unroll
-        for (int j = 0; j < TILE; j++) __builtin_prefetch(first + ((size_t)i * width + j) * LANES);
+        for (int j = 0; j < TILE; j++) {
+            const float *p = first + ((size_t)i * width + j) * LANES;
+            if (nearest) {
+                __builtin_prefetch(p);
+            } else {
+                __builtin_prefetch(p, 0, 2);
+            }
+        }
     }
 }
 

@@ -15,6 +15,30 @@ struct MapKernelTests {
         var generator = SeededGenerator(seed: UInt64(seed * Self.kinds.count + kind))
         MapProblem(kind, using: &generator).check()
     }
+
+    @Test(arguments: [2, 3])
+    func theLargestOfValuesThatAreNotAllNumbersIsNotANumber(side: Int) {
+        for kernels in kernelSets {
+            let lanes = Int(kernels.lanes)
+            for place in 0..<side * side {
+                let memory = KernelMemory()
+                var values = (0..<side * side).map { Float($0) }
+                values[place] = .nan
+                let arena = memory.copy(
+                    values.flatMap { [Float](repeating: $0, count: lanes) } + [Float](repeating: 0, count: lanes))
+                var map = winnow_map()
+                map.kind = Int32(WINNOW_MAX_POOL)
+                (map.input, map.output) = (winnow_extent(side, side), winnow_extent(1, 1))
+                (map.kernel, map.stride, map.dilation) = (map.input, winnow_extent(2, 2), winnow_extent(1, 1))
+                map.input_lines = UnsafePointer(memory.copy([Int32(0)]))
+                map.output_channels.count = 1
+                map.output_channels.channels = map.input_lines
+                map.output_channels.lines = UnsafePointer(memory.copy([Int32(side * side)]))
+                kernels.map(&map, arena)
+                #expect((0..<lanes).allSatisfy { arena[side * side * lanes + $0].isNaN })
+            }
+        }
+    }
 }
 
 /// A random operation.
