@@ -27,13 +27,12 @@ INLINE void store(float *p, vec v) { *(loose *)p = v; }
 INLINE vec fma_(vec a, vec b, vec c) { return __builtin_elementwise_fma(a, b, c); }
 INLINE vec all(float x) { return (vec)x; }
 
-// max(0, x), where a value that is not a number stays one.
-INLINE vec rectified(vec x) { return all(0) > x ? all(0) : x; }
-
-#include "winograd.h"
-#include "multiply.h"
+#include "activations.h"
 #include "epilogue.h"
+#include "multiply.h"
+#include "winograd.h"
 #include "layers.h"
+#include "maps.h"
 #include "losses.h"
 
 static void prepare(const uint8_t *bytes, size_t image_stride, int32_t images, int32_t count, float scale, float shift,
@@ -76,11 +75,11 @@ const winnow_kernels KERNELS = {
     .name = KERNELS_NAME,
     .lanes = LANES,
     .layer = layer,
+    .map = map,
     .normalise = normalise,
     .statistics = statistics,
     .prepare = prepare,
     .prepare_floats = prepare_floats,
-    .pool = pool,
     .losses = losses,
     .multiply_adds = multiply_adds,
 };

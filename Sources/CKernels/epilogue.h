@@ -1,74 +1,138 @@
-// What follows a convolution: batch normalisation, shortcut, ReLU; and statistics for the former.
+// What follows the sums of a step: scale and shift, residual, activation; and statistics for the former.
 
-// One filter's share of a branch.
+// What happens to one channel.
 typedef struct {
-    vec scale, shift;
+    float scale, shift;
+    float lowest, highest;            // bounds of the activation: 0 and infinity for a ReLU
+    const winnow_activation *curve;   // an activation that is more than bounds, or NULL
+    int32_t channel;
     float *output;
-    const float *residual;  // or NULL
-    int32_t residual_size, residual_stride;
-    int32_t relu;
+    const float *residual;            // or NULL
+    ptrdiff_t row_step, column_step;  // floats in the residual from one pixel's to that of the next row or column
 } finish;
 
-INLINE finish finish_of(const winnow_branch *branch, int32_t index, float *arena, size_t plane) {
-    finish f;
-    const int32_t filter = branch->filters[index];
-    f.scale = all(branch->scale[filter]);
-    f.shift = all(branch->shift[filter]);
-    f.output = arena + branch->output + (size_t)branch->output_slots[index] * plane;
-    const int32_t slot = branch->residual_stride == 0 ? -1 : branch->residual_slots[index];
-    f.residual = slot < 0 ? NULL : arena + branch->residual + (size_t)slot * branch->residual_plane;
-    f.residual_size = branch->residual_size;
-    f.residual_stride = branch->residual_stride;
-    f.relu = branch->relu;
+// A channel of an output whose values stay as they are. Minus zero is what can be added to every number in vain.
+INLINE finish bare_finish(float *output) {
+    return (finish){.scale = 1, .shift = -0.0f, .lowest = -__builtin_inff(), .highest = __builtin_inff(), .output = output};
+}
+
+INLINE void set_activation(finish *f, const winnow_output *output, int32_t channel) {
+    const winnow_activation *activation = &output->activation;
+    f->channel = channel;
+    switch (activation->kind) {
+        case WINNOW_IDENTITY: break;
+        case WINNOW_RELU: f->lowest = 0; break;
+        case WINNOW_CLIP: f->lowest = activation->a, f->highest = activation->b; break;
+        default: f->curve = activation;
+    }
+}
+
+INLINE void set_residual(finish *f, const winnow_output *output, int32_t line, const float *arena) {
+    f->residual = arena + (size_t)line * LANES;
+    f->column_step = (ptrdiff_t)output->residual_stride * LANES;
+    f->row_step = f->column_step * output->residual_width;
+}
+
+// Of the computed channel at a position in the list.
+INLINE finish finish_of(const winnow_output *output, int32_t index, float *arena, int32_t raw) {
+    finish f = bare_finish(arena + (size_t)output->lines[index] * LANES);
+    if (raw) return f;
+    const int32_t channel = output->channels[index];
+    if (output->scale) f.scale = output->scale[channel], f.shift = output->shift[channel];
+    if (output->residual_lines && output->residual_lines[index] >= 0) {
+        set_residual(&f, output, output->residual_lines[index], arena);
+    }
+    set_activation(&f, output, channel);
     return f;
 }
 
-// Where the shortcut's pixel for an output pixel lies.
+// Where the residual for a pixel lies; NULL where there is none.
 INLINE const float *residual_at(const finish *f, int32_t row, int32_t column) {
-    return f->residual + ((size_t)row * f->residual_stride * f->residual_size + (size_t)column * f->residual_stride) * LANES;
+    return f->residual ? f->residual + row * f->row_step + column * f->column_step : NULL;
 }
 
-INLINE vec finished(const finish *f, vec value, int32_t row, int32_t column) {
-    value = fma_(f->scale, value, f->shift);
-    if (f->residual) value += load(residual_at(f, row, column));
-    return f->relu ? rectified(value) : value;
+INLINE vec finished(const finish *f, vec value, const float *residual) {
+    value = fma_(all(f->scale), value, all(f->shift));
+    if (residual) value += load(residual);
+    return clamped(value, all(f->lowest), all(f->highest));
 }
 
-// Fills the channels of disabled filters through which the shortcut passes.
-INLINE void pass_shortcuts(const winnow_branch *branch, float *arena, size_t plane, int32_t size) {
-    for (int32_t i = 0; i < branch->passed_count; i++) {
-        float *output = arena + branch->output + (size_t)branch->passed_outputs[i] * plane;
-        finish f = {.residual = arena + branch->residual + (size_t)branch->passed_residuals[i] * branch->residual_plane,
-                    .residual_size = branch->residual_size,
-                    .residual_stride = branch->residual_stride};
-        for (int32_t row = 0; row < size; row++) {
-            for (int32_t column = 0; column < size; column++) {
-                store(output + ((size_t)row * size + column) * LANES, rectified(load(residual_at(&f, row, column))));
+// Applies what `finished` does not to lines that it gave.
+INLINE void settle(const finish *f, float *lines, int32_t count) {
+    if (f->curve) activate(f->curve, f->channel, lines, count);
+}
+
+// Whether rows of `width` pixels can be taken for a single long one.
+INLINE int is_flat(const finish *f, int32_t width) { return !f->residual || f->row_step == width * f->column_step; }
+
+// Finishes `count` pixels from a pixel on, in a channel of `width` columns.
+INLINE void put_pixels(const finish *f, const float *values, int32_t count, int32_t pixel, int32_t width) {
+    float *target = f->output + (size_t)pixel * LANES;
+    for (int32_t i = 0; i < count; i++) {
+        const float *residual = residual_at(f, (pixel + i) / width, (pixel + i) % width);
+        store(target + (size_t)i * LANES, finished(f, load(values + (size_t)i * LANES), residual));
+    }
+    settle(f, target, count);
+}
+
+// Lines that are settled together, while they are in the nearest cache.
+enum { RUN = 32 };
+
+// Finishes a channel whose values are in its output.
+INLINE void finish_in_place(const finish *f, winnow_extent size) {
+    const int flat = is_flat(f, size.width);
+    const int32_t height = flat ? 1 : size.height, width = flat ? size.height * size.width : size.width;
+    for (int32_t row = 0; row < height; row++) {
+        for (int32_t start = 0; start < width; start += RUN) {
+            const int32_t count = minimum(RUN, width - start);
+            float *p = f->output + ((size_t)row * width + start) * LANES;
+            const float *residual = residual_at(f, row, start);
+            for (int32_t i = 0; i < count; i++) {
+                store(p + (size_t)i * LANES, finished(f, load(p + (size_t)i * LANES), residual));
+                if (residual) residual += f->column_step;
+            }
+            settle(f, p, count);
+        }
+    }
+}
+
+// Fills the channels that are not computed, through which the residual passes.
+INLINE void pass_channels(const winnow_output *output, float *arena, winnow_extent size) {
+    for (int32_t i = 0; i < output->passed_count; i++) {
+        finish f = bare_finish(arena + (size_t)output->passed_lines[i] * LANES);
+        set_residual(&f, output, output->passed_residual_lines[i], arena);
+        set_activation(&f, output, output->passed_channels[i]);
+        for (int32_t row = 0; row < size.height; row++) {
+            for (int32_t start = 0; start < size.width; start += RUN) {
+                const int32_t count = minimum(RUN, size.width - start);
+                float *p = f.output + ((size_t)row * size.width + start) * LANES;
+                const float *residual = residual_at(&f, row, start);
+                for (int32_t i = 0; i < count; i++, residual += f.column_step) {
+                    store(p + (size_t)i * LANES, clamped(load(residual), all(f.lowest), all(f.highest)));
+                }
+                settle(&f, p, count);
             }
         }
     }
 }
 
-static void normalise(const winnow_branch *branch, float *arena, size_t plane, int32_t size) {
-    for (int32_t i = 0; i < branch->filter_count; i++) {
-        finish f = finish_of(branch, i, arena, plane);
-        for (int32_t row = 0; row < size; row++) {
-            for (int32_t column = 0; column < size; column++) {
-                float *p = f.output + ((size_t)row * size + column) * LANES;
-                store(p, finished(&f, load(p), row, column));
-            }
-        }
+static void normalise(const winnow_output *output, float *arena, winnow_extent size) {
+    for (int32_t i = 0; i < output->count; i++) {
+        const finish f = finish_of(output, i, arena, 0);
+        finish_in_place(&f, size);
     }
-    pass_shortcuts(branch, arena, plane, size);
+    pass_channels(output, arena, size);
 }
 
-static void statistics(const winnow_branch *branch, const float *arena, size_t plane, int32_t size, double *sums) {
-    enum { CHAINS = 4 };
-    for (int32_t i = 0; i < branch->filter_count; i++) {
-        const float *p = arena + branch->output + (size_t)branch->output_slots[i] * plane;
+// Sums of a run of pixels, every fourth to the same one, so that additions need not wait for one another.
+enum { CHAINS = 4 };
+
+static void statistics(const winnow_output *output, const float *arena, int32_t pixels, double *sums) {
+    for (int32_t i = 0; i < output->count; i++) {
+        const float *p = arena + (size_t)output->lines[i] * LANES;
         wide sum[CHAINS] = {0}, squares[CHAINS] = {0};
-        for (int32_t pixel = 0; pixel < size * size; pixel += CHAINS) {
-            for (int c = 0; c < minimum(CHAINS, size * size - pixel); c++) {
+        for (int32_t pixel = 0; pixel < pixels; pixel += CHAINS) {
+            for (int c = 0; c < minimum(CHAINS, pixels - pixel); c++) {
                 wide x = __builtin_convertvector(load(p + (size_t)(pixel + c) * LANES), wide);
                 sum[c] += x;
                 squares[c] = __builtin_elementwise_fma(x, x, squares[c]);
@@ -78,20 +142,5 @@ static void statistics(const winnow_branch *branch, const float *arena, size_t p
         squares[0] = (squares[0] + squares[1]) + (squares[2] + squares[3]);
         memcpy(sums + (size_t)(2 * i) * LANES, &sum[0], LANES * sizeof(double));
         memcpy(sums + (size_t)(2 * i + 1) * LANES, &squares[0], LANES * sizeof(double));
-    }
-}
-
-static void pool(const float *source, size_t plane, int32_t size, const int32_t *slots, int32_t count, float *target) {
-    enum { CHAINS = 4 };
-    const vec share = all(1.0f / (float)(size * size));
-    for (int32_t i = 0; i < count; i++) {
-        const float *p = source + (size_t)slots[i] * plane;
-        vec sum[CHAINS] = {all(0), all(0), all(0), all(0)};
-        for (int32_t pixel = 0; pixel < size * size; pixel += CHAINS) {
-            for (int c = 0; c < minimum(CHAINS, size * size - pixel); c++) {
-                sum[c] += load(p + (size_t)(pixel + c) * LANES);
-            }
-        }
-        store(target + (size_t)i * LANES, ((sum[0] + sum[1]) + (sum[2] + sum[3])) * share);
     }
 }

@@ -28,13 +28,6 @@ const winnow_kernels *winnow_kernels_named(const char *name) {
     return strcmp(name, "plain") == 0 ? &winnow_kernels_plain : NULL;
 }
 
-const winnow_kernels *winnow_kernels_best(void) {
-    static const char *const names[] = {"avx512", "avx2", "neon", "plain"};
-    const winnow_kernels *best = NULL;
-    for (int i = 0; best == NULL && i < 4; i++) best = winnow_kernels_named(names[i]);
-    return best;
-}
-
 size_t winnow_scratch_floats(const winnow_layer *layer, int32_t lanes) {
     size_t inputs = (size_t)layer->input_count;
     size_t lines = 0, terms = inputs;
@@ -43,13 +36,13 @@ size_t winnow_scratch_floats(const winnow_layer *layer, int32_t lanes) {
             lines = POSITIONS * (position_lines(inputs * TILES_MAX) + position_lines(FILTERS_MAX * TILES_MAX));
             break;
         case WINNOW_DIRECT:
-            lines = inputs * 3 * ((size_t)layer->size + 2);
-            terms = inputs * 9;
+            lines = direct_piece_of(layer).lines;
+            terms = inputs * (size_t)layer->kernel.height * (size_t)layer->kernel.width;
             break;
-        default: break;
+        default: lines = inputs * (size_t)pointwise_pixels(layer); break;
     }
-    // Two lists of offsets follow the lines.
-    return lines * (size_t)lanes + 2 * terms;
+    // Up to three lists of integers, of the terms' places, follow the lines.
+    return lines * (size_t)lanes + 3 * terms;
 }
 
 // Winograd F(4x4, 3x3) with the interpolation points 0, 1, -1, b, -b and infinity (Lavin and Gray, 2016, give b = 2).

@@ -23,36 +23,48 @@ INLINE void backward(vec m0, vec m1, vec m2, vec m3, vec m4, vec m5, vec *out, i
     out[3 * stride] = fma_(all(8), difference2, difference1) + m5;
 }
 
-// A row of zeros beside every border, as wide as a tile's input.
+// What lies beyond the borders: as many lines as a tile's input has columns.
 static const float zeros[6 * LANES] __attribute__((aligned(64)));
 
-// Asks for a tile's own 4x4 pixels.
-INLINE void prefetch_tile(const float *plane, int32_t size, int32_t row, int32_t column) {
-    const float *first = plane + ((size_t)row * TILE * size + (size_t)column * TILE) * LANES;
+// Asks for a tile's own 4x4 pixels, in the nearest cache or the next.
+INLINE void prefetch_tile(const float *plane, int32_t width, int32_t row, int32_t column, const int nearest) {
+    const float *first = plane + ((size_t)row * TILE * width + (size_t)column * TILE) * LANES;
 #pragma unroll
     for (int i = 0; i < TILE; i++) {
 #pragma unroll
-        for (int j = 0; j < TILE; j++) __builtin_prefetch(first + ((size_t)i * size + j) * LANES);
+        for (int j = 0; j < TILE; j++) {
+            const float *p = first + ((size_t)i * width + j) * LANES;
+            if (nearest) {
+                __builtin_prefetch(p);
+            } else {
+                __builtin_prefetch(p, 0, 2);
+            }
+        }
     }
 }
 
-// Transforms the 6x6 inputs of a tile of a `size` x `size` plane to `target[position * stride]`.
-INLINE void transform_input(const float *plane, int32_t size, int32_t row, int32_t column, float *target,
+// Transforms the 6x6 inputs of a tile of a channel to `target[position * stride]`.
+INLINE void transform_input(const float *plane, winnow_extent size, int32_t row, int32_t column, float *target,
                             size_t stride) {
     vec columns[36];
-    const ptrdiff_t line = (ptrdiff_t)size * LANES;
+    const ptrdiff_t line = (ptrdiff_t)size.width * LANES;
     const float *first = plane + ((ptrdiff_t)row * TILE - 1) * line + ((ptrdiff_t)column * TILE - 1) * LANES;
-    const float *top = row == 0 ? zeros : first;
-    const float *bottom = (row + 1) * TILE == size ? zeros : first + 5 * line;
+    const float *rows[6];
+#pragma unroll
+    for (int i = 0; i < 6; i++) {
+        const int32_t y = row * TILE - 1 + i;
+        rows[i] = y >= 0 && y < size.height ? first + i * line : zeros;
+    }
+    const int32_t left = column == 0, right = size.width - (column * TILE - 1);
 #pragma unroll
     for (int j = 0; j < 6; j++) {
-        if ((j == 0 && column == 0) || (j == 5 && (column + 1) * TILE == size)) {
+        if (j < left || j >= right) {
             for (int i = 0; i < 6; i++) columns[i * 6 + j] = all(0);
             continue;
         }
-        const float *p = first + j * LANES;
-        forward(load(top + j * LANES), load(p + line), load(p + 2 * line), load(p + 3 * line), load(p + 4 * line),
-                load(bottom + j * LANES), columns + j, 6);
+        const size_t x = (size_t)j * LANES;
+        forward(load(rows[0] + x), load(rows[1] + x), load(rows[2] + x), load(rows[3] + x), load(rows[4] + x),
+                load(rows[5] + x), columns + j, 6);
     }
 #pragma unroll
     for (int i = 0; i < 6; i++) {

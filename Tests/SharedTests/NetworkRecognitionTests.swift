@@ -18,7 +18,8 @@ extension Tensors {
 }
 
 @Test func everyMissingTensorIsNamed() {
-    for (index, entry) in SmallNetwork.tensors.enumerated() {
+    // A layer may have a bias or not.
+    for (index, entry) in SmallNetwork.tensors.enumerated() where entry.name != "linear.bias" {
         let message = complaint { $0.remove(at: index) }
         #expect(message.contains("tensor \(entry.name) is missing"), "\(message)")
     }

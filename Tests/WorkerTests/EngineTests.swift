@@ -165,7 +165,7 @@ struct EngineTests {
                     split: .test, images: index == 3 && subgroup == 2 ? 30 : 45,
                     batchNorm: EvaluationSettings.BatchNorm(source, images: 20))
                 let found = try engine.evaluate(batch, images: images, calibration: images, settings: settings)
-                kept.append(engine.keptStages)
+                kept.append(engine.keptCuts)
                 let alone = try Engine(network: network, threads: 1)
                     .evaluate(batch, images: images, calibration: images, settings: settings)
                 #expect(found == alone)

@@ -20,9 +20,9 @@ struct RecalibrateTests {
             return try Engine(network: network, threads: 2)
                 .evaluate([mask], images: images, calibration: images, settings: settings)[0].loss
         }
-        let statistics = try Engine(network: network, threads: 2)
-            .batchNormStatistics(batchNorm, under: mask, of: images, normalisation: .standard)
-        let written = try loss(network.replacingStatistics(statistics), .frozen)
+        let changed = try Engine(network: network, threads: 2)
+            .recalibrated(network, batchNorm, under: mask, of: images, normalisation: .standard)
+        let written = try loss(changed, .frozen)
         let recalibrated = try loss(network, batchNorm)
         let frozen = try loss(network, .frozen)
         #expect(abs(written - recalibrated) < 1e-5 * recalibrated)
@@ -34,11 +34,11 @@ struct RecalibrateTests {
         let network = Network.random(
             .fullyConnected(widths: [CIFAR10.layout.imageBytes, 8, CIFAR10.layout.classes]), using: &generator)
         let images = ImageSet.random(4, using: &generator)
-        let statistics = try Engine(network: network, threads: 1)
-            .batchNormStatistics(
-                .recalibrated(images: 4), under: Mask(count: FilterSpace(network.graph).count), of: images,
+        let same = try Engine(network: network, threads: 1)
+            .recalibrated(
+                network, .recalibrated(images: 4), under: Mask(count: FilterSpace(network.graph).count), of: images,
                 normalisation: .standard)
-        #expect(network.replacingStatistics(statistics) == network)
+        #expect(same == network)
     }
 
     @Test func tooFewImagesAreRefused() throws {
@@ -47,8 +47,8 @@ struct RecalibrateTests {
         let engine = try Engine(network: network, threads: 1)
         let images = ImageSet.random(4, using: &generator)
         let failure = #expect(throws: Failure.self) {
-            try engine.batchNormStatistics(
-                .recalibrated(images: 5), under: Mask(count: FilterSpace(network.graph).count), of: images,
+            try engine.recalibrated(
+                network, .recalibrated(images: 5), under: Mask(count: FilterSpace(network.graph).count), of: images,
                 normalisation: .standard)
         }
         #expect(failure?.kind == .badInput)

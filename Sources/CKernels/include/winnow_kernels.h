@@ -1,60 +1,117 @@
 #pragma once
 // The mask-aware kernels.
 //
-// One vector lane is one image: a block of `lanes` images is stored [channel][row][column][lane]. Every lane does the
-// same operations in the same order whatever the width of a vector, and every multiply-add is an explicit fused one, so
-// all instruction sets give the same bits for an image, whichever images share its block.
+// One vector lane is one image: a block of `lanes` images is stored as lines of `lanes` floats, a line for every pixel
+// of every channel. A channel is `height * width` lines, row after row; where it lies is the number of its first line in
+// the arena, so that a list of places may gather channels from anywhere. Every lane does the same operations in the same
+// order whatever the width of a vector, and every multiply-add is an explicit fused one, so all instruction sets give
+// the same bits for an image, whichever images share its block.
 //
-// Buffers are offsets, in floats, into an arena, so that one description of a layer serves every thread.
+// Places are relative to the arena, so that one description of a step serves every thread.
 
 #include <stddef.h>
 #include <stdint.h>
 
-// How a layer is computed.
+// Functions of one value; `a` and `b` as named here.
 enum {
-    WINNOW_WINOGRAD = 0,  // 3x3, stride 1, padding 1, height and width multiples of 4: Winograd F(4x4, 3x3)
-    WINNOW_DIRECT = 1,    // 3x3, padding 1, stride 1 or 2
-    WINNOW_LINEAR = 2,    // a matrix product; a channel is a row of `size` groups of lanes
+    WINNOW_IDENTITY = 0,
+    WINNOW_RELU = 1,
+    WINNOW_LEAKY_RELU = 2,    // a: slope
+    WINNOW_PRELU = 3,         // slopes[channel]
+    WINNOW_CLIP = 4,          // a: lowest, b: highest; may be infinite
+    WINNOW_SIGMOID = 5,
+    WINNOW_HARD_SIGMOID = 6,  // a: slope, b: offset
+    WINNOW_HARD_SWISH = 7,
+    WINNOW_SILU = 8,
+    WINNOW_TANH = 9,
+    WINNOW_ELU = 10,          // a: alpha
+    WINNOW_GELU = 11,
+    WINNOW_GELU_TANH = 12,
 };
 
-// What a layer gives under one mask. Lists of channels and filters are ascending.
 typedef struct {
-    const int32_t *input_rows;      // the channels it reads: positions in the layer's `input_slots`
-    const int32_t *channels;        // the same channels' numbers in the weights
-    int32_t channel_count;
-    int32_t filter_count;
-    const int32_t *filters;         // the filters it computes: numbers in the weights, `scale` and `shift`
-    const int32_t *output_slots;    // for every computed filter its channel in `output`
-    const int32_t *residual_slots;  // for every computed filter the channel of `residual` added to it, or -1
-    const float *scale, *shift;     // y = relu(scale * convolution + shift + residual)
-    size_t output;                  // arena offset of the result
-    size_t residual;                // arena offset of the shortcut's source
-    size_t residual_plane;          // floats between channels of the shortcut's source
-    int32_t residual_size;          // its width
-    int32_t residual_stride;        // 1 or 2; 0: there is no shortcut
-    int32_t passed_count;           // disabled filters through which the shortcut passes: y = relu(residual)
-    int32_t relu;                   // whether negative results become 0
-    const int32_t *passed_outputs;  // their channels in `output`
-    const int32_t *passed_residuals;// their channels in `residual`
+    int32_t kind;
+    float a, b;
+    const float *slopes;      // by channel, for WINNOW_PRELU
+} winnow_activation;
+
+typedef struct {
+    int32_t height, width;
+} winnow_extent;
+
+// What a step makes under one mask: y = activation(scale * x + shift + residual). Lists of channels are ascending.
+typedef struct {
+    int32_t count;
+    const int32_t *channels;         // the channels it computes: numbers in weights, scale, shift and slopes
+    const int32_t *lines;            // where each of them lies
+    const float *scale, *shift;      // by channel's number; NULL for y = activation(x + residual)
+    const int32_t *residual_lines;   // where that which is added to each lies, -1 for nothing; or NULL
+    int32_t residual_width;          // columns of the residual's channels
+    int32_t residual_stride;         // its pixels for one of the output; 0: its only pixel is added to all
+    int32_t passed_count;            // channels that are not computed, through which the residual passes: y = activation(residual)
+    const int32_t *passed_channels;  // their numbers
+    const int32_t *passed_lines;     // where they lie
+    const int32_t *passed_residual_lines;
+    winnow_activation activation;
+} winnow_output;
+
+// How a layer is computed.
+enum {
+    WINNOW_WINOGRAD = 0,   // 3x3, stride 1, padding 1, dilation 1, any height and width: Winograd F(4x4, 3x3)
+    WINNOW_DIRECT = 1,     // any kernel, stride, padding and dilation
+    WINNOW_POINTWISE = 2,  // 1x1 without padding, any stride; a linear layer is one of a single pixel
+};
+
+// What a layer gives under one mask.
+typedef struct {
+    const int32_t *input_rows;  // the channels it reads: positions in the layer's `input_lines`
+    const int32_t *channels;    // the same channels' numbers in the weights
+    int32_t channel_count;      // may be 0: the sums are then zeros
+    winnow_output output;
 } winnow_branch;
 
-// A convolution or linear layer, for one or more masks that share its input. The output of the last branch may be the
-// shortcut's source itself, where every channel keeps its place and what is there is not negative.
+// A convolution (of one group) or linear layer, for one or more masks that share its input. The output of the last branch
+// may lie over its residual, channel for channel, where no channel moves.
 typedef struct {
-    int32_t kind;                   // WINNOW_WINOGRAD, ...
-    int32_t size;                   // height and width of the input; for a linear layer its groups of lanes
-    int32_t stride;
-    int32_t raw;                    // 1: leave the convolution alone (no scale, shift, residual, ReLU)
-    int32_t channels, filters;      // extents of the weights
-    int32_t input_count;            // channels of the input that some branch reads
+    int32_t kind;                // WINNOW_WINOGRAD, ...
+    int32_t raw;                 // 1: leave the sums alone (no scale, shift, residual, activation)
+    winnow_extent input, output; // pixels of a channel
+    winnow_extent kernel, stride, dilation;
+    int32_t pad_top, pad_left;
+    int32_t channels, filters;   // extents of the weights
+    int32_t input_count;         // channels of the input that some branch reads
+    const int32_t *input_lines;  // where they lie
+    const float *weights;        // [36, taps or 1][channels][filters]
     int32_t branch_count;
-    const int32_t *input_slots;     // their channels in `input`
-    const float *weights;           // [36, 9 or 1][channels][filters]
     const winnow_branch *branches;
-    size_t input;                   // arena offset
-    size_t input_plane;             // floats between channels of the input
-    size_t output_plane;            // floats between channels of every output
 } winnow_layer;
+
+// Operations on each channel alone.
+enum {
+    WINNOW_ELEMENTWISE = 0,       // x itself
+    WINNOW_MULTIPLY = 1,          // x * other
+    WINNOW_DEPTHWISE = 2,         // a convolution of one channel: weights [channel][taps]
+    WINNOW_MAX_POOL = 3,          // what is outside does not take part
+    WINNOW_AVERAGE_POOL = 4,
+    WINNOW_ADAPTIVE_AVERAGE = 5,  // region i of n covers floor(i * size / n) to ceil((i + 1) * size / n)
+    WINNOW_COPY = 6,              // pixel (r, c) is the input's (r * stride - pad_top, c * stride - pad_left), 0 outside
+};
+
+// Such an operation under one mask.
+typedef struct {
+    int32_t kind;                // WINNOW_ELEMENTWISE, ...
+    int32_t raw;                 // as in winnow_layer
+    winnow_extent input, output; // pixels of a channel; an input of 1x1 is broadcast by ELEMENTWISE and MULTIPLY
+    winnow_extent other;         // pixels of the other factor's channels, likewise
+    winnow_extent kernel, stride, dilation;
+    int32_t pad_top, pad_left;   // pad_top, pad_left may be negative for WINNOW_COPY
+    int32_t pad_bottom, pad_right; // for the divisor of an average that counts the padding
+    int32_t counts_padding;      // whether the padding's zeros count in a mean's divisor
+    const int32_t *input_lines;  // for every computed channel where its input lies; -1 for zeros (WINNOW_COPY)
+    const int32_t *other_lines;  // for every computed channel where the other factor lies
+    const float *weights;        // WINNOW_DEPTHWISE: [channel][taps]
+    winnow_output output_channels;
+} winnow_map;
 
 // The kernels of one instruction set.
 typedef struct {
@@ -62,11 +119,13 @@ typedef struct {
     int32_t lanes;
     // Computes a layer. `scratch` holds winnow_scratch_floats(layer, lanes) floats.
     void (*layer)(const winnow_layer *layer, float *arena, float *scratch);
-    // Applies scale, shift, residual and ReLU to what a raw layer left in a branch's output of `size` x `size`.
-    void (*normalise)(const winnow_branch *branch, float *arena, size_t plane, int32_t size);
-    // Sums of the values and of their squares of every computed filter, for every image:
-    // sums[filter][2][lanes], each in double, pixels in ascending order.
-    void (*statistics)(const winnow_branch *branch, const float *arena, size_t plane, int32_t size, double *sums);
+    // Computes an operation on each channel.
+    void (*map)(const winnow_map *map, float *arena);
+    // Applies scale, shift, residual and activation to what a raw step left, for channels of `size`.
+    void (*normalise)(const winnow_output *output, float *arena, winnow_extent size);
+    // Sums of the values and of their squares of every computed channel of `pixels` pixels, for every image:
+    // sums[channel][2][lanes], each in double, in an order that is the same for every instruction set.
+    void (*statistics)(const winnow_output *output, const float *arena, int32_t pixels, double *sums);
     // Bytes of `images` images, `image_stride` apart, to floats: target[value * stride + lane] = fma(byte, scale, shift).
     // Lanes without an image get zero bytes.
     void (*prepare)(const uint8_t *bytes, size_t image_stride, int32_t images, int32_t count, float scale, float shift,
@@ -74,8 +133,6 @@ typedef struct {
     // The same for floats, which stay as they are; lanes without an image get zeros.
     void (*prepare_floats)(const float *values, size_t image_stride, int32_t images, int32_t count, float *target,
                            size_t stride);
-    // Means of `size` x `size` planes: target[channel][lane].
-    void (*pool)(const float *source, size_t plane, int32_t size, const int32_t *slots, int32_t count, float *target);
     // Cross-entropies of `count` images, summed in 2^-32 nats, and how many have their label's output largest (the
     // first of equal ones counts). Outputs are logits[class * stride + lane]. A loss that is not a number, or larger
     // than `loss_max` nats, counts as `loss_max`, and an image with such outputs is not correct.
@@ -87,8 +144,6 @@ typedef struct {
 
 // The kernels of an instruction set ("avx512", "avx2", "neon", "plain"), or NULL where this machine lacks it.
 const winnow_kernels *winnow_kernels_named(const char *name);
-// The best kernels of this machine.
-const winnow_kernels *winnow_kernels_best(void);
 
 // Floats of scratch space that a layer needs.
 size_t winnow_scratch_floats(const winnow_layer *layer, int32_t lanes);

@@ -2,22 +2,28 @@ import Shared
 
 /// A network as a Python module for PyTorch, to lie beside its safetensors file.
 ///
-/// The module needs only `torch`: it reads the safetensors file itself. A state dict alone would not do, because a
-/// pruned network's shapes and shortcuts are its own.
+/// The module needs only `torch`: it builds the network from plain `torch.nn` layers under the names that they have in
+/// the checkpoint, and reads the safetensors file itself. A state dict alone would not do, because a pruned network's
+/// shapes and shortcuts are its own.
 public struct PyTorchExport {
     private let network: Network
+    private let names: ModuleNames
 
     /// An export of a network.
-    public init(_ network: Network) { self.network = network }
+    public init(_ network: Network) {
+        self.network = network
+        names = ModuleNames(network.graph)
+    }
 
     /// The module's text. `load()` returns the network with the parameters of `weights`, a safetensors file's name in
     /// the same folder, ready for evaluation.
-    public func module(weights: String) throws -> String {
-        let definition: String
-        switch try Architecture(network.graph, for: "the PyTorch export") {
-        case .residual(let residual): definition = Self.definition(residual)
-        case .fullyConnected(let connected): definition = Self.definition(connected)
-        }
+    public func module(weights: String) -> String {
+        let graph = network.graph
+        let image = graph.imageShape
+        let indices = graph.nodes.indices.dropFirst()
+        let layers = indices.compactMap(layer)
+        let statements = indices.map { "        \(value($0)) = \(expression($0))" }
+        let renamed = names.renamed.map { "    \(PythonText.quoted($0.key)): \(PythonText.quoted($0.value))," }.sorted()
         return """
             \"\"\"A network pruned by Winnow \(Version.number). `load()` returns it, ready for evaluation.\"\"\"
 
@@ -29,7 +35,47 @@ public struct PyTorchExport {
             from torch import nn
             from torch.nn import functional
 
-            \(definition)
+            #: Layers whose names in the file a module cannot have: the name in the file, and the name here.
+            RENAMED = {
+            \(renamed.joined(separator: "\n"))
+            }
+
+
+            class Affine(nn.Module):
+                \"\"\"`weight * x + bias` for each channel.\"\"\"
+
+                def __init__(self, channels: int, dimensions: int):
+                    super().__init__()
+                    self.shape = [-1] + [1] * dimensions
+                    self.weight = nn.Parameter(torch.ones(channels))
+                    self.bias = nn.Parameter(torch.zeros(channels))
+
+                def forward(self, x):
+                    return x * self.weight.reshape(self.shape) + self.bias.reshape(self.shape)
+
+
+            class Network(nn.Module):
+                \"\"\"Takes normalised images [batch, \(image.channels), \(image.height), \(image.width)] and returns \
+            \(graph.nodes[graph.output].operation == .softmax ? "probabilities" : "logits") [batch, \(graph.classes)].\"\"\"
+
+                def __init__(self):
+                    super().__init__()
+            \(layers.joined(separator: "\n"))
+
+                def _add(self, path: str, layer: nn.Module):
+                    \"\"\"Puts a layer under a dotted path.\"\"\"
+                    *parents, name = path.split(".")
+                    module = self
+                    for parent in parents:
+                        if parent not in module._modules:
+                            module.add_module(parent, nn.Module())
+                        module = module._modules[parent]
+                    module.add_module(name, layer)
+
+                def forward(self, x0):
+            \(statements.joined(separator: "\n"))
+                    return \(value(graph.output))
+
 
             def read_safetensors(path):
                 \"\"\"The tensors of a safetensors file of 32-bit floats, by name.\"\"\"
@@ -42,7 +88,8 @@ public struct PyTorchExport {
                         continue
                     start, end = (8 + header_bytes + offset for offset in entry["data_offsets"])
                     values = torch.frombuffer(bytearray(data[start:end]), dtype=torch.float32)
-                    tensors[name] = values.reshape(entry["shape"])
+                    layer, _, parameter = name.rpartition(".")
+                    tensors[f"{RENAMED.get(layer, layer)}.{parameter}"] = values.reshape(entry["shape"])
                 return tensors
 
 
@@ -58,97 +105,197 @@ public struct PyTorchExport {
             """
     }
 
-    private static func definition(_ architecture: CIFARResNet) -> String {
-        let blocks = architecture.blocks.map { block in
-            let shortcut = block.shortcut.map { $0.map(String.init) ?? "None" }.joined(separator: ", ")
-            return """
-                    (\(PythonText.quoted(block.name)), \(block.stride), \(block.input), \(block.hidden), \(block.output), [\(shortcut)]),
-                """
+    private func value(_ node: Int) -> String { "x\(node)" }
+
+    /// The line that makes a node's layer or constant, or nil where it needs none.
+    private func layer(_ index: Int) -> String? {
+        let node = network.graph.nodes[index]
+        let channels = node.shape.channels
+        let text: String
+        switch node.operation {
+        case .convolution(let convolution):
+            var arguments = [
+                "\(network.graph.inputShape(of: node).channels)", "\(channels)", convolution.kernel.python,
+                "stride=\(convolution.stride.python)", "dilation=\(convolution.dilation.python)",
+                "groups=\(convolution.groups)", "bias=\(convolution.hasBias ? "True" : "False")",
+            ]
+            if let padding = convolution.padding.symmetric { arguments.append("padding=\(padding)") }
+            text = "nn.Conv2d(\(arguments.joined(separator: ", ")))"
+        case .linear(let linear):
+            text =
+                "nn.Linear(\(network.graph.inputShape(of: node).channels), \(channels), "
+                + "bias=\(linear.hasBias ? "True" : "False"))"
+        case .batchNorm(let epsilon):
+            text = "nn.BatchNorm\(network.graph.isMatrix(node) ? 1 : 2)d(\(channels), eps=\(epsilon))"
+        case .affine: text = "Affine(\(channels), \(network.graph.isMatrix(node) ? 0 : 2))"
+        case .activation(.prelu): text = "nn.PReLU(\(channels))"
+        case .select(let sources):
+            let count = network.graph.inputShape(of: node).channels
+            let list = sources.map { "\($0 ?? count)" }.joined(separator: ", ")
+            return "        self.register_buffer(\"_channels_\(index)\", torch.tensor([\(list)]), persistent=False)"
+        default: return nil
         }
-        return """
-            #: Name, stride, channels in, hidden filters, channels out, and for every channel out the channel in that the
-            #: shortcut adds to it.
-            BLOCKS = [
-            \(blocks.joined(separator: "\n"))
-            ]
-
-
-            class Block(nn.Module):
-                def __init__(self, stride, inputs, hidden, outputs, shortcut):
-                    super().__init__()
-                    self.conv1 = nn.Conv2d(inputs, hidden, 3, stride=stride, padding=1, bias=False)
-                    self.bn1 = nn.BatchNorm2d(hidden)
-                    self.conv2 = nn.Conv2d(hidden, outputs, 3, padding=1, bias=False)
-                    self.bn2 = nn.BatchNorm2d(outputs)
-                    self.stride = stride
-                    self.is_identity = shortcut == list(range(inputs))
-                    # Channel `inputs` is one of zeros, for channels to which nothing is added.
-                    sources = [inputs if source is None else source for source in shortcut]
-                    self.register_buffer("sources", torch.tensor(sources), persistent=False)
-
-                def forward(self, x):
-                    y = self.bn2(self.conv2(functional.relu(self.bn1(self.conv1(x)))))
-                    x = x[:, :, :: self.stride, :: self.stride]
-                    if not self.is_identity:
-                        x = functional.pad(x, (0, 0, 0, 0, 0, 1)).index_select(1, self.sources)
-                    return functional.relu(y + x)
-
-
-            class Network(nn.Module):
-                \"\"\"Takes normalised images [batch, \(architecture.imageChannels), \(architecture.imageSize), \
-            \(architecture.imageSize)] and returns logits [batch, \(architecture.classes)].\"\"\"
-
-                def __init__(self):
-                    super().__init__()
-                    self.conv1 = nn.Conv2d(\(architecture.imageChannels), \(architecture.stem), 3, padding=1, bias=False)
-                    self.bn1 = nn.BatchNorm2d(\(architecture.stem))
-                    stages = {}
-                    for name, *shape in BLOCKS:
-                        stages.setdefault(name.split(".")[0], []).append(Block(*shape))
-                    self.stages = list(stages)
-                    for name, blocks in stages.items():
-                        self.add_module(name, nn.Sequential(*blocks))
-                    self.linear = nn.Linear(\(architecture.blocks.last?.output ?? architecture.stem), \
-            \(architecture.classes))
-
-                def forward(self, x):
-                    x = functional.relu(self.bn1(self.conv1(x)))
-                    for name in self.stages:
-                        x = getattr(self, name)(x)
-                    return self.linear(x.mean(dim=(2, 3)))
-
-            """
+        return "        self._add(\(PythonText.quoted(names.path(index).joined(separator: "."))), \(text))"
     }
 
-    private static func definition(_ architecture: LinearChain) -> String {
-        let layers = architecture.layers.map { "    (\(PythonText.quoted($0.name)), \($0.input), \($0.output))," }
-        return """
-            #: Name, inputs and outputs of every linear layer.
-            LAYERS = [
-            \(layers.joined(separator: "\n"))
-            ]
-
-
-            class Network(nn.Module):
-                \"\"\"Takes normalised images, flattened in channel, row, column order, and returns logits.\"\"\"
-
-                def __init__(self):
-                    super().__init__()
-                    for name, inputs, outputs in LAYERS:
-                        *path, last = name.split(".")
-                        parent = self
-                        for part in path:
-                            if part not in parent._modules:
-                                parent.add_module(part, nn.Module())
-                            parent = parent.get_submodule(part)
-                        parent.add_module(last, nn.Linear(inputs, outputs))
-
-                def forward(self, x):
-                    x = x.flatten(1)
-                    for name, *_ in LAYERS[:-1]:
-                        x = functional.relu(self.get_submodule(name)(x))
-                    return self.get_submodule(LAYERS[-1][0])(x)
-
-            """
+    /// The expression that computes a node.
+    private func expression(_ index: Int) -> String {
+        let graph = network.graph
+        let node = graph.nodes[index]
+        let inputs = node.inputs.map(value)
+        let x = inputs[0]
+        switch node.operation {
+        case .image: return x
+        case .convolution(let convolution):
+            let padded =
+                convolution.padding.symmetric == nil ? "functional.pad(\(x), \(convolution.padding.python))" : x
+            return "\(module(index))(\(padded))"
+        case .linear, .batchNorm, .affine: return "\(module(index))(\(x))"
+        case .activation(let activation): return expression(activation, index, x)
+        case .add: return inputs.joined(separator: " + ")
+        case .multiply: return inputs.joined(separator: " * ")
+        case .concatenate: return "torch.cat([\(inputs.joined(separator: ", "))], 1)"
+        case .pool(let pool): return expression(pool, x)
+        case .adaptiveAverage(let size): return "functional.adaptive_avg_pool2d(\(x), \(size.python))"
+        case .flatten: return "torch.flatten(\(x), 1)"
+        case .select(let sources):
+            let all = sources.contains(nil) ? "torch.cat([\(x), torch.zeros_like(\(x)[:, :1])], 1)" : x
+            return "torch.index_select(\(all), 1, self._channels_\(index))"
+        case .crop(let crop):
+            let rows = slice(crop.top, crop.size.height, crop.step.height)
+            return "\(x)[:, :, \(rows), \(slice(crop.left, crop.size.width, crop.step.width))]"
+        case .pad(let insets): return "functional.pad(\(x), \(insets.python))"
+        case .softmax: return "torch.softmax(\(x), 1)"
+        }
     }
+
+    private func slice(_ first: Int, _ count: Int, _ step: Int) -> String {
+        "\(first):\(first + (count - 1) * step + 1):\(step)"
+    }
+
+    /// The layer of a node; parts of its path may be numbers, which only `getattr` takes.
+    private func module(_ index: Int) -> String {
+        names.path(index).reduce("self") { "getattr(\($0), \(PythonText.quoted($1)))" }
+    }
+
+    private func expression(_ activation: Graph.Operation.Activation, _ index: Int, _ x: String) -> String {
+        switch activation {
+        case .relu: return "torch.relu(\(x))"
+        case .leakyReLU(let slope): return "functional.leaky_relu(\(x), \(slope))"
+        case .prelu: return "\(module(index))(\(x))"
+        case .clip(let lowest, let highest):
+            let bounds = [("min", lowest), ("max", highest)].filter { $0.1.isFinite }
+            if bounds.isEmpty { return x }
+            return "torch.clamp(\(x), \(bounds.map { "\($0.0)=\($0.1)" }.joined(separator: ", ")))"
+        case .sigmoid: return "torch.sigmoid(\(x))"
+        case .hardSigmoid(let slope, let offset):
+            return "torch.clamp(\(slope) * \(x) + \(offset), min=0.0, max=1.0)"
+        case .hardSwish: return "functional.hardswish(\(x))"
+        case .silu: return "functional.silu(\(x))"
+        case .tanh: return "torch.tanh(\(x))"
+        case .elu(let alpha): return "functional.elu(\(x), \(alpha))"
+        case .gelu: return "functional.gelu(\(x))"
+        case .geluTanh: return "functional.gelu(\(x), approximate=\"tanh\")"
+        }
+    }
+
+    private func expression(_ pool: Graph.Operation.Pool, _ x: String) -> String {
+        let mode = "ceil_mode=\(pool.coversEnd ? "True" : "False")"
+        // PyTorch pads poolings alike on both sides, by half a window at most.
+        let isPlain =
+            pool.padding.symmetric != nil && 2 * pool.padding.top <= pool.kernel.height
+            && 2 * pool.padding.left <= pool.kernel.width
+        let padding = isPlain ? pool.padding.symmetric ?? "0" : "0"
+        switch pool.kind {
+        case .max:
+            let padded = isPlain ? x : "functional.pad(\(x), \(pool.padding.python), value=-float(\"inf\"))"
+            return
+                "functional.max_pool2d(\(padded), \(pool.kernel.python), \(pool.stride.python), \(padding), "
+                + "\(pool.dilation.python), \(mode))"
+        case .average:
+            let counts = "count_include_pad=\(pool.countsPadding ? "True" : "False")"
+            func average(_ x: String) -> String {
+                "functional.avg_pool2d(\(x), \(pool.kernel.python), \(pool.stride.python), \(padding), \(mode), \(counts))"
+            }
+            if isPlain { return average(x) }
+            let sum = average("functional.pad(\(x), \(pool.padding.python))")
+            if pool.countsPadding { return sum }
+            return "\(sum) / \(average("functional.pad(torch.ones_like(\(x)), \(pool.padding.python))"))"
+        }
+    }
+}
+
+/// The paths under which a module keeps its layers: the names of the nodes, except where PyTorch's module cannot have
+/// such a name.
+private struct ModuleNames {
+    private let paths: [Int: [String]]
+    /// The layers that could not keep their names, and what they are called instead.
+    let renamed: [String: String]
+
+    init(_ graph: Graph) {
+        var paths: [Int: [String]] = [:]
+        var renamed: [String: String] = [:]
+        // A path that is a layer cannot hold others, nor the other way round.
+        var layers: Set<[String]> = []
+        var folders: Set<[String]> = []
+        for (index, node) in graph.nodes.enumerated() where !graph.parameters(of: index).isEmpty {
+            var path = node.name.split(separator: ".", omittingEmptySubsequences: false).map(Self.part)
+            func prefixes() -> [[String]] { (0..<path.count).map { Array(path.prefix($0)) } }
+            while layers.contains(path) || folders.contains(path) || prefixes().contains(where: layers.contains) {
+                path[0] += "_"
+            }
+            layers.insert(path)
+            folders.formUnion(prefixes())
+            paths[index] = path
+            let name = path.joined(separator: ".")
+            if name != node.name { renamed[node.name] = name }
+        }
+        self.paths = paths
+        self.renamed = renamed
+    }
+
+    /// The parts of a layer's path.
+    func path(_ index: Int) -> [String] { paths[index] ?? [] }
+
+    /// What every module already has, or Python means something by.
+    private static let taken: Set<String> = [
+        "", "T_destination", "add_module", "apply", "bfloat16", "bias", "buffers", "call_super_init", "children",
+        "compile", "cpu", "cuda", "double", "dump_patches", "eval", "extra_repr", "float", "forward",
+        "get_buffer", "get_extra_state", "get_parameter", "get_submodule", "half", "ipu", "load_state_dict", "modules",
+        "mtia", "named_buffers", "named_children", "named_modules", "named_parameters", "parameters",
+        "register_backward_hook", "register_buffer", "register_forward_hook", "register_forward_pre_hook",
+        "register_full_backward_hook", "register_full_backward_pre_hook", "register_load_state_dict_post_hook",
+        "register_load_state_dict_pre_hook", "register_module", "register_parameter", "register_state_dict_post_hook",
+        "register_state_dict_pre_hook", "requires_grad_", "set_extra_state", "set_submodule", "share_memory",
+        "state_dict", "to", "to_empty", "train", "training", "type", "xpu", "zero_grad",
+    ]
+
+    private static func part(_ part: Substring) -> String {
+        let name = String(part)
+        return taken.contains(name) || name.hasPrefix("_") ? name + "_" : name
+    }
+}
+
+extension Graph {
+    /// Whether a node's values are `[batch, channels]` rather than images: from a flatten on.
+    func isMatrix(_ node: Node) -> Bool {
+        switch node.operation {
+        case .flatten, .linear: true
+        case .image: false
+        default: isMatrix(nodes[node.inputs[0]])
+        }
+    }
+}
+
+extension Graph.Operation.Extent {
+    /// Height and width as a tuple.
+    fileprivate var python: String { "(\(height), \(width))" }
+}
+
+extension Graph.Operation.Insets {
+    /// As `functional.pad` takes them.
+    fileprivate var python: String { "(\(left), \(right), \(top), \(bottom))" }
+
+    /// Rows and columns as a tuple where both sides have as many.
+    fileprivate var symmetric: String? { top == bottom && left == right ? "(\(top), \(left))" : nil }
 }

@@ -85,6 +85,11 @@ extension StateDict {
     /// Whether a tensor is there.
     func has(_ name: String) -> Bool { self[name] != nil }
 
+    /// Whether tensors of a batch norm of that name are there.
+    func hasNorm(_ name: String) -> Bool {
+        has("\(name).running_mean") || has("\(name).running_var") || self["\(name).weight"]?.shape.count == 1
+    }
+
     /// The first two extents of a weight of so many dimensions, and its kernel. Throws where it is missing or of another
     /// form.
     func weight(
@@ -137,7 +142,7 @@ extension GraphBuilder {
             filters: filters, kernel: .init(size), stride: .init(stride), padding: .init(padding ?? size / 2),
             groups: read / channels, hasBias: state.has("\(name).bias"))
         let node = try add(name, .convolution(convolution), [input], isExact: true)
-        guard state.has("\(norm).running_mean") else { return node }
+        guard state.hasNorm(norm) else { return node }
         return try add(norm, .batchNorm(epsilon: 1e-5), [node], isExact: true)
     }
 

@@ -9,7 +9,7 @@ enum ResNetFamily: ArchitectureFamily {
     private static let stagesMax = 6
 
     static func matches(_ state: StateDict) -> Bool {
-        state.has("conv1.weight") && state.names.contains { $0.hasPrefix("layer1.0.conv1.") }
+        state.names.contains { $0.hasPrefix("layer1.0.conv") || $0.hasPrefix("layer1.0.bn") }
     }
 
     static func graph(of state: StateDict, image: Shape?) throws -> Graph {
@@ -44,9 +44,8 @@ enum ResNetFamily: ArchitectureFamily {
         }
         node = try builder.add("pool", .adaptiveAverage(.one), node)
         node = try builder.add("flatten", .flatten, node)
-        guard let head = state.linearLayers.first else {
-            throw Failure(.badInput, "tensor linear.weight is missing (expected shape [classes, channels])")
-        }
+        let usual = ["linear", "fc", "classifier", "head"].first { state.has("\($0).weight") } ?? "linear"
+        let head = state.linearLayers.first ?? usual
         node = try builder.addLinear(head, of: state, after: node)
         return try builder.graph(output: node)
     }

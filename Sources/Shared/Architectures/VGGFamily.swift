@@ -27,7 +27,7 @@ enum VGGFamily: ArchitectureFamily {
         for (index, number) in numbers.enumerated() {
             let name = "features.\(number)"
             let norm = "features.\(number + 1)"
-            let hasNorm = state.has("\(norm).running_mean")
+            let hasNorm = state.hasNorm(norm)
             node = try builder.addConvolution(name, norm: norm, of: state, kernel: 3, after: node)
             node = try builder.add("\(name).relu", .activation(.relu), node)
             // Convolution, batch norm and ReLU have a number each; where there is one more, it is a pooling's.

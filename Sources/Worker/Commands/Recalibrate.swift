@@ -47,25 +47,10 @@ struct Recalibrate: Command {
         let space = FilterSpace(network.graph)
         let mask = try masks.map { try MaskFile.mask(at: $0, for: space) } ?? Mask(count: space.count)
         let images = try CIFAR10.read(directory: data, split: .train, limit: calibrationImages)
-        let statistics = try engine.batchNormStatistics(
-            .init(batchnorm, images: calibrationImages), under: mask, of: images,
+        let changed = try engine.recalibrated(
+            network, .init(batchnorm, images: calibrationImages), under: mask, of: images,
             normalisation: try normalisationOptions.normalisation())
-        let bytes = Checkpoint.safetensors(of: network.replacingStatistics(statistics))
+        let bytes = Checkpoint.safetensors(of: changed)
         try OutputFile.write(bytes, to: output)
-    }
-}
-
-extension Network {
-    /// The network with other running statistics, `[layer][filter]` in the order of its filter space; no layers leave
-    /// it as it is.
-    func replacingStatistics(_ statistics: [[ChannelStatistics]]) -> Network {
-        guard !statistics.isEmpty else { return self }
-        var replaced = parameters
-        for (layer, values) in zip(FilterSpace(graph).layers, statistics) {
-            let norm = layer.name.replacing(/conv(?=[12]$)/, with: "bn")
-            replaced["\(norm).running_mean"] = Tensor(shape: [values.count], values: values.map { Float($0.mean) })
-            replaced["\(norm).running_var"] = Tensor(shape: [values.count], values: values.map { Float($0.variance) })
-        }
-        return Network(graph: graph, parameters: replaced)
     }
 }

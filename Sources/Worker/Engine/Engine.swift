@@ -1,7 +1,5 @@
-import CKernels
 import Foundation
 import Shared
-import Synchronization
 
 /// Evaluates a network under many masks.
 ///
@@ -22,20 +20,20 @@ public final class Engine {
     /// The limit of the memory for parameters, images and activations.
     public let memoryBytesMax: Int
 
+    private let backend: CPUBackend
     private let network: CompiledNetwork
     private let filterCount: Int
-    private let kernels: winnow_kernels
-    /// The images of earlier calls, the latest used first: what was computed of them is known by their identity.
+    /// The images of earlier calls, the latest used first.
     private var prepared: [PreparedImages] = []
     private static let preparedMax = 2
     private var unmasked: Unmasked?
     /// What the last evaluation left, and of what it was made.
     private var kept: (prefix: KeptPrefix, inputs: Inputs)?
-    private var common = CommonStages()
-    /// The stages behind which activations are kept.
-    var keptStages: Int { kept?.prefix.stages.count ?? 0 }
+    private var common = CommonCuts()
+    /// The cuts behind which values are kept.
+    var keptCuts: Int { kept?.prefix.cuts.count ?? 0 }
 
-    /// Prepares an engine. Throws an `.unavailable` ``Failure`` where the memory is too little.
+    /// Prepares an engine. Throws a ``Failure`` where the memory does not suffice for the network's parameters.
     public convenience init(network: Network, threads: Int, memoryBytesMax: Int = Engine.memoryBytesDefault) throws {
         let instructionSet = try InstructionSet.preferred()
         try self.init(
@@ -48,14 +46,14 @@ public final class Engine {
         self.threads = threads
         self.memoryBytesMax = memoryBytesMax
         self.instructionSet = instructionSet
-        kernels = instructionSet.kernels
         filterCount = FilterSpace(network.graph).count
         guard CompiledNetwork.bytes(network) <= memoryBytesMax else {
             throw Failure(
                 .unavailable,
                 "the network's parameters take \(CompiledNetwork.bytes(network) >> 20) MB; raise --memory-limit")
         }
-        self.network = try CompiledNetwork(network)
+        backend = try CPUBackend(network, instructionSet: instructionSet, threads: threads)
+        self.network = backend.network
     }
 
     /// The evaluations of masks, in their order.
@@ -78,7 +76,7 @@ public final class Engine {
         }
         let evaluated = prepare(images, count: settings.images)
         var calibrating: CalibrationInputs?
-        if settings.batchNorm != .frozen, case .residual = network.graph {
+        if !backend.measured(settings.batchNorm.source).isEmpty {
             guard let calibration else {
                 throw Failure(.badInput, "\(settings.batchNorm.source.rawValue) batch norms need training images")
             }
@@ -90,21 +88,42 @@ public final class Engine {
         return try evaluate(masks, inputs, isCancelled)
     }
 
-    /// The running statistics that a network has under a mask, `[layer][filter]` in the order of the filter space: what
-    /// is evaluated with frozen batch norms is then what this source of statistics gives. Filters that the mask disables
-    /// keep theirs. Empty for a fully connected network and for frozen batch norms.
+    /// The network whose frozen norms give under a mask what norms by statistics of images would: batch norms with other
+    /// running statistics, and layers without one with the correction in their weights and biases. What the mask disables
+    /// stays as it is. The same network for frozen norms.
     ///
     /// Throws `CancellationError` where it was cancelled; a ``Failure`` where there are too few images, or too little
     /// memory for them.
-    func batchNormStatistics(
-        _ batchNorm: EvaluationSettings.BatchNorm, under mask: Mask, of images: ImageSet, normalisation: Normalisation,
-        isCancelled: () -> Bool = { false }
-    ) throws -> [[ChannelStatistics]] {
-        guard case .residual = network.graph, batchNorm != .frozen else { return [] }
+    func recalibrated(
+        _ original: Network, _ batchNorm: EvaluationSettings.BatchNorm, under mask: Mask, of images: ImageSet,
+        normalisation: Normalisation, isCancelled: () -> Bool = { false }
+    ) throws -> Network {
+        let measured = backend.measured(batchNorm.source)
+        if measured.isEmpty { return original }
         let inputs = try prepare(images, batchNorm, normalisation, isCancelled)
-        return try statistics(inputs, normalisation, under: mask, hasOwnNorms: true, isCancelled) {
-            inputs.statistics($0, $1, $2, of: self.network)
+        let statistics = try statistics(inputs, batchNorm, normalisation, under: mask, hasOwnNorms: true, isCancelled)
+        var changes = NetworkChanges(original)
+        for stage in measured.sorted() {
+            let layer = network.layers[stage]
+            let node = network.stages.list[stage]
+            for (channel, now) in statistics[stage].enumerated() {
+                guard let now else { continue }
+                switch layer.rule {
+                case .batchNorm(_, _, let running, let epsilon):
+                    guard let norm = node.norm else { continue }
+                    changes.setStatistics(
+                        norm, channel: channel,
+                        inputs.statistics(stage, channel, now, running: running[channel], epsilon: epsilon))
+                case .restored:
+                    guard let before = inputs.unmasked?[stage][channel] else { continue }
+                    let bias = layer.bias.isEmpty ? 0 : layer.bias[channel]
+                    let (scale, shift) = restoring(before, from: now, bias: bias)
+                    changes.setOutput(node.node, filter: channel, scale: scale, shift: shift)
+                case nil: continue
+                }
+            }
         }
+        return try changes.network()
     }
 
     /// What masks are evaluated on.
@@ -114,25 +133,46 @@ public final class Engine {
         let batchNorm: EvaluationSettings.BatchNorm
         let normalisation: Normalisation
 
-        /// Whether activations of the others are those of these.
+        /// Whether values of the others are those of these.
         func agree(with other: Inputs) -> Bool {
             images === other.images && calibration?.images === other.calibration?.images
                 && batchNorm == other.batchNorm && normalisation == other.normalisation
         }
     }
 
-    /// What batch-norm statistics are taken from.
+    /// The statistics of every channel of each stage that was measured; nil for a channel that was not computed.
+    private typealias Statistics = [[ChannelStatistics?]]
+
+    /// What statistics are taken from.
     private struct CalibrationInputs {
         let images: PreparedImages
         /// The statistics of these images in the network as it is, where the running ones are corrected.
-        var unmasked: [[ChannelStatistics]]?
+        var unmasked: Statistics?
 
         /// The statistics that a batch norm uses where these were measured.
         func statistics(
-            _ layer: Int, _ filter: Int, _ measured: ChannelStatistics, of network: CompiledNetwork
+            _ stage: Int, _ channel: Int, _ measured: ChannelStatistics, running: ChannelStatistics, epsilon: Double
         ) -> ChannelStatistics {
-            guard let unmasked else { return measured }
-            return network.layers[layer].running[filter].corrected(from: unmasked[layer][filter], to: measured)
+            guard let unmasked, let before = unmasked[stage][channel] else { return measured }
+            return running.corrected(from: before, to: measured, epsilon: epsilon)
+        }
+
+        /// The norm of a channel where these statistics were measured; nil where it stays as it is.
+        func norm(
+            _ stage: Int, _ channel: Int, _ measured: ChannelStatistics, of network: CompiledNetwork
+        ) -> (scale: Float, shift: Float)? {
+            let layer = network.layers[stage]
+            let bias = layer.bias.isEmpty ? 0 : layer.bias[channel]
+            switch layer.rule {
+            case .batchNorm(let gain, let offset, let running, let epsilon):
+                let chosen = statistics(stage, channel, measured, running: running[channel], epsilon: epsilon)
+                return batchNorm(gain[channel], offset[channel], chosen, epsilon: epsilon, bias: bias)
+            case .restored:
+                guard let before = unmasked?[stage][channel] else { return nil }
+                let (scale, shift) = restoring(before, from: measured, bias: bias)
+                return (Float(scale), Float(shift))
+            case nil: return nil
+            }
         }
     }
 
@@ -147,7 +187,7 @@ public final class Engine {
     private func prepare(_ images: ImageSet, count: Int) -> PreparedImages {
         let known = prepared.firstIndex { $0.count == count && $0.source == images }
         let found =
-            known.map { prepared.remove(at: $0) } ?? PreparedImages(images, count: count, lanes: kernels.lanesCount)
+            known.map { prepared.remove(at: $0) } ?? PreparedImages(images, count: count, lanes: backend.lanes)
         prepared = [found] + prepared.prefix(Self.preparedMax - 1)
         return found
     }
@@ -166,7 +206,8 @@ public final class Engine {
             inputs.unmasked = known.statistics
         } else {
             let none = Mask(count: filterCount)
-            let measured = try statistics(inputs, normalisation, under: none, hasOwnNorms: false, isCancelled) { $2 }
+            let measured = try statistics(
+                inputs, batchNorm, normalisation, under: none, hasOwnNorms: false, isCancelled)
             unmasked = Unmasked(images: inputs.images, normalisation: normalisation, statistics: measured)
             inputs.unmasked = measured
         }
@@ -177,55 +218,60 @@ public final class Engine {
     private struct Unmasked {
         weak var images: PreparedImages?
         let normalisation: Normalisation
-        let statistics: [[ChannelStatistics]]
+        let statistics: Statistics
     }
 
-    /// What `choose` makes of the statistics of every channel under a mask. Batch norms use these where they have norms
-    /// of their own, otherwise the running ones.
+    /// The statistics of every channel under a mask. Norms use these where they are of their own, otherwise the
+    /// network's.
     private func statistics(
-        _ inputs: CalibrationInputs, _ normalisation: Normalisation, under mask: Mask, hasOwnNorms: Bool,
-        _ isCancelled: () -> Bool,
-        choose: @escaping (_ layer: Int, _ filter: Int, _ measured: ChannelStatistics) -> ChannelStatistics
-    ) throws -> [[ChannelStatistics]] {
+        _ inputs: CalibrationInputs, _ batchNorm: EvaluationSettings.BatchNorm, _ normalisation: Normalisation,
+        under mask: Mask, hasOwnNorms: Bool, _ isCancelled: () -> Bool
+    ) throws -> Statistics {
         let images = inputs.images
-        let storage = Storage()
-        let tree = PrefixTree([mask], of: network.graph, network.graph)
-        let available = memoryBytesMax - network.bytes
-        guard
-            let schedule = schedule(
-                tree, copies: images.blocks, isCalibration: true, hasOwnNorms: hasOwnNorms, available, storage)
-        else {
+        let measured = backend.measured(batchNorm.source)
+        let options = Schedule.Options(
+            branchesMax: 1, isCalibration: true, measured: measured, ownNorms: hasOwnNorms ? measured : [])
+        let program = backend.program(Schedule(network.stages, tree([mask]), options), storage: Storage())
+        let bytes = backend.bytes(program, copies: images.blocks)
+        guard bytes <= memoryBytesMax - backend.parameterBytes else {
             throw Failure(
                 .unavailable,
-                "\(memoryBytesMax >> 20) MB are too little memory for \(images.count) calibration images; "
-                    + "raise --memory-limit, or use fewer images")
+                "\(images.count) calibration images take \((bytes + backend.parameterBytes) >> 20) MB; raise "
+                    + "--memory-limit, or use fewer images")
         }
-        var statistics = network.layers.filter { !$0.running.isEmpty }.map(\.running)
-        try calibrate(schedule, images, normalisation, isCancelled) { layer, filter, measured in
-            let chosen = choose(layer, filter, measured)
-            statistics[layer][filter] = chosen
-            return hasOwnNorms ? chosen : nil
+        let network = network
+        let result = Locked(
+            network.stages.list.map { [ChannelStatistics?](repeating: nil, count: $0.shape.channels) })
+        try backend.calibrate(
+            program, images, normalisation, from: nil, keeping: nil, isCancelled: isCancelled
+        ) { stage, channel, statistics in
+            result.withLock { $0[stage][channel] = statistics }
+            return hasOwnNorms ? inputs.norm(stage, channel, statistics, of: network) : nil
         }
-        return statistics
+        return result.withLock { $0 }
+    }
+
+    private func tree(_ masks: [Mask]) -> PrefixTree {
+        PrefixTree(masks, of: network.stages.space, cuts: network.stages.layersByCut)
     }
 
     /// Evaluates all masks in one tree where memory allows it, otherwise in halves.
     private func evaluate(
         _ masks: [Mask], _ inputs: Inputs, _ isCancelled: () -> Bool
     ) throws -> [Evaluation] {
-        let tree = PrefixTree(masks, of: self.network.graph, network.graph)
-        let keptStages = prepareToKeep(tree, inputs)
-        var planned = plan(tree, inputs, keptStages)
-        if planned == nil, kept != nil {
+        let tree = tree(masks)
+        let keptCuts = prepareToKeep(tree, inputs)
+        var planned = plan(tree, inputs, keptCuts)
+        if planned.programs == nil, kept != nil {
             kept = nil
-            planned = plan(tree, inputs, keptStages)
+            planned = plan(tree, inputs, keptCuts)
         }
-        guard let (evaluation, calibration) = planned else {
+        guard let (evaluation, calibration) = planned.programs else {
             guard masks.count > 1 else {
                 throw Failure(
                     .unavailable,
-                    "\(memoryBytesMax >> 20) MB are too little memory for one mask on \(threads) threads; "
-                        + "raise --memory-limit, or use fewer threads or images")
+                    "one mask on \(threads) threads takes \(planned.bytes >> 20) MB; raise --memory-limit, or use fewer "
+                        + "threads or calibration images")
             }
             let middle = masks.count / 2
             return try evaluate(Array(masks[..<middle]), inputs, isCancelled)
@@ -233,212 +279,86 @@ public final class Engine {
         }
         let next = try memoryToKeep(tree, evaluation, calibration, inputs)
         if let calibrating = inputs.calibration {
-            try calibrate(
+            let network = network
+            try backend.calibrate(
                 calibration, calibrating.images, inputs.normalisation, from: kept?.prefix.calibration,
-                keeping: next?.calibration, isCancelled
-            ) { calibrating.statistics($0, $1, $2, of: self.network) }
+                keeping: next?.calibration, isCancelled: isCancelled
+            ) { calibrating.norm($0, $1, $2, of: network) }
         }
-        let result = try run(
-            evaluation, inputs, from: kept?.prefix.evaluated, keeping: next?.evaluated, count: masks.count, isCancelled)
+        let result = try backend.evaluate(
+            evaluation, inputs.images, inputs.normalisation, from: kept?.prefix.evaluated, keeping: next?.evaluated,
+            masks: masks.count, isCancelled: isCancelled)
         if let next { kept = (next, inputs) }
         return result
     }
 
-    /// The schedules for the images to evaluate and for those to calibrate with; nil where the memory is too little.
+    /// The programs for the images to evaluate and for those to calibrate with, nil where the memory is too little; and
+    /// what they would take at least.
     private func plan(
-        _ tree: PrefixTree, _ inputs: Inputs, _ keptStages: Int
-    ) -> (evaluation: Schedule, calibration: Schedule)? {
+        _ tree: PrefixTree, _ inputs: Inputs, _ keptCuts: Int
+    ) -> (programs: (evaluation: CPUProgram, calibration: CPUProgram)?, bytes: Int) {
         let storage = Storage()
-        let available = memoryBytesMax - network.bytes - (kept?.prefix.bytes ?? 0)
-        let hasOwnNorms = inputs.calibration != nil
-        guard
-            let evaluation = schedule(
-                tree, copies: threads, isCalibration: false, hasOwnNorms: hasOwnNorms, available, storage,
-                start: kept?.prefix.evaluated.start, keptStages: keptStages),
-            let calibration = schedule(
-                tree, copies: inputs.calibration?.images.blocks ?? 0, isCalibration: true, hasOwnNorms: hasOwnNorms,
-                available, storage, start: kept?.prefix.calibration?.start, keptStages: keptStages)
-        else { return nil }
-        return (evaluation, calibration)
+        let taken = backend.parameterBytes + (kept?.prefix.bytes ?? 0)
+        let measured = inputs.calibration == nil ? [] : backend.measured(inputs.batchNorm.source)
+        var options = Schedule.Options(
+            branchesMax: Self.branchesMax, isCalibration: false, ownNorms: measured,
+            start: kept?.prefix.evaluated.start, keptCuts: keptCuts)
+        let evaluation = program(tree, options, copies: threads, memoryBytesMax - taken, storage)
+        options.isCalibration = true
+        options.measured = measured
+        options.start = kept?.prefix.calibration?.start ?? options.start
+        let blocks = inputs.calibration?.images.blocks ?? 0
+        let calibration = program(tree, options, copies: blocks, memoryBytesMax - taken, storage)
+        let bytes = taken + max(evaluation.bytes, calibration.bytes)
+        guard let evaluation = evaluation.program, let calibration = calibration.program else { return (nil, bytes) }
+        return ((evaluation, calibration), bytes)
     }
 
-    /// A schedule whose arenas fit the memory, with as many branches together as that allows; or nil.
-    private func schedule(
-        _ tree: PrefixTree, copies: Int, isCalibration: Bool, hasOwnNorms: Bool, _ available: Int, _ storage: Storage,
-        start: Schedule.Start? = nil, keptStages: Int = 0
-    ) -> Schedule? {
-        var branches = Self.branchesMax
-        while branches >= 1 {
-            let options = Schedule.Options(
-                lanes: kernels.lanesCount, branchesMax: branches, isCalibration: isCalibration,
-                hasOwnNorms: hasOwnNorms, start: start, keptStages: keptStages)
-            let schedule = Schedule(network, tree, options, storage: storage)
-            if arenaBytes(schedule, copies) + storage.bytes <= available { return schedule }
-            branches /= 2
+    /// A program whose arenas fit the memory, with as many branches together as that allows, or nil; and what it takes.
+    private func program(
+        _ tree: PrefixTree, _ options: Schedule.Options, copies: Int, _ available: Int, _ storage: Storage
+    ) -> (program: CPUProgram?, bytes: Int) {
+        var options = options
+        var bytes = 0
+        while options.branchesMax >= 1 {
+            let program = backend.program(Schedule(network.stages, tree, options), storage: storage)
+            bytes = backend.bytes(program, copies: copies) + storage.bytes
+            if bytes <= available { return (program, bytes) }
+            options.branchesMax /= 2
         }
-        return nil
-    }
-
-    private func arenaBytes(_ schedule: Schedule, _ copies: Int) -> Int {
-        (copies * schedule.arenaFloats + threads * schedule.scratchFloats) * MemoryLayout<Float>.stride
+        return (nil, bytes)
     }
 
     // MARK: - What is kept for the next masks
 
-    /// Lets go of what these masks cannot go on from. Returns the stages behind which activations are worth keeping, as
-    /// they are not kept yet; 0 for none.
+    /// Lets go of what these masks cannot go on from. Returns the cuts behind which values are worth keeping, as they
+    /// are not kept yet; 0 for none.
     private func prepareToKeep(_ tree: PrefixTree, _ inputs: Inputs) -> Int {
-        guard case .residual = network.graph, let end = tree.trunk.last else { return 0 }
-        let stages = tree.stages(at: end)
-        if let old = kept, !old.inputs.agree(with: inputs) || !stages.starts(with: old.prefix.stages) { kept = nil }
-        // The stem alone costs less than its activations' way to memory and back; behind the last stage nothing is left.
-        let worth = min(common.expected(after: stages), tree.stageCount - 1)
-        return worth > max(1, kept?.prefix.stages.count ?? 0) ? worth : 0
+        guard !network.stages.isVectorOnly, let end = tree.trunk.last else { return 0 }
+        let cuts = tree.decided(at: end)
+        if let old = kept, !old.inputs.agree(with: inputs) || !cuts.starts(with: old.prefix.cuts) { kept = nil }
+        // The first cut alone costs less than its values' way to memory and back; behind the last nothing is left.
+        let worth = min(common.expected(after: cuts), tree.cuts.count - 1)
+        return worth > max(1, kept?.prefix.cuts.count ?? 0) ? worth : 0
     }
 
-    /// Memory for what a schedule wants to keep, where there is as much: a quarter of the limit at most.
+    /// Memory for what a program wants to keep, where there is as much: a quarter of the limit at most.
     private func memoryToKeep(
-        _ tree: PrefixTree, _ evaluation: Schedule, _ calibration: Schedule, _ inputs: Inputs
+        _ tree: PrefixTree, _ evaluation: CPUProgram, _ calibration: CPUProgram, _ inputs: Inputs
     ) throws -> KeptPrefix? {
-        guard let behind = evaluation.kept else { return nil }
-        let stages = tree.stages(at: tree.trunk[evaluation.options.keptStages])
-        let calibrationBlocks = inputs.calibration?.images.blocks ?? 0
-        let floats =
-            inputs.images.blocks * behind.buffer.range.count
-            + calibrationBlocks * (calibration.kept?.buffer.range.count ?? 0)
-        let bytes = floats * MemoryLayout<Float>.stride
-        let arenas = max(arenaBytes(evaluation, threads), arenaBytes(calibration, calibrationBlocks))
+        guard let behind = evaluation.schedule.kept?.start else { return nil }
+        let calibrated = inputs.calibration == nil ? nil : calibration.schedule.kept?.start
+        let blocks = inputs.calibration?.images.blocks ?? 0
+        let lines = inputs.images.blocks * behind.lines + blocks * (calibrated?.lines ?? 0)
+        let bytes = lines * backend.lanes * MemoryLayout<Float>.stride
+        let arenas = max(
+            backend.bytes(evaluation, copies: threads), backend.bytes(calibration, copies: blocks))
         guard bytes <= memoryBytesMax / 4,
-            network.bytes + (kept?.prefix.bytes ?? 0) + arenas + bytes <= memoryBytesMax
+            backend.parameterBytes + (kept?.prefix.bytes ?? 0) + arenas + bytes <= memoryBytesMax
         else { return nil }
         return KeptPrefix(
-            stages: stages,
-            evaluated: try KeptPrefix.Activations(
-                behind.buffer.start(stages: stages.count), blocks: inputs.images.blocks),
-            calibration: try calibration.kept.flatMap {
-                calibrationBlocks > 0
-                    ? try KeptPrefix.Activations($0.buffer.start(stages: stages.count), blocks: calibrationBlocks) : nil
-            })
-    }
-
-    private func calibrate(
-        _ schedule: Schedule, _ images: PreparedImages, _ normalisation: Normalisation,
-        from start: KeptPrefix.Activations? = nil, keeping next: KeptPrefix.Activations? = nil,
-        _ isCancelled: () -> Bool,
-        choose: @escaping (_ layer: Int, _ filter: Int, _ measured: ChannelStatistics) -> ChannelStatistics?
-    ) throws {
-        let calibration = Calibration(
-            schedule: schedule, kernels: kernels, images: images,
-            arenas: try (0..<images.blocks).map { _ in try Arena(floats: schedule.arenaFloats) },
-            load: { self.load(images, $0, normalisation, from: start, schedule, $1) },
-            keep: { block, arena in
-                if let next, let kept = schedule.kept { next.save(block, from: arena, at: kept.buffer.offset) }
-            },
-            choose: choose)
-        let scratch = try (0..<threads).map { _ in try Arena(floats: schedule.scratchFloats) }
-        guard try calibration.run(scratch: scratch, isCancelled: isCancelled) else { throw CancellationError() }
-    }
-
-    /// Puts the block's images, or the activations that a schedule starts from, into an arena.
-    private func load(
-        _ images: PreparedImages, _ block: Int, _ normalisation: Normalisation, from start: KeptPrefix.Activations?,
-        _ schedule: Schedule, _ arena: Arena
-    ) {
-        if let start {
-            start.restore(block, to: arena, at: schedule.input.offset)
-            return
-        }
-        let lanes = kernels.lanesCount
-        let shape = images.source.layout.shape
-        for group in 0..<schedule.groups {
-            let index = block * schedule.groups + group
-            guard index < images.blocks else { break }
-            for channel in 0..<shape.channels {
-                let target: Int
-                let stride: Int
-                if schedule.groups == 1 {
-                    target = schedule.input.offset + channel * schedule.input.plane
-                    stride = lanes
-                } else {
-                    target = schedule.input.offset + channel * shape.pixels * schedule.input.plane + group * lanes
-                    stride = schedule.input.plane
-                }
-                images.load(index, channel: channel, normalisation, kernels, to: arena.base + target, stride: stride)
-            }
-        }
-    }
-
-    private func run(
-        _ schedule: Schedule, _ inputs: Inputs, from start: KeptPrefix.Activations?,
-        keeping keptNext: KeptPrefix.Activations?, count: Int, _ isCancelled: () -> Bool
-    ) throws -> [Evaluation] {
-        let images = inputs.images
-        let blocks = (images.blocks + schedule.groups - 1) / schedule.groups
-        let arenas = try (0..<threads).map { _ in try Arena(floats: schedule.arenaFloats) }
-        let scratch = try (0..<threads).map { _ in try Arena(floats: schedule.scratchFloats) }
-        let next = Atomic<Int>(0)
-        let cancelled = Atomic<Bool>(false)
-        let results = Locked([Evaluation](repeating: Evaluation(images: images.count), count: count))
-        try onThreads(threads) { thread in
-            var mine = [Evaluation](repeating: Evaluation(), count: count)
-            while true {
-                if thread == 0, isCancelled() { cancelled.store(true, ordering: .relaxed) }
-                if cancelled.load(ordering: .relaxed) { return }
-                let block = next.add(1, ordering: .relaxed).oldValue
-                guard block < blocks else { break }
-                load(images, block, inputs.normalisation, from: start, schedule, arenas[thread])
-                for (index, item) in schedule.items.enumerated() {
-                    if let keptNext, let kept = schedule.kept, kept.item == index {
-                        keptNext.save(block, from: arenas[thread], at: kept.buffer.offset)
-                    }
-                    switch item {
-                    case .step(let step):
-                        kernels.layer(step.description, arenas[thread].base, scratch[thread].base)
-                    case .leaf(let leaf):
-                        let evaluation = evaluate(leaf, images, block, schedule, arenas[thread], scratch[thread])
-                        for mask in leaf.masks { mine[mask] = mine[mask] + evaluation }
-                    }
-                }
-            }
-            results.withLock { all in
-                for (index, evaluation) in mine.enumerated() { all[index] = all[index] + evaluation }
-            }
-        }
-        if cancelled.load(ordering: .relaxed) { throw CancellationError() }
-        return results.withLock { $0 }
-    }
-
-    /// The losses at the end of a path; they count no images.
-    private func evaluate(
-        _ leaf: Schedule.Leaf, _ images: PreparedImages, _ block: Int, _ schedule: Schedule, _ arena: Arena,
-        _ scratch: Arena
-    ) -> Evaluation {
-        leaf.computeOutputs(kernels, arena, scratch)
-        var sum: Int64 = 0
-        var correct: Int64 = 0
-        for group in 0..<schedule.groups {
-            let index = block * schedule.groups + group
-            let present = images.present(index)
-            guard present > 0 else { break }
-            images.withLabels(index) { labels in
-                kernels.losses(
-                    arena.base + leaf.outputs + group * kernels.lanesCount, leaf.plane,
-                    Int32(network.graph.classes), labels, Int32(present), Evaluation.imageLossMax, &sum, &correct
-                )
-            }
-        }
-        return Evaluation(lossSum: sum, correct: Int(correct))
-    }
-}
-
-extension Schedule.Leaf {
-    /// Computes the outputs from the activations that the path left in the arena.
-    func computeOutputs(_ kernels: winnow_kernels, _ arena: Arena, _ scratch: Arena) {
-        if let pool {
-            kernels.pool(
-                arena.base + pool.source, pool.plane, Int32(pool.size), pool.slots, Int32(pool.count),
-                arena.base + pool.target)
-        }
-        kernels.layer(linear, arena.base, scratch.base)
+            cuts: tree.decided(at: tree.trunk[behind.cuts]),
+            evaluated: try KeptPrefix.Values(behind, blocks: inputs.images.blocks, lanes: backend.lanes),
+            calibration: try calibrated.map { try KeptPrefix.Values($0, blocks: blocks, lanes: backend.lanes) })
     }
 }

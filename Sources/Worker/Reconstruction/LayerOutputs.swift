@@ -50,7 +50,8 @@ enum LayerOutputs {
                 network["\(norm).weight"].values[filter], network["\(norm).bias"].values[filter],
                 ChannelStatistics(
                     mean: Double(network["\(norm).running_mean"].values[filter]),
-                    variance: Double(network["\(norm).running_var"].values[filter])))
+                    variance: Double(network["\(norm).running_var"].values[filter])),
+                epsilon: Double(Network.batchNormEpsilon), bias: 0)
         }
         winnow_scale_shift(
             output.pointer, shape.outputCount / shape.output, shape.output, scales.map(\.scale), scales.map(\.shift),

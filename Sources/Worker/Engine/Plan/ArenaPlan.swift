@@ -1,37 +1,10 @@
-import Foundation
-import Shared
-
-/// A large piece of zeroed memory straight from the operating system, in large pages where it has them.
-final class Arena {
-    /// Its start.
-    let base: UnsafeMutablePointer<Float>
-    /// Floats that it holds.
-    let floats: Int
-
-    /// Takes memory. Throws an `.unavailable` ``Failure`` where there is none.
-    init(floats: Int) throws {
-        self.floats = floats
-        let bytes = max(floats, 1) * MemoryLayout<Float>.stride
-        guard let memory = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
-            memory != MAP_FAILED
-        else {
-            throw Failure(.unavailable, "no memory for \(bytes >> 20) MB of activations; lower --memory-limit")
-        }
-        // A hint: without large pages it is only slower.
-        _ = madvise(memory, bytes, MADV_HUGEPAGE)
-        base = memory.bindMemory(to: Float.self, capacity: floats)
-    }
-
-    deinit { munmap(base, max(floats, 1) * MemoryLayout<Float>.stride) }
-}
-
 /// Plans where buffers lie in an arena, before there is one.
 struct ArenaPlan {
-    /// Every buffer starts at a multiple of this many floats, a cache line.
-    static let alignment = 16
+    /// Every buffer starts at a multiple of this many lines, so that a narrow vector's buffers begin with a cache line.
+    static let alignment = 2
 
-    /// The floats that an arena of this plan needs.
-    private(set) var floats = 0
+    /// The lines that an arena of this plan needs.
+    private(set) var lines = 0
     /// Free pieces, ascending, never touching one another.
     private var free: [Range<Int>] = []
 
@@ -47,13 +20,13 @@ struct ArenaPlan {
             }
             return taken
         }
-        var start = floats
-        if let last = free.last, last.upperBound == floats {
+        var start = lines
+        if let last = free.last, last.upperBound == lines {
             start = last.lowerBound
             free.removeLast()
         }
-        floats = start + size
-        return start..<floats
+        lines = start + size
+        return start..<lines
     }
 
     /// Gives a piece back. O(pieces).

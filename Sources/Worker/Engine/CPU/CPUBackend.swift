@@ -1,0 +1,140 @@
+import CKernels
+import Shared
+import Synchronization
+
+/// Executes schedules on this machine's processors: every thread takes blocks of images and walks the whole program for
+/// them, with an arena of its own.
+final class CPUBackend: Backend {
+    let network: CompiledNetwork
+    let kernels: winnow_kernels
+    private let threads: Int
+
+    var stages: Stages { network.stages }
+    var parameterBytes: Int { network.bytes }
+    var lanes: Int { kernels.lanesCount }
+
+    /// Prepares a network. Throws a `.badInput` ``Failure`` where it cannot be run.
+    init(_ network: Network, instructionSet: InstructionSet, threads: Int) throws {
+        kernels = instructionSet.kernels
+        self.threads = threads
+        self.network = CompiledNetwork(network)
+        if let refusal = Self.refusal(of: self.network.stages) { throw Failure(.badInput, refusal) }
+    }
+
+    /// It runs whatever a graph can hold.
+    static func refusal(of stages: Stages) -> String? { nil }
+
+    func measured(_ source: EvaluationSettings.BatchNorm.Source) -> Set<Int> { network.ownNorms(source) }
+
+    func program(_ schedule: Schedule, storage: Storage) -> CPUProgram {
+        CPUProgram(schedule, network, lanes: lanes, storage: storage)
+    }
+
+    func bytes(_ program: CPUProgram, copies: Int) -> Int {
+        (copies * program.arenaFloats + threads * program.scratchFloats) * MemoryLayout<Float>.stride
+    }
+
+    func calibrate(
+        _ program: CPUProgram, _ images: PreparedImages, _ normalisation: Normalisation,
+        from start: KeptPrefix.Values?, keeping next: KeptPrefix.Values?, isCancelled: () -> Bool,
+        norm: @escaping (_ stage: Int, _ channel: Int, _ measured: ChannelStatistics) -> (scale: Float, shift: Float)?
+    ) throws {
+        let calibration = Calibration(
+            program: program, network: network, kernels: kernels, images: images,
+            arenas: try (0..<images.blocks).map { _ in try Arena(floats: program.arenaFloats) },
+            load: { self.load(images, $0, normalisation, from: start, program.schedule, $1) },
+            keep: { block, arena in
+                if let next, let kept = program.schedule.kept { next.save(block, from: arena, at: kept.pieces) }
+            },
+            norm: norm)
+        let scratch = try (0..<threads).map { _ in try Arena(floats: program.scratchFloats) }
+        guard try calibration.run(scratch: scratch, isCancelled: isCancelled) else { throw CancellationError() }
+    }
+
+    func evaluate(
+        _ program: CPUProgram, _ images: PreparedImages, _ normalisation: Normalisation,
+        from start: KeptPrefix.Values?, keeping next: KeptPrefix.Values?, masks: Int, isCancelled: () -> Bool
+    ) throws -> [Evaluation] {
+        let schedule = program.schedule
+        let blocks = (images.blocks + schedule.groups - 1) / schedule.groups
+        let arenas = try (0..<threads).map { _ in try Arena(floats: program.arenaFloats) }
+        let scratch = try (0..<threads).map { _ in try Arena(floats: program.scratchFloats) }
+        let nextBlock = Atomic<Int>(0)
+        let cancelled = Atomic<Bool>(false)
+        let results = Locked([Evaluation](repeating: Evaluation(images: images.count), count: masks))
+        try onThreads(threads) { thread in
+            var mine = [Evaluation](repeating: Evaluation(), count: masks)
+            while true {
+                if thread == 0, isCancelled() { cancelled.store(true, ordering: .relaxed) }
+                if cancelled.load(ordering: .relaxed) { return }
+                let block = nextBlock.add(1, ordering: .relaxed).oldValue
+                guard block < blocks else { break }
+                load(images, block, normalisation, from: start, schedule, arenas[thread])
+                for (index, item) in program.items.enumerated() {
+                    if let next, let kept = schedule.kept, kept.item == index {
+                        next.save(block, from: arenas[thread], at: kept.pieces)
+                    }
+                    switch item {
+                    case .step(let step): step.compute(kernels, arenas[thread], scratch[thread])
+                    case .leaf(let leaf):
+                        let evaluation = evaluate(leaf, images, block, schedule, arenas[thread])
+                        for mask in leaf.masks { mine[mask] = mine[mask] + evaluation }
+                    }
+                }
+            }
+            results.withLock { all in
+                for (index, evaluation) in mine.enumerated() { all[index] = all[index] + evaluation }
+            }
+        }
+        if cancelled.load(ordering: .relaxed) { throw CancellationError() }
+        return results.withLock { $0 }
+    }
+
+    /// Puts a block's images, or the values that a schedule starts from, into an arena.
+    private func load(
+        _ images: PreparedImages, _ block: Int, _ normalisation: Normalisation, from start: KeptPrefix.Values?,
+        _ schedule: Schedule, _ arena: Arena
+    ) {
+        if let start {
+            start.restore(block, to: arena, at: schedule.input)
+            return
+        }
+        let shape = images.source.layout.shape
+        for group in 0..<schedule.groups {
+            let index = block * schedule.groups + group
+            guard index < images.blocks else { break }
+            for channel in 0..<shape.channels {
+                // Where everything is a vector, every pixel is a channel, and groups lie side by side in it.
+                let first = stages.isVectorOnly ? channel * shape.pixels : channel
+                images.load(
+                    index, channel: channel, normalisation, kernels,
+                    to: arena.base + (Int(schedule.imageLines[first]) + group) * lanes,
+                    stride: (stages.isVectorOnly ? schedule.groups : 1) * lanes)
+            }
+        }
+    }
+
+    /// The losses at the end of a path; they count no images.
+    private func evaluate(
+        _ leaf: CPUProgram.Leaf, _ images: PreparedImages, _ block: Int, _ schedule: Schedule, _ arena: Arena
+    ) -> Evaluation {
+        var sum: Int64 = 0
+        var correct: Int64 = 0
+        for group in 0..<schedule.groups {
+            let index = block * schedule.groups + group
+            let present = images.present(index)
+            guard present > 0 else { break }
+            images.withLabels(index) { labels in
+                kernels.losses(
+                    arena.base + leaf.offset + group * lanes, leaf.stride, Int32(stages.graph.classes), labels,
+                    Int32(present), Evaluation.imageLossMax, &sum, &correct)
+            }
+        }
+        return Evaluation(lossSum: sum, correct: Int(correct))
+    }
+}
+
+extension winnow_kernels {
+    /// Images in a vector.
+    var lanesCount: Int { Int(lanes) }
+}

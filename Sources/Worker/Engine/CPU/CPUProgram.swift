@@ -1,0 +1,266 @@
+import CKernels
+import Shared
+
+/// A schedule as the kernels read it: descriptions at fixed addresses, which every thread uses with an arena of its own.
+final class CPUProgram {
+    /// One stage for one or more masks.
+    struct Step {
+        /// The stage's place in ``Stages/list``.
+        let stage: Int
+        /// The groups of a convolution, one after the other; none for an operation on each channel.
+        let layers: [UnsafePointer<winnow_layer>]
+        /// For every mask an operation on each channel; none for a convolution.
+        let maps: [UnsafePointer<winnow_map>]
+        /// What is made for every mask, in parts, and the norm that it uses.
+        let outputs: [(parts: [Output], norm: Norm?)]
+        /// Whether statistics are taken of what it leaves.
+        let isRaw: Bool
+    }
+
+    /// What a part of a step makes; its channels count from `first`.
+    struct Output {
+        let description: UnsafePointer<winnow_output>
+        let first: Int
+    }
+
+    /// The end of a path: where the logits begin, the floats from one class to the next, and whose result they are.
+    struct Leaf {
+        let offset: Int
+        let stride: Int
+        let masks: [Int]
+    }
+
+    enum Item {
+        case step(Step)
+        case leaf(Leaf)
+    }
+
+    let schedule: Schedule
+    private(set) var items: [Item] = []
+    /// Floats of scratch space that a thread needs.
+    private(set) var scratchFloats = 0
+    /// Floats of an arena.
+    var arenaFloats: Int { schedule.arenaLines * lanes }
+
+    private let network: CompiledNetwork
+    private let lanes: Int
+    private let storage: Storage
+
+    /// Describes a schedule. Norms of the tree's nodes are made in `storage` where there are none yet.
+    init(_ schedule: Schedule, _ network: CompiledNetwork, lanes: Int, storage: Storage) {
+        self.schedule = schedule
+        self.network = network
+        self.lanes = lanes
+        self.storage = storage
+        items = schedule.items.map { item in
+            switch item {
+            case .step(let step): .step(describe(step))
+            case .leaf(let leaf):
+                .leaf(
+                    Leaf(
+                        offset: Int(leaf.logits[0]) * lanes,
+                        stride: leaf.logits.count > 1 ? Int(leaf.logits[1] - leaf.logits[0]) * lanes : 0,
+                        masks: leaf.masks))
+            }
+        }
+    }
+
+    private func describe(_ step: Schedule.Step) -> Step {
+        let norms = step.branches.map { norm(step.stage, at: $0.node) }
+        let parts = network.layers[step.stage].parts
+        guard parts.isEmpty else {
+            let described = parts.map { describe(step, $0, norms) }
+            let outputs = step.branches.indices.map { branch in
+                (parts: described.map { $0.outputs[branch] }, norm: norms[branch])
+            }
+            return Step(
+                stage: step.stage, layers: described.map(\.layer), maps: [], outputs: outputs, isRaw: step.isRaw)
+        }
+        let maps = zip(step.branches, norms).map { describe(step, $0, $1) }
+        let outputs = maps.enumerated().map { index, map in
+            (parts: [Output(description: output(of: map), first: 0)], norm: norms[index])
+        }
+        return Step(stage: step.stage, layers: [], maps: maps, outputs: outputs, isRaw: step.isRaw)
+    }
+
+    private func output(of map: UnsafePointer<winnow_map>) -> UnsafePointer<winnow_output> {
+        UnsafePointer(storage.copy([map.pointee.output_channels]))
+    }
+
+    /// A stage's norm: the network's, or the node's own, which is made on first use.
+    private func norm(_ stage: Int, at node: PrefixTree.Node) -> Norm? {
+        guard schedule.options.ownNorms.contains(stage) else { return network.layers[stage].norm }
+        if let own = node.norms[stage] { return own }
+        let channels = network.stages.list[stage].shape.channels
+        let made = Norm(
+            scale: storage.make(channels, of: Float.self), shift: storage.make(channels, of: Float.self))
+        made.scale.initialize(repeating: 0, count: channels)
+        made.shift.initialize(repeating: 0, count: channels)
+        node.norms[stage] = made
+        return made
+    }
+
+    // MARK: Convolutions
+
+    private func describe(
+        _ step: Schedule.Step, _ part: CompiledNetwork.Part, _ norms: [Norm?]
+    ) -> (layer: UnsafePointer<winnow_layer>, outputs: [Output]) {
+        let stage = network.stages.list[step.stage]
+        guard case .layer(let convolution) = stage.kind else { preconditionFailure("only convolutions have parts") }
+        let read =
+            step.branches.count == 1
+            ? step.branches[0].channels : Set(step.branches.flatMap(\.channels)).sorted()
+        let inputs = read.filter(part.channels.contains)
+        var rows = [Int32](repeating: -1, count: part.channels.count)
+        for (row, channel) in inputs.enumerated() { rows[channel - part.channels.lowerBound] = Int32(row) }
+        let branches = zip(step.branches, norms).map { branch, norm in
+            let channels = branch.channels.filter(part.channels.contains).map { $0 - part.channels.lowerBound }
+            return winnow_branch(
+                input_rows: storage.copy(channels.map { rows[$0] }), channels: storage.copy(channels.map(Int32.init)),
+                channel_count: Int32(channels.count),
+                output: output(stage, step, branch, norm, filters: part.filters))
+        }
+        let described = storage.copy(branches)
+        let target = storage.make(1, of: winnow_layer.self)
+        target.initialize(
+            to: winnow_layer(
+                kind: network.layers[step.stage].kind, raw: step.isRaw ? 1 : 0,
+                input: extent(stage.inputShapes[0]), output: extent(stage.shape),
+                kernel: extent(convolution.kernel), stride: extent(convolution.stride),
+                dilation: extent(convolution.dilation), pad_top: Int32(convolution.padding.top),
+                pad_left: Int32(convolution.padding.left), channels: Int32(part.channels.count),
+                filters: Int32(part.filters.count), input_count: Int32(inputs.count),
+                input_lines: storage.copy(inputs.map { step.input[$0] }), weights: part.weights,
+                branch_count: Int32(branches.count), branches: described))
+        scratchFloats = max(scratchFloats, winnow_scratch_floats(target, Int32(lanes)))
+        let outputs = branches.indices.map { index in
+            Output(
+                description: UnsafePointer(storage.copy([described[index].output])), first: part.filters.lowerBound)
+        }
+        return (UnsafePointer(target), outputs)
+    }
+
+    // MARK: Operations on each channel
+
+    private func describe(
+        _ step: Schedule.Step, _ branch: Schedule.Branch, _ norm: Norm?
+    ) -> UnsafePointer<winnow_map> {
+        let stage = network.stages.list[step.stage]
+        let layer = network.layers[step.stage]
+        let multiple = stage.shape.channels / step.input.count
+        var map = winnow_map()
+        map.kind = layer.kind
+        map.raw = step.isRaw ? 1 : 0
+        map.input = extent(stage.inputShapes[0])
+        map.output = extent(stage.shape)
+        map.other = stage.inputShapes.count > 1 ? extent(stage.inputShapes[1]) : winnow_extent(height: 1, width: 1)
+        map.kernel = winnow_extent(height: 1, width: 1)
+        map.stride = map.kernel
+        map.dilation = map.kernel
+        switch stage.kind {
+        case .layer, .elementwise, .multiply, .adaptiveAverage: break
+        case .depthwise(let convolution):
+            map.kernel = extent(convolution.kernel)
+            map.stride = extent(convolution.stride)
+            map.dilation = extent(convolution.dilation)
+            map.pad_top = Int32(convolution.padding.top)
+            map.pad_left = Int32(convolution.padding.left)
+        case .pool(let pool):
+            map.kernel = extent(pool.kernel)
+            map.stride = extent(pool.stride)
+            map.dilation = extent(pool.dilation)
+            map.pad_top = Int32(pool.padding.top)
+            map.pad_left = Int32(pool.padding.left)
+            map.pad_bottom = Int32(pool.padding.bottom)
+            map.pad_right = Int32(pool.padding.right)
+            map.counts_padding = pool.countsPadding ? 1 : 0
+        case .copy(let top, let left, let step):
+            map.stride = extent(step)
+            map.pad_top = Int32(-top)
+            map.pad_left = Int32(-left)
+        }
+        map.input_lines = UnsafePointer(storage.copy(branch.computed.map { step.input[$0 / multiple] }))
+        if !step.other.isEmpty {
+            map.other_lines = UnsafePointer(
+                storage.copy(branch.computed.map { step.other[step.other.count == 1 ? 0 : $0] }))
+        }
+        map.weights = layer.depthwise
+        map.output_channels = output(stage, step, branch, norm, filters: 0..<stage.shape.channels)
+        return UnsafePointer(storage.copy([map]))
+    }
+
+    // MARK: What both have
+
+    /// What a branch makes of a range of channels; their numbers count from its start.
+    private func output(
+        _ stage: Stage, _ step: Schedule.Step, _ branch: Schedule.Branch, _ norm: Norm?, filters: Range<Int>
+    ) -> winnow_output {
+        let first = filters.lowerBound
+        let computed = branch.computed.filter(filters.contains)
+        let passed = branch.passed.filter(filters.contains)
+        var output = winnow_output()
+        output.count = Int32(computed.count)
+        output.channels = UnsafePointer(storage.copy(computed.map { Int32($0 - first) }))
+        output.lines = UnsafePointer(storage.copy(computed.map { branch.lines[$0] }))
+        if let norm {
+            output.scale = UnsafePointer(norm.scale + first)
+            output.shift = UnsafePointer(norm.shift + first)
+        }
+        if let residual = stage.residual {
+            output.residual_lines = UnsafePointer(storage.copy(computed.map { branch.residual[$0] }))
+            output.residual_width = schedule.stages.isVectorOnly ? Int32(schedule.groups) : Int32(residual.shape.width)
+            output.residual_stride = Int32(residual.stride)
+            output.passed_count = Int32(passed.count)
+            output.passed_channels = UnsafePointer(storage.copy(passed.map { Int32($0 - first) }))
+            output.passed_lines = UnsafePointer(storage.copy(passed.map { branch.lines[$0] }))
+            output.passed_residual_lines = UnsafePointer(storage.copy(passed.map { branch.residual[$0] }))
+        }
+        if let activation = stage.activation {
+            output.activation = activation.function.forKernels
+            output.activation.slopes = network.layers[step.stage].slopes.map { $0 + first }
+        }
+        return output
+    }
+
+    private func extent(_ shape: Shape) -> winnow_extent {
+        // A vector's groups of images lie side by side like a row of pixels.
+        shape.isVector
+            ? winnow_extent(height: 1, width: Int32(schedule.groups))
+            : winnow_extent(height: Int32(shape.height), width: Int32(shape.width))
+    }
+
+    private func extent(_ extent: Graph.Operation.Extent) -> winnow_extent {
+        winnow_extent(height: Int32(extent.height), width: Int32(extent.width))
+    }
+}
+
+extension CPUProgram.Step {
+    /// Computes it.
+    func compute(_ kernels: winnow_kernels, _ arena: Arena, _ scratch: Arena) {
+        for layer in layers { kernels.layer(layer, arena.base, scratch.base) }
+        for map in maps { kernels.map(map, arena.base) }
+    }
+}
+
+extension Graph.Operation.Activation {
+    /// As the kernels know it.
+    fileprivate var forKernels: winnow_activation {
+        func activation(_ kind: Int, _ a: Double = 0, _ b: Double = 0) -> winnow_activation {
+            winnow_activation(kind: Int32(kind), a: Float(a), b: Float(b), slopes: nil)
+        }
+        switch self {
+        case .relu: return activation(Int(WINNOW_RELU))
+        case .leakyReLU(let slope): return activation(Int(WINNOW_LEAKY_RELU), slope)
+        case .prelu: return activation(Int(WINNOW_PRELU))
+        case .clip(let lowest, let highest): return activation(Int(WINNOW_CLIP), lowest, highest)
+        case .sigmoid: return activation(Int(WINNOW_SIGMOID))
+        case .hardSigmoid(let slope, let offset): return activation(Int(WINNOW_HARD_SIGMOID), slope, offset)
+        case .hardSwish: return activation(Int(WINNOW_HARD_SWISH))
+        case .silu: return activation(Int(WINNOW_SILU))
+        case .tanh: return activation(Int(WINNOW_TANH))
+        case .elu(let alpha): return activation(Int(WINNOW_ELU), alpha)
+        case .gelu: return activation(Int(WINNOW_GELU))
+        case .geluTanh: return activation(Int(WINNOW_GELU_TANH))
+        }
+    }
+}

@@ -1,0 +1,41 @@
+import Shared
+
+/// What executes schedules: processors, or another kind of device in a folder beside theirs. A schedule says what is
+/// computed from what, in which order and in which lines of memory; a backend says what a line is, and computes.
+protocol Backend: AnyObject {
+    /// A schedule in the backend's form.
+    associatedtype Program: AnyObject
+
+    /// The network in stages.
+    var stages: Stages { get }
+    /// The memory that the parameters take.
+    var parameterBytes: Int { get }
+    /// Images in a block of one group.
+    var lanes: Int { get }
+
+    /// Why it cannot run a network, or nil where it can.
+    static func refusal(of stages: Stages) -> String?
+
+    /// The stages whose norms follow from statistics of such a kind.
+    func measured(_ source: EvaluationSettings.BatchNorm.Source) -> Set<Int>
+
+    /// Prepares a schedule. Programs of one tree that are prepared with the same storage share the nodes' norms.
+    func program(_ schedule: Schedule, storage: Storage) -> Program
+
+    /// The memory that a program takes when `copies` blocks of images are there at once.
+    func bytes(_ program: Program, copies: Int) -> Int
+
+    /// Takes statistics of images, stage by stage, and sets the norms that `norm` makes of them. Goes on from kept
+    /// values, and keeps some. Throws `CancellationError` where it was cancelled, or a ``Failure``.
+    func calibrate(
+        _ program: Program, _ images: PreparedImages, _ normalisation: Normalisation, from start: KeptPrefix.Values?,
+        keeping next: KeptPrefix.Values?, isCancelled: () -> Bool,
+        norm: @escaping (_ stage: Int, _ channel: Int, _ measured: ChannelStatistics) -> (scale: Float, shift: Float)?
+    ) throws
+
+    /// The evaluations of the tree's masks. Throws likewise.
+    func evaluate(
+        _ program: Program, _ images: PreparedImages, _ normalisation: Normalisation, from start: KeptPrefix.Values?,
+        keeping next: KeptPrefix.Values?, masks: Int, isCancelled: () -> Bool
+    ) throws -> [Evaluation]
+}

@@ -1,0 +1,398 @@
+import Shared
+
+/// What is computed, in which order and where in an arena, for a block of images and a tree of masks.
+///
+/// The tree is walked depth first. What a stage made stays in the arena until the last stage, under the last child, that
+/// reads it; the children of a node are computed together, up to ``Options/branchesMax`` of them. Places are in *lines*:
+/// one pixel of one channel of all images in a vector. It knows neither how many these are nor how a step is computed.
+final class Schedule {
+    /// What decides a schedule besides the network and the tree.
+    struct Options {
+        /// Children of a node that are computed together.
+        var branchesMax: Int
+        /// Whether it is the pass over the calibration images: outputs aren't evaluated.
+        var isCalibration: Bool
+        /// The stages of which such a pass takes statistics; their results are left raw for that.
+        var measured: Set<Int> = []
+        /// The stages whose norms are each node's own.
+        var ownNorms: Set<Int> = []
+        /// Values that are there already, of a prefix that all masks have in common.
+        var start: Start?
+        /// The cuts behind which values will be kept; 0 for none. All masks must have them in common.
+        var keptCuts = 0
+    }
+
+    /// What a stage made: where its channels lie.
+    struct Value {
+        /// The memory, which is this value's alone.
+        var range: Range<Int>
+        /// For every channel its first line, or -1 for one that is absent under all masks at hand.
+        var lines: [Int32]
+        /// For every channel the filter that decides whether a mask has it, while that is open; otherwise -1.
+        var filters: [Int32]
+    }
+
+    /// The values of a prefix in memory of their own, one after the other.
+    struct Start {
+        /// Decided cuts.
+        let cuts: Int
+        /// Values by their number, with lines that count from the start of this memory.
+        let values: [(number: Int, value: Value)]
+        /// Lines of the memory.
+        let lines: Int
+    }
+
+    /// A stage, computed for one or more masks that share what it reads.
+    struct Step {
+        /// The stage's place in ``Stages/list``.
+        let stage: Int
+        /// Where the channels lie that it reads, or -1; the same for all branches.
+        let input: [Int32]
+        /// A product's second factor.
+        let other: [Int32]
+        let branches: [Branch]
+        /// Whether the result is left raw, for statistics.
+        let isRaw: Bool
+    }
+
+    /// One mask's share of a step.
+    struct Branch {
+        /// The channels of the input that it reads.
+        var channels: [Int]
+        /// The channels that it computes, ascending.
+        var computed: [Int]
+        /// For every channel of the output where it lies, or -1.
+        var lines: [Int32]
+        /// For every channel where that which is added to it lies, or -1; empty if nothing is added.
+        var residual: [Int32]
+        /// Channels that are not computed, through which what is added passes.
+        var passed: [Int]
+        /// The node whose norm it uses, if that is its own.
+        let node: PrefixTree.Node
+    }
+
+    /// The end of a path through the tree.
+    struct Leaf {
+        /// Where the logits lie.
+        let logits: [Int32]
+        /// The batch's masks that this is the result of.
+        let masks: [Int]
+    }
+
+    /// One thing to do for a block of images.
+    enum Item {
+        case step(Step)
+        case leaf(Leaf)
+    }
+
+    private(set) var items: [Item] = []
+    /// What ``Options/keptCuts`` asked for: before which item the values are there, and the pieces of the arena that
+    /// hold them, one after the other in ``Start``.
+    private(set) var kept: (item: Int, start: Start, pieces: [Range<Int>])?
+    /// Where the images are put, or the pieces that ``Options/start`` goes to, in its order.
+    private(set) var input: [Range<Int>] = []
+    /// Lines of every channel of the images.
+    private(set) var imageLines: [Int32] = []
+    /// Lines of an arena.
+    var arenaLines: Int { plan.lines }
+    /// Groups of images that lie side by side in a block: several where everything is a vector, so that a weight that was
+    /// read is used often.
+    let groups: Int
+
+    let stages: Stages
+    let tree: PrefixTree
+    let options: Options
+    private var plan = ArenaPlan()
+
+    /// Groups of a network of vectors only.
+    static let vectorGroups = 4
+
+    /// Plans the evaluation of a tree.
+    init(_ stages: Stages, _ tree: PrefixTree, _ options: Options) {
+        self.stages = stages
+        self.tree = tree
+        self.options = options
+        // A group's images are others; statistics must tell them apart.
+        groups = stages.isVectorOnly && !options.isCalibration ? Self.vectorGroups : 1
+        var path = Path(values: [:], owned: [])
+        if let start = options.start {
+            path = takeInput(start)
+            continued(tree.trunk[start.cuts], from: start.cuts == 0 ? 0 : stages.cuts[start.cuts - 1] + 1, path)
+        } else {
+            let image = take(Array(0..<stages.shape(ofValue: 0).channels), ofValue: 0)
+            input = [image.range]
+            imageLines = image.lines
+            path.values[0] = image
+            path.owned = [0]
+            continued(tree.root, from: 0, path)
+        }
+    }
+
+    // MARK: Values
+
+    /// The values on the way through the tree.
+    private struct Path {
+        /// By their number: 0 is the image, `n` what stage `n - 1` made.
+        var values: [Int: Value]
+        /// Those whose memory may be given back on this path.
+        var owned: Set<Int>
+    }
+
+    /// Lines of a channel: not a power of two, so that the channels of one pixel do not share cache sets.
+    private func plane(_ shape: Shape) -> Int {
+        shape.isVector ? groups : shape.pixels + 2 * shape.width + 1
+    }
+
+    /// Takes memory for some channels of a value.
+    private func take(_ channels: [Int], ofValue number: Int) -> Value {
+        let shape = stages.shape(ofValue: number)
+        let plane = plane(shape)
+        let range = plan.take(max(channels.count, 1) * plane)
+        var lines = [Int32](repeating: -1, count: shape.channels)
+        for (slot, channel) in channels.enumerated() { lines[channel] = Int32(range.lowerBound + slot * plane) }
+        return Value(range: range, lines: lines, filters: Array(repeating: -1, count: shape.channels))
+    }
+
+    private func takeInput(_ start: Start) -> Path {
+        var path = Path(values: [:], owned: [])
+        for (number, value) in start.values {
+            let range = plan.take(value.range.count)
+            input.append(range)
+            path.values[number] = value.moved(to: range)
+            path.owned.insert(number)
+        }
+        return path
+    }
+
+    /// Where the channels lie that a stage reads.
+    private func lines(_ sources: [Stage.Source?], _ path: Path) -> [Int32] {
+        sources.map { source in
+            guard let source, let value = path.values[source.value] else { return -1 }
+            let line = value.lines[source.channel]
+            return line < 0 ? -1 : line + Int32(source.pixel)
+        }
+    }
+
+    /// The filters that decide over the channels that a stage reads, while that is open.
+    private func filters(_ sources: [Stage.Source?], _ path: Path) -> [Int32] {
+        sources.map { source in source.flatMap { path.values[$0.value]?.filters[$0.channel] } ?? -1 }
+    }
+
+    /// The path as a node sees it that decides layers: channels of disabled filters are gone, those of active ones are
+    /// there for good.
+    private func decided(_ path: Path, _ layers: [Int], at node: PrefixTree.Node) -> Path {
+        var result = path
+        for layer in layers {
+            let first = stages.space.layers[layer].filters.lowerBound
+            let all = stages.space.layers[layer].filters
+            let active = Set(tree.filters(layer, at: node))
+            for (number, value) in result.values where value.filters.contains(where: { all.contains(Int($0)) }) {
+                var changed = value
+                for (channel, filter) in value.filters.enumerated() where all.contains(Int(filter)) {
+                    changed.filters[channel] = -1
+                    if !active.contains(Int(filter) - first) { changed.lines[channel] = -1 }
+                }
+                result.values[number] = changed
+            }
+        }
+        return result
+    }
+
+    private func release(_ number: Int, _ path: inout Path) {
+        if path.owned.remove(number) != nil, let value = path.values[number] { plan.release(value.range) }
+        path.values[number] = nil
+    }
+
+    /// Gives back what no later stage reads.
+    private func releaseDead(after stage: Int, _ path: inout Path) {
+        for number in path.values.keys.sorted() where stages.lastReaders[number] <= stage { release(number, &path) }
+    }
+
+    // MARK: The walk
+
+    /// Everything under a node from a stage on.
+    private func continued(_ node: PrefixTree.Node, from first: Int, _ path: Path) {
+        var path = path
+        var index = first
+        while index < stages.list.count {
+            if stages.list[index].decides.isEmpty {
+                compute(index, node, &path)
+                index += 1
+                continue
+            }
+            branch(index, node, path)
+            return
+        }
+        if !options.isCalibration {
+            items.append(.leaf(Leaf(logits: lines(stages.logits.map { $0 }, path), masks: node.masks)))
+        }
+        for number in path.values.keys.sorted() { release(number, &path) }
+    }
+
+    /// A stage that all masks under a node share.
+    private func compute(_ index: Int, _ node: PrefixTree.Node, _ path: inout Path) {
+        let made = branch(
+            index, of: node, path, mayReplace: !options.isCalibration, isKept: node.depth < options.keptCuts)
+        append(index, path, [made.branch])
+        if let replaced = made.replaced { path.owned.remove(replaced) }
+        path.values[index + 1] = made.value
+        path.owned.insert(index + 1)
+        releaseDead(after: index, &path)
+    }
+
+    /// A stage that tells masks apart: its children share what it reads.
+    private func branch(_ index: Int, _ node: PrefixTree.Node, _ path: Path) {
+        let layers = stages.list[index].decides
+        var path = path
+        var start = 0
+        while start < node.children.count {
+            let chunk = Array(node.children[start..<min(start + options.branchesMax, node.children.count)])
+            start += chunk.count
+            let isLast = start == node.children.count
+            var paths = chunk.map { decided(path, layers, at: $0) }
+            var branches: [Branch] = []
+            for (place, child) in chunk.enumerated() {
+                let isVeryLast = isLast && place == chunk.count - 1
+                if !isVeryLast { paths[place].owned = [] }
+                let made = branch(
+                    index, of: child, paths[place], mayReplace: isVeryLast && !options.isCalibration,
+                    isKept: child.depth <= options.keptCuts)
+                branches.append(made.branch)
+                if let replaced = made.replaced { paths[place].owned.remove(replaced) }
+                paths[place].values[index + 1] = made.value
+                paths[place].owned.insert(index + 1)
+            }
+            append(index, path, branches)
+            // What only this stage still reads is free before the children go on.
+            for place in chunk.indices { releaseDead(after: index, &paths[place]) }
+            path.owned = isLast ? [] : path.owned
+            for (child, path) in zip(chunk, paths) {
+                reached(child, path)
+                continued(child, from: index + 1, path)
+            }
+        }
+    }
+
+    private func append(_ index: Int, _ path: Path, _ branches: [Branch]) {
+        let stage = stages.list[index]
+        items.append(
+            .step(
+                Step(
+                    stage: index, input: lines(stage.inputs[0], path),
+                    other: stage.inputs.count > 1 ? lines(stage.inputs[1], path) : [], branches: branches,
+                    isRaw: options.isCalibration && options.measured.contains(index))))
+    }
+
+    /// One mask's share of a stage, with memory for what it makes. With `mayReplace` that may lie over what is added.
+    private func branch(
+        _ index: Int, of node: PrefixTree.Node, _ path: Path, mayReplace: Bool, isKept: Bool
+    ) -> (branch: Branch, value: Value, replaced: Int?) {
+        let stage = stages.list[index]
+        let channelCount = stage.shape.channels
+        let input = lines(stage.inputs[0], path)
+        var filters = [Int32](repeating: -1, count: channelCount)
+        var computed: [Int]
+        if case .layer = stage.kind {
+            computed = Array(0..<channelCount)
+            if let layer = stage.layer {
+                let isDecided = stage.decides.contains(layer)
+                computed = isDecided ? tree.filters(layer, at: node) : open(layer, at: node, isKept: isKept)
+                if !isDecided {
+                    let first = Int32(stages.space.layers[layer].filters.lowerBound)
+                    for channel in computed { filters[channel] = first + Int32(channel) }
+                }
+            }
+        } else {
+            // A depthwise convolution may make several channels of one.
+            let multiple = channelCount / input.count
+            let open = self.filters(stage.inputs[0], path)
+            let other = stage.inputs.count > 1 ? lines(stage.inputs[1], path) : []
+            let openOther = stage.inputs.count > 1 ? self.filters(stage.inputs[1], path) : []
+            computed = (0..<channelCount).filter { channel in
+                guard input[channel / multiple] >= 0 else { return false }
+                return other.isEmpty || other[other.count == 1 ? 0 : channel] >= 0
+            }
+            for channel in computed {
+                filters[channel] = open[channel / multiple]
+                if filters[channel] < 0, !openOther.isEmpty {
+                    filters[channel] = openOther[openOther.count == 1 ? 0 : channel]
+                }
+            }
+        }
+        var residual: [Int32] = []
+        var passed: [Int] = []
+        if let added = stage.residual {
+            residual = lines(added.sources, path)
+            let isComputed = Set(computed)
+            passed = (0..<channelCount).filter { residual[$0] >= 0 && !isComputed.contains($0) }
+            // A sum is decided.
+            filters = Array(repeating: -1, count: channelCount)
+        }
+        let present = passed.isEmpty ? computed : (computed + passed).sorted()
+        var value: Value
+        let replaced = mayReplace ? replaceable(stage, index, residual, present, path) : nil
+        if let replaced, let old = path.values[replaced] {
+            value = old
+            let isPresent = Set(present)
+            for channel in value.lines.indices where !isPresent.contains(channel) { value.lines[channel] = -1 }
+        } else {
+            value = take(present, ofValue: index + 1)
+        }
+        value.filters = filters
+        let branch = Branch(
+            channels: input.indices.filter { input[$0] >= 0 }, computed: computed, lines: value.lines,
+            residual: residual, passed: passed, node: node)
+        return (branch, value, replaced)
+    }
+
+    /// The filters of a layer that is still open: those of any mask under the node, or all of them where the next batch,
+    /// whose masks may have others, goes on from here.
+    private func open(_ layer: Int, at node: PrefixTree.Node, isKept: Bool) -> [Int] {
+        let isOpenAfter = !stages.layersByCut.prefix(options.keptCuts).contains { $0.contains(layer) }
+        if isKept, isOpenAfter { return Array(0..<stages.space.layers[layer].filters.count) }
+        return tree.union(layer, under: node)
+    }
+
+    /// The value that a stage may write over: what it adds, where every channel stays in its place and nobody else reads
+    /// it.
+    private func replaceable(
+        _ stage: Stage, _ index: Int, _ residual: [Int32], _ present: [Int], _ path: Path
+    ) -> Int? {
+        guard let added = stage.residual, added.stride == 1, added.shape == stage.shape,
+            let first = added.sources.first ?? nil, let value = path.values[first.value],
+            path.owned.contains(first.value), stages.lastReaders[first.value] == index,
+            stages.shape(ofValue: first.value) == stage.shape,
+            added.sources.enumerated().allSatisfy({ channel, source in
+                source == Stage.Source(value: first.value, channel: channel, pixel: 0)
+            }),
+            !stage.inputs.joined().contains(where: { $0?.value == first.value }),
+            present.allSatisfy({ residual[$0] >= 0 && value.lines[$0] == residual[$0] })
+        else { return nil }
+        return first.value
+    }
+
+    /// Says that everything behind a node's cut is there now.
+    private func reached(_ node: PrefixTree.Node, _ path: Path) {
+        guard node.depth > 0, node.depth == options.keptCuts else { return }
+        var values: [(number: Int, value: Value)] = []
+        var pieces: [Range<Int>] = []
+        var lines = 0
+        for number in path.values.keys.sorted() {
+            guard let value = path.values[number] else { continue }
+            let range = lines..<lines + value.range.count
+            values.append((number, value.moved(to: range)))
+            pieces.append(value.range)
+            lines = range.upperBound
+        }
+        kept = (items.count, Start(cuts: node.depth, values: values, lines: lines), pieces)
+    }
+}
+
+extension Schedule.Value {
+    /// The same value in another piece of memory.
+    func moved(to target: Range<Int>) -> Schedule.Value {
+        let shift = Int32(target.lowerBound - range.lowerBound)
+        return Schedule.Value(
+            range: target, lines: lines.map { $0 < 0 ? -1 : $0 + shift }, filters: filters)
+    }
+}
