@@ -119,11 +119,13 @@ typedef struct {
 static void multiply_and_finish(int rows, int columns, int32_t terms, const int32_t *weight_offsets,
                                 const int32_t *data_lines, const float *const *weights, const float *data,
                                 preload *soon, const finish *f, int32_t pixel) {
-#define NEXT(count) (data += (count) * LANES, pixel += (count), soon->next += LANES, soon->left--)
+#define NEXT(count) (data += (count) * LANES, pixel += (count))
     for (; columns >= COLUMNS && soon->left > 0; columns -= COLUMNS) {
         WITH_ROWS(finish_sized, COLUMNS, terms, weight_offsets, data_lines, weights, data, soon->next, soon->lines, f,
                   pixel)
         NEXT(COLUMNS);
+        soon->next += LANES;
+        soon->left--;
     }
     WITH_COLUMNS(NEXT, finish_sized, terms, weight_offsets, data_lines, weights, data, NULL, NULL, f, pixel)
 #undef NEXT
