@@ -20,9 +20,9 @@ static inline size_t position_lines(size_t lines) { return lines | 1; }
 static inline int32_t minimum(int32_t a, int32_t b) { return a < b ? a : b; }
 static inline int32_t maximum(int32_t a, int32_t b) { return a > b ? a : b; }
 
-// How a direct layer's input is copied for a piece of a row of the output, [channel][kernel row][phase][column]. A phase
-// holds the columns that are a multiple of the stride apart, so that a tap's inputs for neighbouring outputs are
-// neighbours, too.
+// How a direct layer's input is copied for a piece of a row of the output, [channel][kernel row][phase][column]. A
+// phase holds the columns that are a multiple of the stride apart, so that a tap's inputs for neighbouring outputs
+// are neighbours, too.
 typedef struct {
     int32_t pixels;   // of the output
     int32_t phases;

@@ -28,8 +28,8 @@ INLINE void gather(const winnow_layer *layer, const direct_piece *piece, const f
 
 // Lists the terms of a branch's sums, channel by channel and tap by tap, but for the taps in rows of padding alone.
 // Returns their number.
-INLINE int32_t list_terms(const winnow_layer *layer, const winnow_branch *branch, const direct_piece *piece, int32_t row,
-                          int32_t *data_lines, int32_t *weight_offsets) {
+INLINE int32_t list_terms(const winnow_layer *layer, const winnow_branch *branch, const direct_piece *piece,
+                          int32_t row, int32_t *data_lines, int32_t *weight_offsets) {
     int32_t terms = 0;
     for (int32_t k = 0; k < branch->channel_count; k++) {
         for (int32_t i = 0; i < layer->kernel.height; i++) {
@@ -37,8 +37,8 @@ INLINE int32_t list_terms(const winnow_layer *layer, const winnow_branch *branch
             if (y < 0 || y >= layer->input.height) continue;
             for (int32_t j = 0; j < layer->kernel.width; j++, terms++) {
                 const int32_t offset = j * layer->dilation.width, stride = layer->stride.width;
-                const int32_t line = (branch->input_rows[k] * layer->kernel.height + i) * piece->phases + offset % stride;
-                data_lines[terms] = line * piece->columns + offset / stride;
+                const int32_t copied = branch->input_rows[k] * layer->kernel.height + i;
+                data_lines[terms] = (copied * piece->phases + offset % stride) * piece->columns + offset / stride;
                 const int32_t tap = i * layer->kernel.width + j;
                 weight_offsets[terms] = (tap * layer->channels + branch->channels[k]) * layer->filters;
             }

@@ -13,7 +13,8 @@ typedef struct {
 
 // A channel of an output whose values stay as they are. Minus zero is what can be added to every number in vain.
 INLINE finish bare_finish(float *output) {
-    return (finish){.scale = 1, .shift = -0.0f, .lowest = -__builtin_inff(), .highest = __builtin_inff(), .output = output};
+    const float infinity = __builtin_inff();
+    return (finish){.scale = 1, .shift = -0.0f, .lowest = -infinity, .highest = infinity, .output = output};
 }
 
 INLINE void set_activation(finish *f, const winnow_output *output, int32_t channel) {

@@ -2,8 +2,8 @@
 
 #include "winograd_layer.h"
 
-// Computes all of a branch's filters for `count` neighbouring pixels, whose terms' data lie at `data` one after the other.
-// Asks for what is needed soon.
+// Computes all of a branch's filters for `count` neighbouring pixels, whose terms' data lie at `data` one after the
+// other. Asks for what is needed soon.
 static void multiply_filters(const winnow_layer *layer, const winnow_branch *branch, int32_t terms,
                              const int32_t *weight_offsets, const int32_t *data_lines, const float *data, preload soon,
                              int32_t count, int32_t pixel, float *arena) {

@@ -1,8 +1,7 @@
 // The microkernels: products of a few filters' weights and a few vectors, summed over a list of terms.
 
 // sums[r][c] = sum over k of weights[r][weight_offsets[k]] * line data_lines[k] + c of data, k ascending. Asks for the
-// weights that lie `ahead` floats further, unless that is 0, and for lines later_lines[k] of `later`, unless it is NULL or a
-// single column leaves no time.
+// weights that lie `ahead` floats further, unless that is 0, and for lines later_lines[k] of `later`, unless it is NULL.
 INLINE void sum_terms(const int rows, const int columns, int32_t terms, const int32_t *weight_offsets,
                       const int32_t *data_lines, const float *const *weights, size_t ahead, const float *data,
                       const float *later, const int32_t *later_lines, vec sums[ROWS_MAX][COLUMNS]) {
@@ -21,7 +20,7 @@ INLINE void sum_terms(const int rows, const int columns, int32_t terms, const in
             // The last filter's may lie in another line; a narrow microkernel has no time to ask for both.
             if (COLUMNS > 2) __builtin_prefetch(w[rows - 1] + offset + ahead);
         }
-        if (later && columns > 1) __builtin_prefetch(later + (size_t)later_lines[k] * LANES, 0, 2);
+        if (later) __builtin_prefetch(later + (size_t)later_lines[k] * LANES, 0, 2);
         vec v[COLUMNS];
 #pragma unroll
         for (int c = 0; c < columns; c++) v[c] = load(x + (size_t)c * LANES);
@@ -120,17 +119,15 @@ typedef struct {
 static void multiply_and_finish(int rows, int columns, int32_t terms, const int32_t *weight_offsets,
                                 const int32_t *data_lines, const float *const *weights, const float *data,
                                 preload *soon, const finish *f, int32_t pixel) {
-    // Where there is nothing to ask for, asking for what is near costs least.
-    const float *later = soon->left > 0 ? soon->next : data;
-    const int32_t *later_lines = soon->left > 0 ? soon->lines : data_lines;
-#define NEXT(count)                                   \
-    data += (count) * LANES;                          \
-    pixel += (count);                                 \
-    soon->next += LANES;                              \
-    soon->left--;                                     \
-    later = soon->left > 0 ? soon->next : data;       \
-    later_lines = soon->left > 0 ? soon->lines : data_lines
-    WITH_COLUMNS(NEXT, finish_sized, terms, weight_offsets, data_lines, weights, data, later, later_lines, f, pixel)
+#define NEXT(count) (data += (count) * LANES, pixel += (count))
+    for (; columns >= COLUMNS && soon->left > 0; columns -= COLUMNS) {
+        WITH_ROWS(finish_sized, COLUMNS, terms, weight_offsets, data_lines, weights, data, soon->next, soon->lines, f,
+                  pixel)
+        NEXT(COLUMNS);
+        soon->next += LANES;
+        soon->left--;
+    }
+    WITH_COLUMNS(NEXT, finish_sized, terms, weight_offsets, data_lines, weights, data, NULL, NULL, f, pixel)
 #undef NEXT
 }
 

@@ -22,9 +22,9 @@ INLINE vec larger(vec x, vec y) { return choose((y > x) | (y != y), y, x); }
 
 INLINE vec start_of(const int kind) { return kind == WINNOW_MAX_POOL ? all(-__builtin_inff()) : all(0); }
 
-INLINE vec with_tap(const int kind, vec sum, vec value, const float *weight) {
+INLINE vec with_tap(const int kind, vec sum, vec value, const float *weights, int32_t tap) {
     switch (kind) {
-        case WINNOW_DEPTHWISE: return fma_(all(*weight), value, sum);
+        case WINNOW_DEPTHWISE: return fma_(all(weights[tap]), value, sum);
         case WINNOW_MAX_POOL: return larger(sum, value);
         default: return sum + value;
     }
@@ -39,8 +39,8 @@ INLINE float divisor(const winnow_map *map, int32_t y, int32_t x, int32_t inside
 }
 
 // One output, wherever its window lies.
-INLINE vec window_value(const int kind, const winnow_map *map, const float *input, const float *weights, window_rows rows,
-                        int32_t column) {
+INLINE vec window_value(const int kind, const winnow_map *map, const float *input, const float *weights,
+                        window_rows rows, int32_t column) {
     const int32_t x = column * map->stride.width - map->pad_left, step = map->dilation.width;
     const int32_t from = taps_before(0, x, step, map->kernel.width);
     const int32_t to = taps_before(map->input.width, x, step, map->kernel.width);
@@ -48,7 +48,8 @@ INLINE vec window_value(const int kind, const winnow_map *map, const float *inpu
     for (int32_t i = rows.from; i < rows.to; i++) {
         const float *line = input + (ptrdiff_t)(rows.y + i * map->dilation.height) * map->input.width * LANES;
         for (int32_t j = from; j < to; j++) {
-            sum = with_tap(kind, sum, load(line + (ptrdiff_t)(x + j * step) * LANES), weights + i * map->kernel.width + j);
+            const vec value = load(line + (ptrdiff_t)(x + j * step) * LANES);
+            sum = with_tap(kind, sum, value, weights, i * map->kernel.width + j);
         }
     }
     if (kind != WINNOW_AVERAGE_POOL) return sum;
@@ -67,14 +68,13 @@ INLINE void put_strip(const int kind, const int kernel, const int stride, const 
     const int32_t x = column * stride - map->pad_left;
     for (int32_t i = rows.from; i < rows.to; i++) {
         const float *p = input + ((ptrdiff_t)(rows.y + i) * map->input.width + x) * LANES;
-        const float *w = weights + i * kernel;
 #pragma unroll
         for (int j = 0; j < (count - 1) * stride + kernel; j++) {
             const vec value = load(p + (size_t)j * LANES);
 #pragma unroll
             for (int c = 0; c < count; c++) {
                 const int tap = j - c * stride;
-                if (tap >= 0 && tap < kernel) sums[c] = with_tap(kind, sums[c], value, w + tap);
+                if (tap >= 0 && tap < kernel) sums[c] = with_tap(kind, sums[c], value, weights, i * kernel + tap);
             }
         }
     }

@@ -58,7 +58,8 @@ static void place(int32_t *lines, int32_t first, int32_t pixels) {
 static int32_t pixels_of(winnow_extent size) { return size.height * size.width; }
 
 // An output of `count` channels that lie from a line on, followed by their residual; every third one has none.
-static winnow_output output_of(int32_t count, winnow_extent size, int32_t first, int32_t activation, const float *norms) {
+static winnow_output output_of(int32_t count, winnow_extent size, int32_t first, int32_t activation,
+                               const float *norms) {
     static int32_t numbers[CHANNELS_MAX], lines[CHANNELS_MAX], residuals[CHANNELS_MAX];
     place(numbers, 0, 1);
     place(lines, first, pixels_of(size));
