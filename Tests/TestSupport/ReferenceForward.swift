@@ -256,11 +256,11 @@ public struct ReferenceForward {
             for (channel, filter) in layer.filters.enumerated() where mask[filter] { output[channel] = nil }
         }
         guard network.graph.lacksBatchNorm(index) else { return output }
-        let epsilon = 1e-5
         let measured = measure(index, output)
         guard case .runningCorrected = statistics, let before = unmasked?.channels[index] else { return output }
         return output.enumerated().map { channel, values in
             guard let values, let now = measured[channel], let before = before[channel] else { return nil }
+            let epsilon = 1e-5 + before.variance / 100
             let scale = ((before.variance + epsilon) / (now.variance + epsilon)).squareRoot()
             return values.map { ($0 - now.mean) * scale + before.mean }
         }

@@ -42,7 +42,7 @@ struct GraphEngineTests {
     @Test(arguments: EvaluationSettings.BatchNorm.Source.allCases)
     func lossesAreThoseOfTheDefinition(source: EvaluationSettings.BatchNorm.Source) throws {
         for seed in 0..<40 as Range<UInt64> {
-            let sample = try sample(seed)
+            let sample = try sample(seed, images: 12)
             let batchNorm = EvaluationSettings.BatchNorm(source, images: sample.images.count)
             let evaluations = try evaluate(sample, sample.network, sample.masks, batchNorm)
             for (mask, evaluation) in zip(sample.masks, evaluations) {
@@ -52,8 +52,10 @@ struct GraphEngineTests {
                 let expected = sample.images.crossEntropy(reference.outputs(inputs))
                 // A network gone wild loses its digits, and its losses are bounded.
                 guard expected.loss < 100 else { continue }
+                // Where a mask makes a channel nearly constant, its correction enlarges the rounding of floats.
+                let tolerance = source == .frozen ? 1e-5 : 1e-3
                 #expect(
-                    abs(evaluation.loss - expected.loss) < 1e-4 * max(1, expected.loss),
+                    abs(evaluation.loss - expected.loss) < tolerance * max(1, expected.loss),
                     "seed \(seed): \(evaluation.loss), not \(expected.loss)")
             }
         }

@@ -176,8 +176,10 @@ struct ChannelStatistics {
     /// The population variance.
     let variance: Double
 
-    /// The epsilon by which a layer without a batch norm is corrected: PyTorch's default for batch norms.
-    static let epsilon = 1e-5
+    /// What is added to both variances where a layer without a batch norm is corrected: PyTorch's default epsilon, and
+    /// a hundredth of the channel's own variance. So a channel that a mask makes nearly constant grows tenfold at most;
+    /// what is left of it is noise.
+    var epsilon: Double { 1e-5 + variance / 100 }
 
     /// These running statistics, corrected by what changes the channel's statistics on some images from `before` to
     /// `after`.
@@ -208,7 +210,6 @@ func batchNorm(
 func restoring(
     _ before: ChannelStatistics, from now: ChannelStatistics, bias: Float
 ) -> (scale: Double, shift: Double) {
-    let epsilon = ChannelStatistics.epsilon
-    let scale = ((before.variance + epsilon) / (now.variance + epsilon)).squareRoot()
+    let scale = ((before.variance + before.epsilon) / (now.variance + before.epsilon)).squareRoot()
     return (scale, (Double(bias) - now.mean) * scale + before.mean)
 }
