@@ -3,8 +3,8 @@
 public enum Checkpoint {
     /// The longest file that is read.
     public static let bytesMax = 1 << 30
-    /// The most parameters of a network (ResNet-1202 has 19 million).
-    public static let parametersMax = 1 << 27
+    /// The most parameters of a network (VGG-19 has 144 million).
+    public static let parametersMax = 1 << 28
 
     /// Reads a network. Throws a `.badInput` ``Failure`` that names the file and what in it is wrong.
     public static func network(at path: String) throws -> Network {
