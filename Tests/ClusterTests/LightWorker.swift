@@ -9,13 +9,13 @@ final class LightWorker {
     private let thread: BackgroundThread
 
     /// Connects and serves until ``stop()`` or the end of the run.
-    init(_ endpoint: String) throws {
+    init(_ endpoint: String, security: SocketOptions.Security? = nil) throws {
         let stopping = try WakeUp()
         self.stopping = stopping
         let context = try Context()
         thread = BackgroundThread(name: "light-worker") {
             // Its end is seen in the coordinator under test.
-            try? Self.serve(endpoint, in: context, until: stopping)
+            try? Self.serve(endpoint, security, in: context, until: stopping)
         }
     }
 
@@ -25,8 +25,12 @@ final class LightWorker {
         thread.join()
     }
 
-    private static func serve(_ endpoint: String, in context: Context, until stopping: WakeUp) throws {
-        let socket = try Socket(.dealer, in: context)
+    private static func serve(
+        _ endpoint: String, _ security: SocketOptions.Security?, in context: Context, until stopping: WakeUp
+    ) throws {
+        var options = SocketOptions()
+        options.security = security
+        let socket = try Socket(.dealer, in: context, options: options)
         try socket.connect(to: endpoint)
         var state = WorkerProtocol(
             hello: .init(

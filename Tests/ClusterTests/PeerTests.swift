@@ -42,21 +42,71 @@ import Testing
         #expect(!coordinator.output.contains("\u{1B}"), "a peer's text must not reach the terminal as it is")
     }
 
+    /// The keys of a coordinator and of three workers, in a folder.
+    private func makeKeys(_ cluster: TestCluster) async throws -> (folder: String, options: [String]) {
+        let keys = "\(cluster.folder)/keys"
+        #expect(try await cluster.start("winnow-coordinator", ["keygen", "--output", keys]).exitCode() == 0)
+        for name in ["second", "liar"] {
+            let keygen = try cluster.start("winnow-coordinator", ["keygen", "--output", keys, "--worker-only", name])
+            #expect(try await keygen.exitCode() == 0)
+        }
+        let admitted = ["worker", "second", "liar"].flatMap { ["--admit", "\(keys)/\($0).pub"] }
+        return (keys, ["--bind", "tcp://127.0.0.1:0", "--key-file", "\(keys)/coordinator.key"] + admitted)
+    }
+
+    /// A worker that answers at once with losses that it makes up.
+    private func startLiar(_ endpoint: String, _ keys: String) throws -> LightWorker {
+        let security = SocketOptions.Security.client(
+            try KeyFile.secretKey(at: "\(keys)/liar.key"), server: try KeyFile.publicKey(at: "\(keys)/coordinator.pub"))
+        return try LightWorker(endpoint, security: security)
+    }
+
     @Test func aWorkerThatLiesIsDismissedAndItsMasksAreEvaluatedAgain() async throws {
         let cluster = try TestCluster()
         let masks = 1200
-        let coordinator = try cluster.startRun(masks: masks, ["--verify-share", "0.3"])
+        let (keys, options) = try await makeKeys(cluster)
+        let coordinator = try cluster.startRun(masks: masks, options + ["--verify-share", "0.3"])
         let endpoint = try await cluster.endpoint(of: coordinator)
-        // It answers at once with losses that it makes up.
-        _ = try cluster.start("winnow-swarm", ["serve", "--connect", endpoint, "--workers", "1"])
+        let liars = try (0..<3).map { _ in try startLiar(endpoint, keys) }
+        defer { for liar in liars { liar.stop() } }
         try await cluster.wait(forRecorded: masks / 2, by: coordinator)
-        for _ in 0..<2 { _ = try cluster.startWorker(endpoint) }
+        for name in ["worker", "second"] {
+            let own = ["--key-file", "\(keys)/\(name).key", "--server-key-file", "\(keys)/coordinator.pub"]
+            _ = try cluster.startWorker(endpoint, own)
+        }
         #expect(try await coordinator.exitCode() == 0)
         #expect(coordinator.output.contains("dismissed: its evaluations differ from those of others"))
         try cluster.expectComplete(masks: masks)
-        let liar = try #require(try RunFile.read(at: cluster.runFile).workers().first { $0.host == "swarm" })
-        #expect(liar.evaluations == 0)
-        #expect(liar.dismissed != nil)
+        for worker in try RunFile.read(at: cluster.runFile).workers() {
+            #expect(worker.host != "light" || worker.evaluations == 0)
+            #expect(worker.host == "light" || worker.dismissed == nil)
+        }
+    }
+
+    @Test func aLoneLiarIsFoundByDefault() async throws {
+        let cluster = try TestCluster()
+        let (keys, options) = try await makeKeys(cluster)
+        let coordinator = try cluster.startRun(masks: 400, options)
+        let endpoint = try await cluster.endpoint(of: coordinator)
+        let liar = try startLiar(endpoint, keys)
+        defer { liar.stop() }
+        try await coordinator.line(containing: "a worker is started here, to verify", seconds: 30)
+        try await coordinator.line(containing: "dismissed: its evaluations differ", seconds: 30)
+        let own = ["--key-file", "\(keys)/worker.key", "--server-key-file", "\(keys)/coordinator.pub"]
+        _ = try cluster.startWorker(endpoint, own)
+        #expect(try await coordinator.exitCode() == 0)
+        try cluster.expectComplete(masks: 400)
+    }
+
+    @Test func nobodyElseTakesPartInARunOfLocalWorkers() async throws {
+        let cluster = try TestCluster()
+        let coordinator = try cluster.startRun(masks: 3000, cluster.localWorkers(1))
+        let endpoint = try await cluster.endpoint(of: coordinator)
+        let liar = try LightWorker(endpoint)
+        defer { liar.stop() }
+        #expect(try await coordinator.exitCode() == 0)
+        try cluster.expectComplete(masks: 3000)
+        #expect(try RunFile.read(at: cluster.runFile).workers().allSatisfy { $0.host != "light" })
     }
 
     @Test func aWorkerOfAnotherVersionIsTold() async throws {
@@ -66,7 +116,7 @@ import Testing
         let context = try Context()
         let socket = try Socket(.dealer, in: context)
         try socket.connect(to: endpoint)
-        _ = try socket.send(otherVersion(WorkerMessage.heartbeat([]).encoded()))
+        _ = try socket.send(otherVersion(WorkerMessage.goodbye(keeping: []).encoded()))
         try await coordinator.line(containing: "wire version \(Wire.version + 1)")
         var answer: CoordinatorMessage?
         try await waitUntil("an answer comes") {
@@ -117,7 +167,10 @@ import Testing
 
         let coordinator = try cluster.startRun(
             masks: 100,
-            ["--bind", "tcp://127.0.0.1:0", "--key-file", "\(keys)/coordinator.key", "--admit", "\(keys)/worker.pub"])
+            [
+                "--bind", "tcp://127.0.0.1:0", "--key-file", "\(keys)/coordinator.key", "--admit",
+                "\(keys)/worker.pub", "--verify-share", "0",
+            ])
         let endpoint = try await cluster.endpoint(of: coordinator)
         let server = ["--server-key-file", "\(keys)/coordinator.pub"]
 

@@ -78,7 +78,9 @@ final class PruneCommandTests {
         let ensemble = try Ensemble(.tree, of: space, scope: SamplingScope(dropRate: 0.25), masks: 200, seed: 1)
         let description = RunDescription(
             run: RunID.random().description, created: Date(), program: "0", commandLine: [],
-            network: .init(path: "net", digest: Digest(sha256Of: [1]), architecture: "", filters: space.count),
+            network: .init(
+                path: "net", digest: Digest(sha256Of: Checkpoint.safetensors(of: network)), architecture: "",
+                filters: space.count),
             data: .init(path: "data", images: Digest(sha256Of: [2]), calibrationImages: nil),
             settings: EvaluationSettings(split: .train, images: 10, batchNorm: .frozen), ensemble: ensemble,
             masksDigest: RunDescription.maskSample(of: ensemble), verifiedShare: 0)

@@ -36,7 +36,8 @@ final class ReportTests {
             run: RunID.random().description, created: Date(milliseconds: 1_700_000_000_000), program: "0.1.0",
             commandLine: ["winnow-coordinator", "run", "--model", path],
             network: .init(
-                path: path, digest: Digest(sha256Of: [1]), architecture: "ResNet-10", filters: space.count),
+                path: path, digest: Digest(sha256Of: Checkpoint.safetensors(of: network)), architecture: "ResNet-10",
+                filters: space.count),
             data: .init(path: "data", images: Digest(sha256Of: [2]), calibrationImages: nil),
             settings: EvaluationSettings(split: .train, images: 100, batchNorm: .recalibrated(images: 64)),
             ensemble: ensemble, masksDigest: RunDescription.maskSample(of: ensemble), verifiedShare: 0)

@@ -22,13 +22,14 @@ final class RunFileTests {
                 .init(name: "0", input: 3072, output: 20), .init(name: "2", input: 20, output: 10),
             ])))
 
-    private static func description(masks: Int = 100) throws -> RunDescription {
+    private static func description(masks: Int = 100, checkpoint: [UInt8] = []) throws -> RunDescription {
         let ensemble = try Ensemble(.tree, of: space, scope: SamplingScope(dropRate: 0.25), masks: masks, seed: 3)
         return RunDescription(
             run: RunID.random().description, created: Date(milliseconds: 1_700_000_000_000), program: "0.1.0",
             commandLine: ["winnow-coordinator", "run"],
             network: .init(
-                path: "net", digest: Digest(sha256Of: [1]), architecture: "fully connected", filters: space.count),
+                path: "net", digest: Digest(sha256Of: checkpoint), architecture: "fully connected", filters: space.count
+            ),
             data: .init(path: "data", images: Digest(sha256Of: [2]), calibrationImages: nil),
             settings: EvaluationSettings(split: .train, images: 10, batchNorm: .frozen), ensemble: ensemble,
             masksDigest: RunDescription.maskSample(of: ensemble), verifiedShare: 0)
@@ -55,7 +56,7 @@ final class RunFileTests {
     }
 
     @Test func whatIsCommittedIsReadBack() throws {
-        let description = try Self.description()
+        let description = try Self.description(checkpoint: [9, 8, 7])
         let file = try RunFile.create(at: path, description, checkpoint: [9, 8, 7])
         for mask in [5, 2, 9] { try file.record(Self.evaluation(mask)) }
         try file.commit()
@@ -259,13 +260,109 @@ final class RunFileTests {
             let file = try RunFile.create(at: path, Self.description(), checkpoint: [])
             try file.record(Self.evaluation(3))
             try file.commit()
-            try file.database.execute("DROP TABLE occurrence; PRAGMA user_version = 1", "age")
+            try file.database.execute(
+                """
+                DROP TABLE occurrence; ALTER TABLE evaluation DROP COLUMN checksum; ALTER TABLE worker DROP COLUMN key;
+                ALTER TABLE worker DROP COLUMN address; DELETE FROM meta WHERE key = 'description digest';
+                PRAGMA user_version = 1
+                """, "age")
         }
+        #expect(try all(RunFile.read(at: path)).map(\.mask) == [3])
         try RunFile.read(at: path).forEachStoryEntry(of: .everything) { _ in }
         let file = try RunFile.resume(at: path)
         #expect(try all(file).map(\.mask) == [3])
         try file.remember(.init(what: "joined"), worker: nil, life: 1, at: Date())
         try file.commit()
+    }
+
+    @Test func aChangedBitInAnEvaluationIsNoticedAndItsMaskIsDoneAgain() throws {
+        for column in ["mask", "loss_sum", "correct", "images", "worker", "recorded_ms", "compute_us", "checksum"] {
+            unlink(path)
+            do {
+                let file = try RunFile.create(at: path, Self.description(), checkpoint: [])
+                for mask in [3, 8, 20] { try file.record(Self.evaluation(mask)) }
+                try file.commit()
+                try file.database.execute("UPDATE evaluation SET \(column) = \(column) + 1 WHERE mask = 8", "damage")
+                file.finish()
+            }
+            let failure = failure { _ = try self.all(RunFile.read(at: path)) }
+            #expect(failure?.kind == .badInput)
+            #expect(failure?.description.contains("resume") == true)
+            #expect(try all(RunFile.resume(at: path)).map(\.mask) == [3, 20])
+        }
+    }
+
+    @Test func aChangedBitInTheNetworkOrTheDescriptionIsNoticed() throws {
+        let checkpoint = [UInt8](repeating: 1, count: 5000)
+        for (change, what) in [
+            ("UPDATE meta SET value = zeroblob(5000) WHERE key = 'checkpoint'", "network"),
+            ("UPDATE meta SET value = replace(value, '0.1.0', '0.1.1') WHERE key = 'description'", "description"),
+        ] {
+            unlink(path)
+            do {
+                let file = try RunFile.create(
+                    at: path, Self.description(checkpoint: checkpoint), checkpoint: checkpoint)
+                try file.database.execute(change, "damage")
+                file.finish()
+            }
+            for open in [RunFile.read(at:), RunFile.resume(at:)] {
+                let failure = failure { _ = try open(path).checkpoint() }
+                #expect(failure?.kind == .badInput)
+                #expect(failure?.description.contains("its \(what)") == true || what == "network")
+                #expect(failure?.description.contains("damaged") == true)
+            }
+        }
+    }
+
+    @Test func noFlippedBitChangesWhatIsReadInSilence() throws {
+        let checkpoint = (0..<3000).map { UInt8(truncatingIfNeeded: $0 &* 37) }
+        let description = try Self.description(checkpoint: checkpoint)
+        do {
+            let file = try RunFile.create(at: path, description, checkpoint: checkpoint)
+            for mask in 0..<60 { try file.record(Self.evaluation(mask, lossSum: Int64(mask) << 30)) }
+            try file.commit()
+            file.finish()
+        }
+        let whole = try Data(contentsOf: URL(fileURLWithPath: path))
+        let evaluations = try all(RunFile.read(at: path))
+        for bit in stride(from: 0, to: whole.count * 8, by: 977) {
+            var bytes = whole
+            bytes[bit / 8] ^= 1 << UInt8(bit % 8)
+            try bytes.write(to: URL(fileURLWithPath: path))
+            // Whatever is read is what was written; what is not is missing, or an error.
+            guard let file = try? RunFile.read(at: path), let read = try? file.checkpoint() else { continue }
+            #expect(read == checkpoint)
+            #expect(file.description == description)
+            guard let found = try? all(file) else { continue }
+            for item in found { #expect(evaluations[item.mask] == item) }
+        }
+    }
+
+    @Test func aFileThatIsMovedOrDeletedIsNoticed() throws {
+        let file = try RunFile.create(at: path, Self.description(), checkpoint: [])
+        #expect(!file.wasMoved)
+        rename(path, path + "2")
+        #expect(file.wasMoved)
+        rename(path + "2", path)
+        #expect(!file.wasMoved)
+        unlink(path)
+        #expect(file.wasMoved)
+    }
+
+    @Test func theTableOfLeasesKnowsWhoHadWhat() throws {
+        let file = try RunFile.create(at: path, Self.description(), checkpoint: [])
+        let hello = WorkerMessage.Hello(
+            worker: WorkerID(high: 3, low: 4), incarnation: 1, host: "h", threads: 1, instructionSet: "plain",
+            programVersion: "1")
+        let origin = Origin(key: "k", address: "10.0.0.1")
+        let worker = try file.register(hello, from: origin, at: Date())
+        let lease = LeaseID(life: 2, number: 7)
+        try file.recordLease(lease, worker: worker, masks: MaskRanges([1, 2, 3, 9]), at: Date())
+        let known = try file.grantedLease(lease)
+        #expect(known?.worker == hello.worker)
+        #expect(known?.masks == MaskRuns([1, 2, 3, 9]))
+        #expect(try file.grantedLease(LeaseID(life: 2, number: 8)) == nil)
+        #expect(try file.workerIdentities()[worker]?.origin == origin)
     }
 
     @Test func maskRangesReadOnlyWhatTheyWrite() {
@@ -296,7 +393,8 @@ final class RunFileTests {
     @Test(arguments: [1, 100, 4096, 9000])
     func aFileCutShortIsNamed(bytes: Int) throws {
         do {
-            let file = try RunFile.create(at: path, Self.description(), checkpoint: Array(repeating: 1, count: 20_000))
+            let checkpoint = [UInt8](repeating: 1, count: 20_000)
+            let file = try RunFile.create(at: path, Self.description(checkpoint: checkpoint), checkpoint: checkpoint)
             file.finish()
         }
         truncate(path, bytes)

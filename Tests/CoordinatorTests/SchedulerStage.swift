@@ -11,6 +11,10 @@ struct SchedulerStage {
     var time = Moment(milliseconds: 0)
     /// Everything that the scheduler recorded, minus what it retracted, in order.
     var recorded: [Int] = []
+    /// The table of leases.
+    var leases: [LeaseID: Scheduler.GrantedLease] = [:]
+    /// Where peers come from that do not each have a host of their own.
+    var origins: [Int: Origin] = [:]
 
     init(masks: Int, life: UInt32 = 1, policy: SchedulingPolicy = SchedulingPolicy()) {
         scheduler = Scheduler(welcome: Self.welcome(masks: masks, life: life), policy: policy, at: time)
@@ -30,13 +34,20 @@ struct SchedulerStage {
         for action in actions {
             if case .record(let item, _) = action { recorded.append(item.mask) }
             if case .retract(let masks) = action { recorded.removeAll { masks.contains($0) } }
+            if case .grant(let peer, let lease, let masks) = action, let worker = scheduler.peers[peer] {
+                leases[lease] = (scheduler.workers[worker].id, masks)
+            }
         }
         return actions
     }
 
     @discardableResult
     mutating func receive(_ message: WorkerMessage, from peer: Int) -> [Scheduler.Action] {
-        perform { $0.received(message, from: Peer(id: UInt64(peer)), at: $1) }
+        let leases = leases
+        let origin = origins[peer] ?? Origin(key: nil, address: "host \(peer)")
+        return perform {
+            $0.received(message, from: Peer(id: UInt64(peer)), of: origin, at: $1, granted: { leases[$0] })
+        }
     }
 
     /// A worker's hello, from a peer of the same number unless told otherwise.
@@ -87,12 +98,19 @@ struct SchedulerStage {
                     let held = scheduler.workers[worker].leases.map {
                         LeaseID(life: scheduler.welcome.life, number: $0)
                     }
-                    all += receive(.heartbeat(holding ?? held), from: peer)
+                    all += beat(holding ?? held, from: peer)
                 }
             }
             if scheduler.nextDeadline <= time { all += perform { $0.timePassed(at: $1) } }
         }
         return all
+    }
+
+    /// A heartbeat of a worker that has read all that was sent to it.
+    @discardableResult
+    mutating func beat(_ held: [LeaseID], from peer: Int) -> [Scheduler.Action] {
+        let seen = LeaseID(life: scheduler.welcome.life, number: scheduler.lastLease)
+        return receive(.heartbeat(held, seen: seen), from: peer)
     }
 
     /// Answers everything that is granted until nothing is, all workers in turn.

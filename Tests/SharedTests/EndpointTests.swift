@@ -14,8 +14,9 @@ func anEndpointThatNobodyCanMeanIsAUsageError(text: String) {
     }
 }
 
-@Test(arguments: ["tcp://*:5998", "tcp://host:0", "tcp://host:*"]) func nobodyConnectsToEverywhereOrAnyPort(text: String)
-{
+@Test(arguments: ["tcp://*:5998", "tcp://host:0", "tcp://host:*"]) func nobodyConnectsToEverywhereOrAnyPort(
+    text: String
+) {
     #expect { try Endpoint(connectingTo: text, option: "--connect") } throws: { ($0 as? Failure)?.kind == .usage }
     #expect(throws: Never.self) { try Endpoint(listeningAt: text, option: "--bind") }
 }
@@ -33,6 +34,7 @@ func anEndpointThatNobodyCanMeanIsAUsageError(text: String) {
     var options = SocketOptions()
     options.usesIPv6 = endpoint.ipv4 == nil
     try Socket(.router, in: context, options: options).bind(to: endpoint.description)
-    #expect { try Endpoint(listeningAt: "tcp://no.such.invalid:0", option: "--bind").resolved(option: "--bind") } throws:
-        { ($0 as? Failure)?.kind == .usage }
+    #expect {
+        try Endpoint(listeningAt: "tcp://no.such.invalid:0", option: "--bind").resolved(option: "--bind")
+    } throws: { ($0 as? Failure)?.kind == .usage }
 }

@@ -31,6 +31,12 @@ private func inputs(_ target: FuzzTarget) -> [String] {
     }
 }
 
+@Test(arguments: ["folded", "kept", "dynamo", "dynamo-kept", "adaptive"])
+func theCorpusHasModelsOfBothExporters(name: String) throws {
+    let path = folder.appendingPathComponent("corpus/onnx/\(name).onnx").path
+    #expect(try Onnx.network(at: path).graph.nodes.count > 5)
+}
+
 @Test func theCorpusHoldsEveryMessage() throws {
     var understood = 0
     for path in inputs(.wire) {

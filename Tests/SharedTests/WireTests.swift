@@ -18,13 +18,15 @@ private let workerMessages: [WorkerMessage] = [
         .init(
             run: run, lease: lease, computeMicroseconds: 1_500_000,
             evaluations: [
-                MaskEvaluation(mask: 0, evaluation: Evaluation(lossSum: 9_223_301_668_110_598_144, correct: 0, images: 131_071)),
+                MaskEvaluation(
+                    mask: 0, evaluation: Evaluation(lossSum: 9_223_301_668_110_598_144, correct: 0, images: 131_071)),
                 MaskEvaluation(mask: 999_999, evaluation: Evaluation(lossSum: 1, correct: 5, images: 5)),
             ])),
     .losses(.init(run: run, lease: lease, computeMicroseconds: 0, evaluations: [])),
     .failed(.init(run: run, lease: lease, mask: 12, reason: "not a number")),
     .failed(.init(run: run, lease: lease, mask: nil, reason: "")),
-    .heartbeat([lease, LeaseID(life: 1, number: 1)]), .heartbeat([]), .goodbye(keeping: [lease]),
+    .heartbeat([lease, LeaseID(life: 1, number: 1)], seen: lease),
+    .heartbeat([], seen: LeaseID(life: 0, number: 0)), .goodbye(keeping: [lease]),
     .goodbye(keeping: []),
 ]
 
@@ -48,7 +50,8 @@ private let coordinatorMessages: [CoordinatorMessage] = [
                 IndexedMask(index: 5, mask: Mask(count: 70, disabled: [0, 63, 64, 69])),
                 IndexedMask(index: 6, mask: Mask(count: 70)),
             ])),
-    .lease(.init(run: run, lease: lease, masks: [])), .acknowledged(lease), .cancel(lease), .heartbeat(life: 4),
+    .lease(.init(run: run, lease: lease, masks: [])), .acknowledged(lease), .cancel(lease),
+    .heartbeat(life: 4, lease: 9),
     .dismissed(reason: "no"), .finished,
 ]
 
@@ -131,7 +134,7 @@ private func coordinatorError(_ frame: [UInt8]) -> WireError? {
 }
 
 @Test func aCountBeyondItsLimitTakesNoMemory() {
-    var frame = WorkerMessage.heartbeat([]).encoded()
+    var frame = WorkerMessage.goodbye(keeping: []).encoded()
     frame.replaceSubrange(8..<12, with: [0xFF, 0xFF, 0xFF, 0x7F])
     #expect(workerError(sealed(frame)) == .tooLarge(field: "leases", limit: Wire.leasesPerWorkerMax))
     frame.replaceSubrange(8..<12, with: [40, 0, 0, 0])

@@ -23,8 +23,18 @@ struct Scenario {
     var failing: Set<Int> = []
     /// Workers that send what no honest worker sends.
     var rogues: Set<Int> = []
-    /// Workers whose losses are wrong.
+    /// Workers whose losses are wrong; they come from one host and tell the same lies.
     var liars: Set<Int> = []
+    /// Workers that die whenever they have computed something, or most of the time.
+    var crashers: Set<Int> = []
+    /// Workers that send heartbeats and never answer.
+    var hung: Set<Int> = []
+    /// Workers whose answers have no evaluations.
+    var empty: Set<Int> = []
+    /// Whether workers have keys, one for each host.
+    var hasKeys = false
+    /// How long the coordinator takes for each message while faults happen.
+    var turnMilliseconds: Int64 = 0
     /// The chance that a lease never ends on a worker that otherwise lives.
     var computationHangs = 0.0
     var policy = SchedulingPolicy()
@@ -56,16 +66,46 @@ struct Scenario {
         // What a line damages is not the worker's fault.
         policy.unreadableMax = 1_000_000
         policy.verificationSeed = .random(in: 0 ... .max, using: &random)
+        hasKeys = often(0.5)
         if often(0.3) {
             policy.verifiedShare = often(0.5) ? 1 : .random(in: 0...1, using: &random)
+            policy.verificationWaits = often(0.5)
             workers += 3
-            // With every mask verified no lie may survive.
-            if policy.verifiedShare == 1, often(0.6) { liars = [workers - 1] }
+            // With every mask verified no lie may survive, however many names the liar has.
+            if policy.verifiedShare == 1, often(0.6) {
+                policy.verificationWaits = true
+                liars = Set(workers..<workers + Int.random(in: 1...4, using: &random))
+                workers += liars.count
+            }
         }
-        if often(0.2) {
-            rogues = [workers]
-            workers += 1
+        func add(_ share: Double, _ kind: WritableKeyPath<Self, Set<Int>>, upTo most: Int) {
+            guard often(share) else { return }
+            let count = Int.random(in: 1...most, using: &random)
+            self[keyPath: kind] = Set(workers..<workers + count)
+            workers += count
         }
+        add(0.2, \.rogues, upTo: 1)
+        add(0.15, \.crashers, upTo: 2)
+        add(0.1, \.hung, upTo: 3)
+        add(0.1, \.empty, upTo: 3)
+        if often(0.15) { turnMilliseconds = .random(in: 1...30, using: &random) }
+    }
+
+    /// Whether a worker does its work, as far as the faults let it.
+    func isHealthy(_ worker: Int) -> Bool {
+        ![rogues, liars, crashers, hung, empty].contains { $0.contains(worker) }
+    }
+
+    /// Where a worker connects from.
+    func origin(of worker: Int) -> Origin {
+        let host = liars.contains(worker) ? liars.min() ?? worker : worker
+        return Origin(key: hasKeys ? "key \(host)" : nil, address: "host \(host)")
+    }
+
+    /// Whether nothing but these workers can have masks set aside.
+    var isCalm: Bool {
+        faultEveryMilliseconds == nil && coordinatorDies == 0 && computationHangs == 0 && dropped == 0 && late == 0
+            && corrupted == 0 && turnMilliseconds == 0
     }
 }
 

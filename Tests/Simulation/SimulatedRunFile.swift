@@ -4,6 +4,8 @@ import Shared
 /// What survives a coordinator's death.
 struct SimulatedRunFile {
     private(set) var evaluations: [Int: (evaluation: Evaluation, worker: WorkerID)] = [:]
+    /// The table of leases.
+    private(set) var leases: [LeaseID: Scheduler.GrantedLease] = [:]
     /// Starts of the coordinator.
     var lives: UInt32 = 0
 
@@ -13,6 +15,8 @@ struct SimulatedRunFile {
         evaluations[item.mask] = (item.evaluation, worker)
         return nil
     }
+
+    mutating func grant(_ lease: LeaseID, _ masks: MaskRuns, to worker: WorkerID) { leases[lease] = (worker, masks) }
 
     mutating func retract(_ masks: MaskRuns) -> String? {
         for mask in masks where evaluations.removeValue(forKey: mask) == nil {

@@ -11,7 +11,8 @@ extension Simulation {
         current.life = file.lives
         var new = Scheduler(welcome: current, policy: scenario.policy, at: now)
         for (mask, item) in file.evaluations.sorted(by: { $0.key < $1.key }) {
-            new.restore(mask: mask, by: item.worker)
+            let worker = workers.firstIndex { $0.id == item.worker }
+            new.restore(mask: mask, by: item.worker, from: worker.map { scenario.origin(of: $0) })
         }
         scheduler = new
         // The workers' sockets connect again by themselves.
@@ -49,6 +50,7 @@ extension Simulation {
         scheduler = nil
         let actions = event(&state)
         scheduler = state
+        lastLease = state.lastLease
         if let broken = state.brokenInvariant() { throw failure("the scheduler contradicts itself: \(broken)") }
         var unreachable: [Peer] = []
         for action in actions {
@@ -71,7 +73,7 @@ extension Simulation {
     func coordinatorTimerFired(_ life: UInt32) throws(SimulationFailure) {
         guard scheduler != nil, life == file.lives, coordinatorTimer == now else { return }
         coordinatorTimer = nil
-        try coordinate { $0.timePassed(at: now) }
+        try coordinate { $0.timePassed(at: now, isBehind: busyUntil > now) }
     }
 
     private func act(_ action: Scheduler.Action, _ unreachable: inout [Peer]) throws(SimulationFailure) {
@@ -83,6 +85,7 @@ extension Simulation {
         case .introduce(let peer): reach(peer, .introduce, &unreachable)
         case .grant(let peer, let lease, let indices):
             report.leases += 1
+            if let worker = connections[peer.id]?.worker { file.grant(lease, indices, to: workers[worker].id) }
             let items = indices.map { IndexedMask(index: $0, mask: masks[$0]) }
             reach(peer, .lease(.init(run: welcome.run, lease: lease, masks: items)), &unreachable)
         case .record(let item, let worker):
@@ -103,7 +106,7 @@ extension Simulation {
             let start = Int(range.offset)
             let bytes = Array(blob[start..<start + range.length])
             reach(peer, .chunk(.init(digest: range.digest, offset: range.offset, bytes: bytes)), &unreachable)
-        case .heartbeat(let peer): reach(peer, .heartbeat(life: file.lives), &unreachable)
+        case .heartbeat(let peer): reach(peer, .heartbeat(life: file.lives, lease: lastLease), &unreachable)
         case .dismiss(let peer, let reason):
             report.dismissals += 1
             reach(peer, .dismissed(reason: reason), &unreachable)

@@ -62,6 +62,15 @@ extension Simulation {
             }
             return
         }
+        // A coordinator that is slow takes one message after the other.
+        if !isCalm, scenario.turnMilliseconds > 0 {
+            guard busyUntil <= now else {
+                let event = Event.toCoordinator(from: worker, peer: peer, frame: frame, intact: intact)
+                queue.insert(event, at: busyUntil)
+                return
+            }
+            busyUntil = now + scenario.turnMilliseconds
+        }
         // A connection of the coordinator's earlier life is gone with it.
         guard connections[peer] != nil else { return }
         let result = Result { () throws(WireError) in try WorkerMessage(decoding: frame) }
@@ -70,7 +79,11 @@ extension Simulation {
             guard intact || scenario.rogues.contains(worker) else { throw failure("a damaged message was accepted") }
             heardAt[Peer(id: peer)] = now
             if case .losses(let losses) = message { answer = losses }
-            try coordinate { $0.received(message, from: Peer(id: peer), at: now) }
+            let leases = file.leases
+            try coordinate {
+                $0.received(
+                    message, from: Peer(id: peer), of: scenario.origin(of: worker), at: now, granted: { leases[$0] })
+            }
             answer = nil
         case .failure(let error):
             guard !intact || scenario.rogues.contains(worker) else {
@@ -117,7 +130,16 @@ extension Simulation {
         }
         let mask = Int(draw(0...Int64(scenario.masks) - 1))
         let images = welcome.settings.images
-        switch draw(0...7) {
+        switch draw(0...8) {
+        case 8:
+            // An answer to somebody's lease of another life, or to none.
+            let stolen = LeaseID(life: UInt32(draw(0...Int64(file.lives) + 1)), number: UInt32(draw(0...50)))
+            let lie = Evaluation(lossSum: 7, correct: 0, images: images)
+            return WorkerMessage.losses(
+                .init(
+                    run: welcome.run, lease: stolen, computeMicroseconds: 1,
+                    evaluations: [MaskEvaluation(mask: mask, evaluation: lie)])
+            ).encoded()
         case 0: return (0..<draw(0...100)).map { _ in UInt8(draw(0...255)) }
         case 1: return losses(RunID(high: 1, low: 2), [MaskEvaluation(mask: mask, evaluation: truth(mask))])
         case 2:
@@ -143,7 +165,7 @@ extension Simulation {
         switch message {
         case .losses(let losses): "losses of \(losses.lease), masks \(losses.evaluations.map(\.mask))"
         case .failed(let failure): "failed \(failure.lease), mask \(failure.mask ?? -1)"
-        case .heartbeat(let held): "heartbeat \(held)"
+        case .heartbeat(let held, let seen): "heartbeat \(held), seen \(seen)"
         case .goodbye(let held): "goodbye \(held)"
         case .hello: "hello"
         case .want(let range): "want \(range.offset)+\(range.length)"

@@ -80,7 +80,7 @@ extension Simulation {
             queue.insert(.prepared(worker, process: process, welcome.run), at: now + draw(0...500))
         case .compute(let lease): compute(lease, worker, process)
         case .abandon(let lease):
-            guard !workers[worker].computationHangs else { break }
+            guard !workers[worker].computationHangs, !scenario.hung.contains(worker) else { break }
             queue.insert(.abandoned(worker, process: process, lease), at: now + draw(0...50))
         case .note(let text): note("worker \(worker) says: \(text)")
         case .stop(let ending): try stop(worker, ending)
@@ -97,6 +97,7 @@ extension Simulation {
     }
 
     private func compute(_ lease: CoordinatorMessage.Lease, _ worker: Int, _ process: Int) {
+        guard !scenario.hung.contains(worker) else { return }
         var milliseconds = workers[worker].maskMilliseconds * Int64(lease.masks.count) + 1
         if !isCalm, happens(scenario.late) { milliseconds *= 10 }
         if !isCalm, happens(scenario.computationHangs) {
@@ -117,6 +118,18 @@ extension Simulation {
             killWorker(worker, restartIn: draw(100...2000))
             return
         }
+        if scenario.crashers.contains(worker), workers[worker].protocolState?.computing?.lease == lease.lease,
+            happens(worker % 2 == 0 ? 1 : 0.7)
+        {
+            killWorker(worker, restartIn: draw(0...300))
+            return
+        }
+        if scenario.empty.contains(worker) {
+            try withWorker(worker, process, event) { state, now in
+                state.computed(lease.lease, evaluations: [], microseconds: 1, at: now)
+            }
+            return
+        }
         var evaluations: [MaskEvaluation] = []
         var failures: [(mask: Int, reason: String)] = []
         for item in lease.masks {
@@ -125,7 +138,7 @@ extension Simulation {
                 failures.append((item.index, "its loss is not a number"))
             } else {
                 var evaluation = truth(item.index)
-                if scenario.liars.contains(worker), happens(0.5) { evaluation.lossSum = draw(0...1 << 40) }
+                if scenario.liars.contains(worker), item.index % 3 != 0 { evaluation.lossSum ^= 1 }
                 evaluations.append(MaskEvaluation(mask: item.index, evaluation: evaluation))
             }
         }
@@ -146,6 +159,7 @@ extension Simulation {
         case .finished: workers[worker].ending = ending
         case .left: queue.insert(.startWorker(worker), at: now + draw(0...3000))
         case .refused(let reason):
+            // Of liars and rogues; others would be refused without a reason.
             guard !isHonest(worker) else { throw failure("honest worker \(worker) was refused: \(reason)") }
             workers[worker].ending = ending
         case .failed(let reason):

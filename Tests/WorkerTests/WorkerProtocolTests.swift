@@ -55,7 +55,7 @@ private struct Stage {
         let end = time + milliseconds
         while time < end {
             time = time + 50
-            if let life, time.milliseconds % 500 == 0 { all += receive(.heartbeat(life: life)) }
+            if let life, time.milliseconds % 500 == 0 { all += receive(.heartbeat(life: life, lease: 0)) }
             if worker.nextDeadline <= time { all += perform { $0.timePassed(at: $1) } }
         }
         return all
@@ -212,7 +212,7 @@ extension [WorkerProtocol.Action] {
     stage.becomeReady()
     stage.receive(.lease(Stage.lease(1)))
     stage.receive(.lease(Stage.lease(2)))
-    #expect(stage.receive(.heartbeat(life: 2)).sent == [.hello(stage.worker.hello)])
+    #expect(stage.receive(.heartbeat(life: 2, lease: 0)).sent == [.hello(stage.worker.hello)])
     stage.receive(.welcome(Stage.welcome(life: 2)))
     #expect(stage.worker.held == [LeaseID(life: 1, number: 1)])
     #expect(stage.worker.computing == Stage.lease(1))

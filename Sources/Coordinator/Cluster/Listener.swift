@@ -18,6 +18,8 @@ struct Listener: ~Copyable {
     let endpoint: String
     /// What a worker that is started here needs in its environment: a key that lives as long as this process.
     let localEnvironment: [String: String]
+    /// The public key of that; nil without keys.
+    private let localKey: String?
     private let authenticator: Authenticator?
 
     /// Listens. Throws a `.usage` ``Failure`` where the endpoint is not one or would admit everybody from other hosts
@@ -34,6 +36,7 @@ struct Listener: ~Copyable {
         options.usesIPv6 = endpoint.ipv4 == nil
         var authenticator: Authenticator?
         var localEnvironment: [String: String] = [:]
+        var localKey: String?
         switch admission {
         case .everybody:
             if !endpoint.isLoopback {
@@ -46,10 +49,15 @@ struct Listener: ~Copyable {
                 }
                 Log.shared.line(
                     "warning: --insecure: whoever reaches \(endpoint) can take part in this run and send wrong losses")
+            } else {
+                Log.shared.line(
+                    "every user of this host can take part in this run; to admit some workers only, give --key-file and "
+                        + "--admit")
             }
         case .holders(let keys, let own):
             options.security = .server(own)
             let local = try KeyPair.generate()
+            localKey = local.public.text
             localEnvironment = ["WINNOW_SECRET_KEY": local.secret.text, "WINNOW_SERVER_KEY": own.public.text]
             // Somebody without a key may try very often.
             let told = BoundedLog(perMinute: 10)
@@ -76,9 +84,18 @@ struct Listener: ~Copyable {
         self.socket = socket
         self.authenticator = authenticator
         self.localEnvironment = localEnvironment
+        self.localKey = localKey
     }
 
     deinit { authenticator?.stop() }
+
+    /// Where a message came from.
+    func origin(of message: Socket.Message) -> Origin {
+        Origin(key: message.user, address: message.address, isOwn: localKey != nil && message.user == localKey)
+    }
+
+    /// Whether workers that are started here prove that they are.
+    var knowsItsOwn: Bool { localKey != nil }
 
     /// Where a worker on this host connects to.
     var localEndpoint: String {

@@ -33,12 +33,18 @@ final class RunLoop {
     private static let logMilliseconds: Int64 = 5000
     /// The longest wait, so that stragglers are noticed.
     private static let waitMillisecondsMax: Int64 = 250
+    /// Ticks for which a referee is wanted until it is started.
+    private static let refereeAfterTicks = 5
 
     private let file: RunFile
     private let listener: Listener
     private let materials: RunMaterials
     private let observer: Observer
     private let localWorkers: LocalWorkers?
+    /// Starts a worker of our own; nil where that was done or cannot be.
+    private var startReferee: (() throws -> LocalWorkers)?
+    private var referee: LocalWorkers?
+    private var ticksWithoutReferee = 0
     private let life: UInt32
     private var scheduler: Scheduler
     private var masks: MaskSource
@@ -55,7 +61,7 @@ final class RunLoop {
     /// Prepares a life: what the run file has is not evaluated again. Throws a ``Failure``.
     init(
         _ file: RunFile, at listener: consuming Listener, serving materials: RunMaterials, policy: SchedulingPolicy,
-        localWorkers: LocalWorkers?, observer: Observer
+        localWorkers: LocalWorkers?, startReferee: (() throws -> LocalWorkers)? = nil, observer: Observer
     ) throws {
         guard let run = file.description.runID else {
             throw Failure(.badInput, "the run file \(file.path) is damaged: its run has no identity")
@@ -65,6 +71,7 @@ final class RunLoop {
         self.materials = materials
         self.observer = observer
         self.localWorkers = localWorkers
+        self.startReferee = startReferee
         life = try file.beginLife(at: Date())
         let ensemble = file.description.ensemble
         let welcome = CoordinatorMessage.Welcome(
@@ -73,13 +80,35 @@ final class RunLoop {
             calibrationImages: materials.calibrationImages, filters: ensemble.filterCount, masks: ensemble.count)
         scheduler = Scheduler(welcome: welcome, policy: policy, at: now)
         self.welcome = CoordinatorMessage.welcome(welcome).encoded()
+        scheduler.expectsReferee = startReferee != nil
         masks = MaskSource(ensemble)
         let identities = try file.workerIdentities()
-        try file.forEachEvaluation { scheduler.restore(mask: $0.mask, by: identities[$0.worker]) }
+        try file.forEachEvaluation {
+            let known = identities[$0.worker]
+            scheduler.restore(mask: $0.mask, by: known?.worker, from: known?.origin)
+        }
+    }
+
+    /// Starts a worker of our own that judges what the others disagree about, or what one of them alone evaluated, once
+    /// that has been missing for a while.
+    private func tendReferee() {
+        if let referee, !referee.tend() { scheduler.expectsReferee = false }
+        ticksWithoutReferee = scheduler.wantsReferee ? ticksWithoutReferee + 1 : 0
+        let isDue = ticksWithoutReferee >= Self.refereeAfterTicks || scheduler.hasOnlyOpinionsLeft
+        guard referee == nil, let start = startReferee, scheduler.wantsReferee, isDue else { return }
+        startReferee = nil
+        do {
+            referee = try start()
+            Log.shared.line("a worker is started here, to verify what no other worker can")
+        } catch {
+            scheduler.expectsReferee = false
+            Log.shared.line("no worker can verify some masks, and none can be started here: \(error)")
+        }
     }
 
     /// Turns until the run is over or the user interrupts it. Throws a ``Failure``; what was committed before is kept.
     func run(signals: borrowing SignalQueue) throws -> Ending {
+        defer { referee?.stop() }
         var poller = Poller()
         let messages = poller.watch(listener.socket)
         let interrupts = poller.watch(descriptor: signals.descriptor)
@@ -94,9 +123,9 @@ final class RunLoop {
                 try file.endLife(life, at: date, "interrupted")
                 return .interrupted
             }
-            if poller.isReadable(messages) { try receive() }
+            let isBehind = poller.isReadable(messages) ? try !receive() : false
             if scheduler.nextDeadline <= now || due == Self.waitMillisecondsMax {
-                try perform(scheduler.timePassed(at: now))
+                try perform(scheduler.timePassed(at: now, isBehind: isBehind))
             }
             if nextTick <= now {
                 nextTick = now + Self.tickMilliseconds
@@ -116,6 +145,13 @@ final class RunLoop {
     }
 
     private func tick() throws {
+        guard !file.wasMoved else {
+            throw Failure(
+                .unavailable,
+                "the run file \(file.path) was moved or deleted while the run goes on; put it back, or go on with "
+                    + "'winnow-coordinator resume --run' and its new name")
+        }
+        tendReferee()
         if let localWorkers, !localWorkers.tend(), scheduler.connectedCount == 0 {
             throw Failure(
                 .unavailable,
@@ -130,27 +166,30 @@ final class RunLoop {
 
     // MARK: Receiving
 
-    private func receive() throws {
+    /// Takes what has arrived; false where more of it waits than one turn takes.
+    private func receive() throws -> Bool {
         for _ in 0..<Self.messagesPerTurn {
-            guard let message = try listener.socket.receive() else { return }
+            guard let message = try listener.socket.receive() else { return true }
             // A peer that chose its own routing id is none of ours.
             guard message.frames.count == 2, let peer = Peer(routingID: message.frames[0]) else { continue }
             do {
-                try take(WorkerMessage(decoding: message.frames[1]), from: peer)
+                try take(WorkerMessage(decoding: message.frames[1]), from: peer, of: listener.origin(of: message))
             } catch let error as WireError {
                 try perform(scheduler.receivedUnreadable(error, from: peer, at: now))
             }
         }
+        return false
     }
 
-    private func take(_ message: WorkerMessage, from peer: Peer) throws {
+    private func take(_ message: WorkerMessage, from peer: Peer, of origin: Origin) throws {
         var computeMicroseconds: UInt64 = 0
         if case .losses(let losses) = message, !losses.evaluations.isEmpty {
             computeMicroseconds = losses.computeMicroseconds / UInt64(losses.evaluations.count)
         }
-        let actions = scheduler.received(message, from: peer, at: now)
+        let actions = try scheduler.received(
+            message, from: peer, of: origin, at: now, granted: { try file.grantedLease($0) })
         if case .hello(let hello) = message, actions.contains(.welcome(peer)) {
-            let number = try file.register(hello, at: date)
+            let number = try file.register(hello, from: origin, at: date)
             numbers[hello.worker] = number
             numbersByPeer[peer] = number
         }
@@ -180,7 +219,7 @@ final class RunLoop {
                 send(.cancel(lease), to: peer)
             case .sendChunk(let peer, let range):
                 if let chunk = materials.store.chunk(range) { send(.chunk(chunk), to: peer) }
-            case .heartbeat(let peer): send(.heartbeat(life: life), to: peer)
+            case .heartbeat(let peer): send(.heartbeat(life: life, lease: scheduler.lastLease), to: peer)
             case .dismiss(let peer, let reason):
                 if let number = numbersByPeer[peer] { try file.dismiss(worker: number, reason) }
                 send(.dismissed(reason: reason), to: peer)

@@ -66,9 +66,10 @@ struct RunSession {
                     progress.update($0, splitHalf: monitor.state.settling.last?.splitHalfCorrelation)
                     page?.update($0)
                 })
+            let referee = cluster.referee(at: listener)
             let loop = try RunLoop(
                 file, at: listener, serving: materials, policy: cluster.policy(for: description),
-                localWorkers: localWorkers, observer: observer)
+                localWorkers: localWorkers, startReferee: referee, observer: observer)
             ending = try loop.run(signals: signals)
         }
         page?.ended(ending == .interrupted ? .interrupted : .fitting)

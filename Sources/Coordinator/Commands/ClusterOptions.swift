@@ -42,6 +42,9 @@ struct ClusterOptions {
         policy.maskGroup = run.ensemble.masksSharingWork
         policy.maskSubgroup = run.ensemble.masksSharingMost
         policy.verifiedShare = run.verifiedShare
+        // Files of earlier releases have a share only where it was asked for.
+        policy.verificationWaits = run.verificationWaits ?? (run.verifiedShare > 0)
+        policy.ownWorkersOnlyJudge = localWorkerCount == 0
         policy.verificationSeed = run.ensemble.seed
         policy.masksPerLeaseMax = masksPerLease
         policy.firstLeaseMasks = min(policy.firstLeaseMasks, masksPerLease)
@@ -65,6 +68,11 @@ struct ClusterOptions {
             ?? KeyFile.secretKey(inEnvironment: Self.secretKeyVariable)
         guard let own else {
             guard admit.isEmpty else { throw Failure(.usage, "--admit needs the coordinator's own key: --key-file") }
+            // Only workers that are started here are meant to come: they prove it by a key made for the occasion.
+            if !$bind.isGiven, localWorkerCount > 0 {
+                return try Listener(
+                    at: bind, admitting: .holders(of: [], own: KeyPair.generate()), isInsecureMeant: false)
+            }
             return try Listener(at: bind, admitting: .everybody, isInsecureMeant: insecure)
         }
         let keys = Set(try admit.map { try KeyFile.publicKey(at: $0) })
@@ -76,10 +84,23 @@ struct ClusterOptions {
 
     /// Starts the local workers; nil where there are none. Throws a ``Failure``.
     func startLocalWorkers(connectingTo endpoint: String, environment: [String: String]) throws -> LocalWorkers? {
-        let count = localWorkerCount
-        guard count > 0 else { return nil }
+        guard localWorkerCount > 0 else { return nil }
+        return try start(localWorkerCount, threads: workerThreads, connectingTo: endpoint, environment: environment)
+    }
+
+    /// How a worker is started here that judges others; nil where workers work here anyway, or cannot prove whose they
+    /// are. It computes with one thread.
+    func referee(at listener: borrowing Listener) -> (() throws -> LocalWorkers)? {
+        guard localWorkerCount == 0, listener.knowsItsOwn else { return nil }
+        let (endpoint, environment) = (listener.localEndpoint, listener.localEnvironment)
+        return { try start(1, threads: 1, connectingTo: endpoint, environment: environment) }
+    }
+
+    private func start(
+        _ count: Int, threads: Int?, connectingTo endpoint: String, environment: [String: String]
+    ) throws -> LocalWorkers {
         var arguments = ["serve", "--connect", endpoint, "--stop-when-input-ends", "--once"]
-        if let threads = workerThreads ?? (count > 1 ? max(1, CPUAllowance.processors / count) : nil) {
+        if let threads = threads ?? (count > 1 ? max(1, CPUAllowance.processors / count) : nil) {
             arguments += ["--threads", String(threads)]
         }
         if let workerCache { arguments += ["--cache", workerCache] }

@@ -28,8 +28,11 @@ struct Run: Command {
     @OptionGroup var sampling = SamplingOptions()
     @Option("The run file to make; everything about the run is in it.", name: "run", value: "FILE") var runFile: String
     @Option("The folder to write the ranking and the report to.", value: "DIR") var report: String?
-    @Option("The share of the masks that two workers evaluate, to find wrong answers.", value: "SHARE")
-    var verifyShare: Double = 0
+    @Option(
+        "The share of the masks that two workers evaluate, on different hosts or with different keys where there are "
+            + "any, to find wrong answers; 0 for none. Where it is given, the run waits for as long as it takes.",
+        value: "SHARE")
+    var verifyShare: Double = RunDescription.defaultVerifiedShare
     @OptionGroup var cluster = ClusterOptions()
     @OptionGroup var livePage = LivePageOptions()
 
@@ -55,7 +58,8 @@ struct Run: Command {
         try images.check(settings.normalisation)
         let description = RunDescription(
             of: network, checkpoint: checkpoint, from: model, images: images, calibration: calibration,
-            in: evaluation.data, settings: settings, ensemble: ensemble, verifiedShare: verifyShare)
+            in: evaluation.data, settings: settings, ensemble: ensemble, verifiedShare: verifyShare,
+            verificationWaits: $verifyShare.isGiven)
         let dashboard = try livePage.open()
         // A port that is taken must not leave a run file behind.
         let listener = try cluster.listen()

@@ -149,7 +149,7 @@ final class TrainingCluster {
     private func beat() throws {
         nextBeat = now + Self.heartbeatMilliseconds
         for peer in assignment.silentWorkers(at: now) { lose(peer, "is silent") }
-        for peer in connections.keys { try send(CoordinatorMessage.heartbeat(life: 1).encoded(), to: peer) }
+        for peer in connections.keys { try send(CoordinatorMessage.heartbeat(life: 1, lease: 0).encoded(), to: peer) }
         if let localWorkers, !localWorkers.tend(), connections.isEmpty {
             throw Failure(.unavailable, "no local worker stays alive (see the lines above)")
         }

@@ -114,6 +114,12 @@ struct Database: ~Copyable {
     /// Whether a transaction is open; SQLite ends one by itself on some errors.
     var isInTransaction: Bool { sqlite3_get_autocommit(handle) == 0 }
 
+    /// Whether the file was renamed or deleted since it was opened.
+    var wasMoved: Bool {
+        var moved: Int32 = 0
+        return sqlite3_file_control(handle, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved != 0
+    }
+
     private func error(_ operation: String) -> DatabaseError {
         DatabaseError(
             operation: operation, path: path, code: sqlite3_errcode(handle) & 0xFF,

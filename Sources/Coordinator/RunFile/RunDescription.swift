@@ -46,6 +46,12 @@ public struct RunDescription: Sendable, Equatable, Codable {
     public var masksDigest: Digest
     /// The share of the masks that is evaluated twice, by different workers, to find wrong answers.
     public var verifiedShare: Double
+    /// Whether the run waits until other workers agree, since its user asked for it. Without, a sole opinion counts
+    /// where nobody else is there.
+    public var verificationWaits: Bool?
+
+    /// The share where the user names none: a worker that is always wrong is found within some hundred masks.
+    static let defaultVerifiedShare = 0.02
 
     /// The run's identity on the wire, or nil where the text is not one.
     public var runID: RunID? {
@@ -87,7 +93,8 @@ extension RunDescription {
     /// Describes a new run of a network whose checkpoint was read from `path`, on images of a folder.
     init(
         of network: Network, checkpoint: [UInt8], from path: String, images: ImageSet, calibration: ImageSet?,
-        in folder: String, settings: EvaluationSettings, ensemble: Ensemble, verifiedShare: Double = 0
+        in folder: String, settings: EvaluationSettings, ensemble: Ensemble,
+        verifiedShare: Double = defaultVerifiedShare, verificationWaits: Bool = false
     ) {
         func absolute(_ path: String) -> String { URL(fileURLWithPath: path).standardizedFileURL.path }
         self.init(
@@ -99,6 +106,6 @@ extension RunDescription {
             data: DataSource(
                 path: absolute(folder), images: images.digest, calibrationImages: calibration?.digest),
             settings: settings, ensemble: ensemble, masksDigest: Self.maskSample(of: ensemble),
-            verifiedShare: verifiedShare)
+            verifiedShare: verifiedShare, verificationWaits: verificationWaits)
     }
 }

@@ -70,24 +70,28 @@ extension RunFile {
     /// the run.
     public func forEachEvaluation(_ body: (RecordedEvaluation) throws -> Void) throws {
         try Self.translated {
+            let checksum = version >= 3 ? ", checksum" : ""
             let statement = try database.prepare(
-                "SELECT mask, loss_sum, correct, images, worker, recorded_ms, compute_us FROM evaluation ORDER BY mask",
-                "read")
+                "SELECT \(Self.sealedColumns)\(checksum) FROM evaluation ORDER BY mask", "read")
             while try statement.step() {
                 let mask = statement.integer(0)
                 let lossSum = statement.integer(1)
                 let correct = statement.integer(2)
                 let images = statement.integer(3)
-                guard (0..<Int64(description.ensemble.count)).contains(mask), lossSum >= 0,
-                    images == Int64(description.settings.images), (0...images).contains(correct)
+                let isWhole = version < 3 || Self.isWhole(statement, checksum: 7)
+                let evaluation = Evaluation(
+                    lossSum: lossSum, correct: Int(clamping: correct), images: Int(clamping: images))
+                guard isWhole, (0..<Int64(description.ensemble.count)).contains(mask), evaluation.isPossible,
+                    evaluation.images == description.settings.images
                 else {
                     throw Failure(
-                        .badInput, "the run file \(path) is damaged: the evaluation of mask \(mask) is not one")
+                        .badInput,
+                        "the run file \(path) is damaged: the evaluation of mask \(mask) is not what it was; "
+                            + "'winnow-coordinator resume --run \(path)' does it again, and the others are kept")
                 }
                 try body(
                     RecordedEvaluation(
-                        mask: Int(mask),
-                        evaluation: Evaluation(lossSum: lossSum, correct: Int(correct), images: Int(images)),
+                        mask: Int(mask), evaluation: evaluation,
                         worker: Int(statement.integer(4)), recorded: Date(milliseconds: statement.integer(5)),
                         computeMicroseconds: min(UInt64(max(0, statement.integer(6))), Wire.computeMicrosecondsMax)))
             }
@@ -128,12 +132,19 @@ extension RunFile {
         }
     }
 
-    /// The identities of the workers, by their numbers in this file.
-    func workerIdentities() throws -> [Int: WorkerID] {
+    /// The identities of the workers and where they came from last, by their numbers in this file.
+    func workerIdentities() throws -> [Int: (worker: WorkerID, origin: Origin?)] {
         try Self.translated {
-            let statement = try database.prepare("SELECT id, identity FROM worker", "read")
-            var result: [Int: WorkerID] = [:]
-            while try statement.step() { result[Int(statement.integer(0))] = WorkerID(statement.text(1)) }
+            let origin = version >= 3 ? ", key, address" : ", NULL, NULL"
+            let statement = try database.prepare("SELECT id, identity\(origin) FROM worker", "read")
+            var result: [Int: (worker: WorkerID, origin: Origin?)] = [:]
+            while try statement.step() {
+                guard let identity = WorkerID(statement.text(1)) else { continue }
+                let key = statement.isNull(2) ? nil : statement.text(2)
+                result[Int(statement.integer(0))] = (
+                    identity, statement.isNull(3) ? nil : Origin(key: key, address: statement.text(3))
+                )
+            }
             return result
         }
     }

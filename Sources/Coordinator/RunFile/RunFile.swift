@@ -18,8 +18,8 @@ public final class RunFile {
     private static let occurrenceRowBytes = 32
     /// `application_id`: "WNNW".
     static let applicationID: Int64 = 0x574E_4E57
-    /// `user_version`; raised with every change of ``schema``.
-    static let schemaVersion: Int64 = 2
+    /// `user_version`; raised with every change of ``schema``. Older ones are read, and brought up to it by `resume`.
+    static let schemaVersion: Int64 = 3
     /// The byte whose lock says that a coordinator has the file; SQLite's own locks lie at 2^30.
     private static let lockedByte: Int64 = 1 << 40
     /// Files up to this size are checked from end to end when they are opened to be written.
@@ -29,11 +29,12 @@ public final class RunFile {
         CREATE TABLE meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
         CREATE TABLE evaluation(
             mask INTEGER PRIMARY KEY, loss_sum INTEGER NOT NULL, correct INTEGER NOT NULL, images INTEGER NOT NULL,
-            worker INTEGER NOT NULL, recorded_ms INTEGER NOT NULL, compute_us INTEGER NOT NULL);
+            worker INTEGER NOT NULL, recorded_ms INTEGER NOT NULL, compute_us INTEGER NOT NULL, checksum INTEGER);
         CREATE TABLE set_aside(mask INTEGER PRIMARY KEY, reason TEXT NOT NULL);
         CREATE TABLE worker(
             id INTEGER PRIMARY KEY, identity TEXT NOT NULL UNIQUE, host TEXT NOT NULL, threads INTEGER NOT NULL,
-            instruction_set TEXT NOT NULL, version TEXT NOT NULL, joined_ms INTEGER NOT NULL, dismissed TEXT);
+            instruction_set TEXT NOT NULL, version TEXT NOT NULL, joined_ms INTEGER NOT NULL, dismissed TEXT,
+            key TEXT, address TEXT);
         CREATE TABLE lease(
             life INTEGER NOT NULL, number INTEGER NOT NULL, worker INTEGER NOT NULL, masks TEXT NOT NULL,
             granted_ms INTEGER NOT NULL, ended_ms INTEGER, outcome TEXT,
@@ -44,7 +45,7 @@ public final class RunFile {
         \(occurrenceTable);
         """
     /// What is in files of version 2 and later: what happened besides leases and evaluations.
-    private static let occurrenceTable = """
+    static let occurrenceTable = """
         CREATE TABLE IF NOT EXISTS occurrence(
             id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, life INTEGER NOT NULL, worker INTEGER, lease_life INTEGER,
             lease_number INTEGER, masks TEXT NOT NULL, what TEXT NOT NULL)
@@ -55,9 +56,12 @@ public final class RunFile {
     /// What is evaluated.
     public let description: RunDescription
     let database: Database
+    /// The columns' names of a file of this or an older format, which differ.
+    let version: Int64
     private let insertEvaluation: Statement
     private let insertLease: Statement
     private let endLease: Statement
+    private let findLease: Statement
     private var leaseCount = 0
     private var occurrenceBytes = 0
     private var notedStandstill: String?
@@ -67,8 +71,14 @@ public final class RunFile {
         self.path = path
         self.description = description
         self.lock = lock
+        version = try database.number("PRAGMA user_version", "read") ?? 0
+        // A file of an older format is only read.
+        let checksum = version >= 3 ? ", checksum) VALUES(?, ?, ?, ?, ?, ?, ?, ?)" : ") VALUES(?, ?, ?, ?, ?, ?, ?)"
         insertEvaluation = try database.prepare(
-            "INSERT OR IGNORE INTO evaluation VALUES(?, ?, ?, ?, ?, ?, ?)", "record evaluations in")
+            "INSERT OR IGNORE INTO evaluation(\(Self.sealedColumns)\(checksum)", "record evaluations in")
+        findLease = try database.prepare(
+            "SELECT identity, masks FROM lease JOIN worker ON worker.id = lease.worker WHERE life = ? AND number = ?",
+            "read")
         insertLease = try database.prepare(
             "INSERT OR IGNORE INTO lease VALUES(?, ?, ?, ?, ?, NULL, NULL)", "record leases in")
         endLease = try database.prepare(
@@ -136,7 +146,9 @@ public final class RunFile {
             "BEGIN; PRAGMA application_id = \(applicationID); PRAGMA user_version = \(schemaVersion); \(schema)",
             "set up")
         let insert = try database.prepare("INSERT INTO meta VALUES(?, ?)", "write the description to")
-        try insert.run(.text("description"), .text(String(decoding: json, as: UTF8.self)))
+        let text = String(decoding: json, as: UTF8.self)
+        try insert.run(.text("description"), .text(text))
+        try writeDigest(of: text, to: database)
         try insert.run(.text("checkpoint"), .blob(checkpoint))
         try database.execute("COMMIT", "write the description to")
     }
@@ -159,15 +171,19 @@ public final class RunFile {
         try own(path) { database in
             try check(database)
             try setUp(database)
-            // Nothing is written by the pragmas where the mode stays; this is.
-            try database.execute(
-                "BEGIN IMMEDIATE; \(occurrenceTable); PRAGMA user_version = \(schemaVersion); COMMIT", "write to")
             let size = try database.number(
                 "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size", "read")
             if size ?? 0 <= checkedBytesMax, let fault = try database.text("PRAGMA quick_check(1)", "check"),
                 fault != "ok"
             {
                 throw Failure(.badInput, "the run file \(path) is damaged (\(fault)); restore it from a copy")
+            }
+            try upgrade(database)
+            let damaged = try discardDamaged(database)
+            if damaged > 0 {
+                Log.shared.line(
+                    "\(damaged) evaluations in \(path) were damaged and are done again; look after the disk and the memory "
+                        + "of this host")
             }
             return try readDescription(database)
         }
@@ -244,6 +260,7 @@ public final class RunFile {
         guard let json = try database.text("SELECT value FROM meta WHERE key = 'description'", "read") else {
             throw Failure(.badInput, "the run file \(database.path) has no description; it is damaged")
         }
+        try check(description: json, in: database)
         do {
             return try JSONDecoder().decode(RunDescription.self, from: Data(json.utf8))
         } catch {
@@ -256,8 +273,14 @@ public final class RunFile {
         do { return try body() } catch let error as DatabaseError { throw error.failure }
     }
 
-    /// The checkpoint's bytes. Throws a ``Failure``.
+    /// The checkpoint's bytes. Throws a ``Failure``, also where they are not those of the run.
     public func checkpoint() throws -> [UInt8] {
+        let bytes = try storedCheckpoint()
+        try check(checkpoint: bytes)
+        return bytes
+    }
+
+    private func storedCheckpoint() throws -> [UInt8] {
         try Self.translated {
             let statement = try database.prepare("SELECT value FROM meta WHERE key = 'checkpoint'", "read")
             guard try statement.step() else {
@@ -298,18 +321,21 @@ public final class RunFile {
     }
 
     /// The number of a worker in the tables; the same worker keeps its number. Committed with the next commit.
-    func register(_ hello: WorkerMessage.Hello, at time: Date) throws -> Int {
+    func register(_ hello: WorkerMessage.Hello, from origin: Origin? = nil, at time: Date) throws -> Int {
         try Self.translated {
             try begin()
             let statement = try database.prepare(
                 """
-                INSERT INTO worker(identity, host, threads, instruction_set, version, joined_ms) VALUES(?, ?, ?, ?, ?, ?)
+                INSERT INTO worker(identity, host, threads, instruction_set, version, joined_ms, key, address)
+                VALUES(?, ?, ?, ?, ?, ?, ?, ?)
                 ON CONFLICT(identity) DO UPDATE SET host = excluded.host, threads = excluded.threads,
-                instruction_set = excluded.instruction_set, version = excluded.version RETURNING id
+                instruction_set = excluded.instruction_set, version = excluded.version, key = excluded.key,
+                address = excluded.address RETURNING id
                 """, "record workers in")
             try statement.bind([
                 .text(hello.worker.description), .text(hello.host), .number(hello.threads),
                 .text(hello.instructionSet), .text(hello.programVersion), .number(time.milliseconds),
+                origin?.key.map { .text($0) } ?? .null, origin.map { .text($0.address) } ?? .null,
             ])
             guard try statement.step() else { throw Failure(.internalFault, "a worker has no number") }
             let number = Int(statement.integer(0))
@@ -333,11 +359,13 @@ public final class RunFile {
     func record(_ evaluation: RecordedEvaluation) throws -> Bool {
         try Self.translated {
             try begin()
-            try insertEvaluation.run(
-                .number(evaluation.mask), .integer(evaluation.evaluation.lossSum),
-                .number(evaluation.evaluation.correct), .number(evaluation.evaluation.images),
-                .number(evaluation.worker), .number(evaluation.recorded.milliseconds),
-                .integer(Int64(clamping: evaluation.computeMicroseconds)))
+            let numbers = [
+                Int64(evaluation.mask), evaluation.evaluation.lossSum, Int64(evaluation.evaluation.correct),
+                Int64(evaluation.evaluation.images), Int64(evaluation.worker), evaluation.recorded.milliseconds,
+                Int64(clamping: evaluation.computeMicroseconds),
+            ]
+            try insertEvaluation.bind(numbers.map { .integer($0) } + [.number(Self.checksum(of: numbers))])
+            while try insertEvaluation.step() {}
             return database.changes == 1
         }
     }
@@ -369,6 +397,24 @@ public final class RunFile {
             try insertLease.run(
                 .number(lease.life), .number(lease.number), .number(worker), .text(masks.description),
                 .number(time.milliseconds))
+        }
+    }
+
+    /// Who had a lease of any life, and its masks; nil where the table has none of it. Throws a ``Failure``.
+    func grantedLease(_ lease: LeaseID) throws -> Scheduler.GrantedLease? {
+        try Self.translated {
+            try findLease.bind([.number(lease.life), .number(lease.number)])
+            guard try findLease.step() else { return nil }
+            let identity = WorkerID(findLease.text(0))
+            let masks = MaskRanges(findLease.text(1))
+            while try findLease.step() {}
+            guard let identity, let masks else { return nil }
+            var runs = MaskRuns()
+            for range in masks.ranges {
+                guard range.lowerBound >= runs.ranges.last?.upperBound ?? 0 else { return nil }
+                runs.append(range.lowerBound..<range.upperBound + 1)
+            }
+            return (identity, runs)
         }
     }
 

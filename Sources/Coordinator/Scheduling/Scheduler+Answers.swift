@@ -2,7 +2,10 @@ import Shared
 
 extension Scheduler {
     /// Evaluations came. What is wanted is recorded, everything else dropped; then the worker may forget them.
-    mutating func take(_ losses: WorkerMessage.Losses, from worker: Int, _ peer: Peer) {
+    mutating func take(
+        _ losses: WorkerMessage.Losses, from worker: Int, _ peer: Peer,
+        _ granted: (LeaseID) throws -> GrantedLease?
+    ) rethrows {
         if let fault = fault(of: losses, from: worker) {
             if losses.lease.life == welcome.life, leases[losses.lease.number]?.worker == worker {
                 release(losses.lease.number, fault)
@@ -11,11 +14,23 @@ extension Scheduler {
             misbehave(worker, fault)
             return
         }
-        workers[worker].overdue = false
+        let number = losses.lease.number
+        let isOpen = losses.lease.life == welcome.life && leases[number] != nil
+        if !isOpen, try !wasGranted(losses, to: worker, granted) {
+            figures.unasked += 1
+            actions.append(.acknowledge(peer, losses.lease))
+            return
+        }
+        setOverdue(worker, false)
         workers[worker].failedLeases = 0
         forgive(worker)
-        let number = losses.lease.number
-        if losses.lease.life == welcome.life, leases[number] != nil {
+        if !losses.evaluations.isEmpty, let place = workers[worker].place {
+            places[place].deathsInRow = 0
+            places[place].hasAnswered = true
+        }
+        // What is known beyond doubt comes first: who is wrong about it is believed nothing more.
+        for item in losses.evaluations where knownMasks[item.mask] != nil { compare(item, by: worker) }
+        if isOpen {
             learn(from: losses, by: worker)
             for item in losses.evaluations {
                 dropHolder(number, of: item.mask)
@@ -23,6 +38,7 @@ extension Scheduler {
             }
             // Masks without an answer go back.
             if leases[number].map({ $0.remaining > 0 }) == true { figures.released += 1 }
+            countEmpty(losses, of: number, by: worker)
             close(number)
         } else {
             remember(
@@ -32,6 +48,34 @@ extension Scheduler {
         }
         actions.append(.acknowledge(peer, losses.lease))
         queue(worker)
+    }
+
+    /// Whether an answer is to a lease that is not open any more but was this worker's, and to nothing else.
+    private func wasGranted(
+        _ losses: WorkerMessage.Losses, to worker: Int, _ granted: (LeaseID) throws -> GrantedLease?
+    ) rethrows -> Bool {
+        guard !losses.evaluations.isEmpty, let lease = try granted(losses.lease) else {
+            return losses.evaluations.isEmpty
+        }
+        return lease.worker == workers[worker].id && losses.evaluations.allSatisfy { lease.masks.contains($0.mask) }
+    }
+
+    /// An answer without an evaluation, and without a word why, costs its sender time.
+    private mutating func countEmpty(_ losses: WorkerMessage.Losses, of number: UInt32, by worker: Int) {
+        guard losses.evaluations.isEmpty, leases[number].map({ $0.remaining > 0 }) == true else {
+            workers[worker].emptyAnswers = 0
+            return
+        }
+        workers[worker].emptyAnswers += 1
+        rest(worker)
+        // Where a mask went wrong elsewhere too, this was a try that failed.
+        guard let place = workers[worker].place, let lease = leases[number] else { return }
+        for mask in lease.masks where isHeld(mask, by: number) && troubles[mask] != nil {
+            troubles[mask]?.failures[place, default: 0] += 1
+            if let failures = troubles[mask]?.failures, isHopeless(failures, policy.failuresPerMaskMax) {
+                setAside(mask, "\(failures.values.reduce(0, +)) tries to evaluate it failed, the last without a word")
+            }
+        }
     }
 
     /// What is wrong with an answer, or nil.
@@ -47,16 +91,15 @@ extension Scheduler {
         for item in losses.evaluations {
             guard item.mask > previous else { return "its answer's masks do not ascend" }
             previous = item.mask
-            guard item.mask < phases.count, lease?.masks.contains(item.mask) ?? true else {
+            guard item.mask < phases.count,
+                lease.map({ $0.masks.contains(item.mask) || $0.trial == item.mask }) ?? true
+            else {
                 return "it answered with a mask that it was not given"
             }
             guard item.evaluation.images == welcome.settings.images else {
                 return "it evaluated \(item.evaluation.images) images instead of \(welcome.settings.images)"
             }
-            let lossMax = Double(item.evaluation.images) * Evaluation.imageLossMax * Evaluation.unitsPerNat
-            guard (0...item.evaluation.images).contains(item.evaluation.correct), item.evaluation.lossSum >= 0,
-                Double(item.evaluation.lossSum) <= lossMax
-            else { return "it answered with a loss that cannot be" }
+            guard item.evaluation.isPossible else { return "it answered with a loss that cannot be" }
         }
         return nil
     }
@@ -76,11 +119,15 @@ extension Scheduler {
         workers[worker].evaluations += 1
         switch phases[item.mask] {
         case .recorded, .confirmed: figures.duplicates += 1
-        case .pending, .leased, .awaiting, .disputed, .aside:
-            if opinions[item.mask] == nil && !isVerified(item.mask) {
-                record(item, by: worker, as: .recorded)
-            } else {
+        case .pending, .leased, .awaiting, .disputed, .aside, .suspect:
+            // A worker that was just dismissed is believed no more.
+            guard workers[worker].dismissed == nil else { return }
+            if isOwn(worker) {
+                decide(item, by: worker, [witness(of: worker)])
+            } else if needsVerification(item.mask, by: worker) {
                 hear(item, from: worker)
+            } else {
+                record(item, by: worker, as: .recorded)
             }
         }
     }
@@ -101,7 +148,7 @@ extension Scheduler {
             misbehave(worker, "it failed for another run")
             return
         }
-        workers[worker].overdue = false
+        setOverdue(worker, false)
         let number = failure.lease.number
         guard failure.lease.life == welcome.life, let lease = leases[number], lease.worker == worker else { return }
         guard let mask = failure.mask else {
@@ -113,14 +160,14 @@ extension Scheduler {
             misbehave(worker, "it failed with a mask that it was not given")
             return
         }
-        guard isHeld(mask, by: number) else { return }
+        guard isHeld(mask, by: number), let place = workers[worker].place else { return }
         remember("could not be evaluated: \(failure.reason)", worker, lease: failure.lease, masks: MaskRuns([mask]))
         actions.append(.note("\(name(worker)) could not evaluate mask \(mask): \(failure.reason)"))
         dropHolder(number, of: mask)
-        troubles[mask, default: Trouble()].failures += 1
-        let failures = troubles[mask]?.failures ?? 0
-        if failures >= policy.failuresPerMaskMax {
-            setAside(mask, "it could not be evaluated \(failures) times; the last: \(failure.reason)")
+        troubles[mask, default: Trouble()].failures[place, default: 0] += 1
+        if let failures = troubles[mask]?.failures, isHopeless(failures, policy.failuresPerMaskMax) {
+            let all = failures.values.reduce(0, +)
+            setAside(mask, "it could not be evaluated \(all) times; the last: \(failure.reason)")
         } else if holders[mask].first == 0 {
             settle(mask)
         }

@@ -35,19 +35,11 @@ extension Scheduler {
 
     private func end(ofGroup group: Int) -> Int { min((group + 1) * policy.maskGroup, phases.count) }
 
-    /// The first masks of a set; those that may have killed workers in small company or alone.
+    /// The first masks of a set.
     private func neighbours(_ size: Int, of set: PendingSet, from start: Int = 0, below end: Int) -> MaskRuns? {
         var chosen = MaskRuns()
-        var limit = size
         var next = set.first(from: start)
-        while let mask = next, mask < end, chosen.count < limit {
-            let deaths = troubles.isEmpty ? 0 : troubles[mask]?.deaths ?? 0
-            if deaths >= policy.deathsPerMaskMax - 1 {
-                if chosen.isEmpty { chosen.append(mask) }
-                break
-            }
-            if deaths > 0 { limit = min(limit, max(1, size / 4)) }
-            guard chosen.count < limit else { break }
+        while let mask = next, mask < end, chosen.count < size {
             chosen.append(mask)
             next = set.first(from: mask + 1)
         }

@@ -34,6 +34,7 @@ extension Scheduler {
                 unreserved.contains(mask) == (phase == .pending && !isReserved),
                 "mask \(mask): reserved in both or neither")
             try expect(disputed.contains(mask) == (phase == .disputed), "mask \(mask): disputed in both or neither")
+            try expect(suspects.contains(mask) == (phase == .suspect), "mask \(mask): suspect in both or neither")
             let (first, second) = holders[mask]
             try expect((phase == .leased) == (first != 0), "mask \(mask): leased exactly while a lease holds it")
             try expect(second == 0 || (first != 0 && first != second), "mask \(mask): held by two leases")
@@ -42,7 +43,7 @@ extension Scheduler {
             }
             let voices = opinions[mask]?.count ?? 0
             switch phase {
-            case .pending: try expect(voices == 0, "mask \(mask): pending without opinions")
+            case .pending, .suspect: try expect(voices == 0, "mask \(mask): pending without opinions")
             case .leased: break
             case .awaiting: try expect(voices == 1, "mask \(mask): awaits a second opinion")
             case .disputed: try expect(voices >= 2, "mask \(mask): disputed by two")
@@ -54,12 +55,14 @@ extension Scheduler {
         }
         try expect(found == counts, "counts are those of the phases")
         try expect(pending.count == count(.pending), "the pending set counts")
+        try expect(Set(knownMasks.keys).count == knownOrder.count, "known masks are kept in order")
+        try expect(knownMasks.keys.allSatisfy { phases[$0] == .confirmed }, "known masks are confirmed")
         // Nobody may forget a mask that waits for a second opinion.
         var queued = Set<Int>()
         for (first, masks) in awaiting {
             var masks = masks
             while let mask = masks.popFirst() {
-                if opinions[mask]?.first?.worker == first { queued.insert(mask) }
+                if opinions[mask]?.first.map({ witness(of: $0.worker) ?? -1 }) == first { queued.insert(mask) }
             }
         }
         for mask in phases.indices where phases[mask] == .awaiting {
@@ -81,6 +84,7 @@ extension Scheduler {
     private func checkWorkers() throws(BrokenInvariant) {
         var ready = 0
         var connected = 0
+        var able = 0
         var hungryCopy = hungry
         var parkedCopy = parked
         var queued = Set<Int>()
@@ -97,9 +101,12 @@ extension Scheduler {
             connected += 1
             try expect(worker.dismissed == nil, "worker \(index): dismissed and connected")
             try expect(peers[peer] == index, "worker \(index): found by its peer")
-            if worker.stage == .ready { ready += 1 }
+            if worker.stage == .ready, !isReferee(index) { ready += 1 }
+            if worker.stage == .ready, !isReferee(index), !worker.overdue { able += 1 }
             try expect(
-                outcome != nil || pending.isEmpty || !wants(index), "worker \(index): idle while masks are pending")
+                outcome != nil || pending.isEmpty || isReferee(index) || !wants(index),
+                "worker \(index): idle while masks are pending")
+            try expect(worker.restsUntil == nil || resting.contains(index), "worker \(index): rests in both or neither")
         }
         for (group, worker) in reservations {
             try expect(workers[worker].group == group, "group \(group): its worker knows")
@@ -107,6 +114,9 @@ extension Scheduler {
         }
         try expect(workers.count { $0.group != nil } == reservations.count, "no group without a reservation")
         try expect(ready == readyCount, "ready workers are counted")
+        try expect(readyByPlace.values.reduce(0, +) == able, "able workers are counted by place")
+        try expect(
+            readyByPlace.keys.allSatisfy { readyByWitness[places[$0].witness] != nil }, "and by witness")
         try expect(connected == peers.count, "every peer is a worker's")
         try expect(connected <= policy.workersMax, "no more workers than allowed")
         try expect(outcome == nil || leases.isEmpty, "no lease after the end")

@@ -5,6 +5,8 @@ extension Scheduler {
     struct Lease: Sendable {
         let worker: Int
         let masks: MaskRuns
+        /// The settled mask that it is also given, to be tried.
+        let trial: Int?
         /// Its masks that are still wanted from it.
         var remaining: Int
         let grantedAt: Moment
@@ -25,12 +27,26 @@ extension Scheduler {
     /// Whether a worker could have another lease.
     func wants(_ worker: Int) -> Bool {
         let worker = workers[worker]
-        return worker.peer != nil && worker.stage == .ready && !worker.overdue
+        return worker.peer != nil && worker.stage == .ready && !worker.overdue && worker.restsUntil == nil
             && worker.leases.count < policy.leasesPerWorker
     }
 
     /// Grants what there is to whoever wants it.
     mutating func dispatch() {
+        distribute()
+        // Sorting all leases is dear, so it is done only when nothing else is left and seldom.
+        guard tailSince != nil || !parked.isEmpty, pending.isEmpty, now - stragglersCheckedAt >= Self.stragglersEvery
+        else { return }
+        stragglersCheckedAt = now
+        copyStragglers()
+        settleUnjudged()
+        if isSolo, count(.awaiting) > 0 { workAppeared = true }
+        if workAppeared { distribute() }
+    }
+
+    private static let stragglersEvery: Int64 = 100
+
+    private mutating func distribute() {
         if workAppeared {
             workAppeared = false
             while let worker = parked.popFirst() { hungry.append(worker) }
@@ -39,20 +55,18 @@ extension Scheduler {
             while wants(worker), let masks = choose(for: worker) { grant(masks, to: worker, copyOf: nil) }
             if wants(worker) { parked.append(worker) } else { workers[worker].queued = false }
         }
-        // Sorting all leases is dear, so it is done only when nothing else is left and seldom.
-        guard !parked.isEmpty, pending.isEmpty, now - stragglersCheckedAt >= Self.stragglersEvery else { return }
-        stragglersCheckedAt = now
-        copyStragglers()
     }
-
-    private static let stragglersEvery: Int64 = 250
 
     /// Masks for a worker's next lease, or nil where none is left for it.
     private mutating func choose(for worker: Int) -> MaskRuns? {
         let size = batchSize(for: worker)
         let contested = chooseContested(for: worker, size)
         if !contested.isEmpty { return contested }
-        return choosePending(size, for: worker)
+        guard !isReferee(worker) else { return nil }
+        // Who has shown that it lives may find out soon what is wrong with suspect masks.
+        let isProven = workers[worker].place.map { places[$0].hasAnswered } ?? false
+        if isProven, let masks = chooseSuspects(size, for: worker) { return masks }
+        return choosePending(size, for: worker) ?? chooseSuspects(size, for: worker)
     }
 
     /// How many masks take the usual time on a worker, but not fewer than share much (``masksTogether(_:)``); with
@@ -68,7 +82,7 @@ extension Scheduler {
             let seconds = Double(max(welcome.settings.images, 1)) / speed
             size = Int(min(Double(policy.leaseMilliseconds) / 3000 / seconds, 64))
         }
-        let left = count(.pending) + count(.awaiting) + count(.disputed)
+        let left = count(.pending) + count(.suspect) + count(.awaiting) + count(.disputed)
         if readyCount > 1 { size = min(size, max(left / (2 * readyCount), size / 8)) }
         return max(1, min(size, policy.masksPerLeaseMax, Wire.masksPerLease(filters: welcome.filters)))
     }
@@ -90,8 +104,10 @@ extension Scheduler {
             seconds == nil
             ? policy.firstDeadlineMilliseconds
             : max(policy.deadlineMillisecondsMin, Int64(Double(expectedAt - now) * policy.deadlineFactor))
+        let isFull = masks.count >= Wire.masksPerLease(filters: welcome.filters)
+        let trial = isFull ? nil : chooseTrial(for: worker)
         leases[number] = Lease(
-            worker: worker, masks: masks, remaining: masks.count, grantedAt: now, expectedAt: expectedAt,
+            worker: worker, masks: masks, trial: trial, remaining: masks.count, grantedAt: now, expectedAt: expectedAt,
             deadline: now + patience)
         workers[worker].leases.append(number)
         if original == nil { figures.leases += 1 } else { figures.copies += 1 }
@@ -99,31 +115,70 @@ extension Scheduler {
         if let original {
             remember("a copy of lease \(welcome.life).\(original), which is late", worker, lease: lease, masks: masks)
         }
-        actions.append(.grant(peer, lease, masks))
+        actions.append(.grant(peer, lease, trial.map { MaskRuns((Array(masks) + [$0]).sorted()) } ?? masks))
     }
 
-    /// Gives leases that outlive their peers to idle workers too, the oldest first.
+    /// Gives late leases to idle workers too, the oldest first. Where two workers have a mask and both are late, the
+    /// earlier one loses it; its answer still counts if it comes first.
     private mutating func copyStragglers() {
-        var late = leases.filter { isStraggler($0.value) }.keys.sorted()[...]
+        var late = leases.filter { isLate($0.key, $0.value) }.keys.sorted()[...]
         var stillIdle = Queue<Int>()
         while let worker = parked.popFirst() {
-            if workers[worker].leases.isEmpty, wants(worker),
-                let position = late.firstIndex(where: { leases[$0].map { $0.worker != worker } ?? false })
-            {
-                let number = late.remove(at: position)
-                var masks = MaskRuns()
-                for mask in leases[number]?.masks ?? MaskRuns()
-                where holders[mask] == (number, 0) && !hasOpinion(of: worker, on: mask) { masks.append(mask) }
-                if !masks.isEmpty { grant(masks, to: worker, copyOf: number) }
+            if !isReferee(worker), workers[worker].leases.isEmpty, wants(worker) {
+                while let number = late.popFirst() {
+                    let masks = masksToCopy(of: number, for: worker)
+                    guard !masks.isEmpty else { continue }
+                    grant(masks, to: worker, copyOf: number)
+                    break
+                }
             }
             if wants(worker) { stillIdle.append(worker) } else { workers[worker].queued = false }
         }
         parked = stillIdle
     }
 
-    private func isStraggler(_ lease: Lease) -> Bool {
+    /// The masks of a late lease that another worker may compute as well.
+    private mutating func masksToCopy(of number: UInt32, for worker: Int) -> MaskRuns {
+        guard let lease = leases[number], lease.worker != worker else { return MaskRuns() }
+        let isProven = workers[worker].evaluations > 0
+        var masks = MaskRuns()
+        var given: Set<UInt32> = []
+        for mask in lease.masks where isHeld(mask, by: number) && mayJudge(worker, mask) {
+            let (first, second) = holders[mask]
+            if second == 0 {
+                masks.append(mask)
+            } else if isProven, let copy = leases[second], copy.worker != worker, isLate(second, copy) {
+                given.insert(first)
+                masks.append(mask)
+            }
+        }
+        for number in given.sorted() {
+            guard let slow = leases[number]?.worker else { continue }
+            takeBack(number, from: slow, "others are given it, since it is late")
+        }
+        // Taking one lease back may have settled more than was asked for.
+        return MaskRuns(masks.filter { phases[$0] == .leased && holders[$0].second == 0 })
+    }
+
+    /// Whether a lease takes much longer than expected, or waits behind one that does.
+    private func isLate(_ number: UInt32, _ lease: Lease) -> Bool {
+        let first = workers[lease.worker].leases.first.flatMap { leases[$0] } ?? lease
+        return takesLong(first) || takesLong(lease)
+    }
+
+    private func takesLong(_ lease: Lease) -> Bool {
         let expected = Double(lease.expectedAt - lease.grantedAt) * policy.stragglerFactor
         return now - lease.grantedAt > max(policy.stragglerMillisecondsMin, Int64(expected))
+    }
+
+    /// Takes a lease back from a worker that may still compute it, and gets no other before it answers or can stop.
+    private mutating func takeBack(_ number: UInt32, from worker: Int, _ reason: String) {
+        setOverdue(worker, true)
+        giveUpGroup(of: worker)
+        if let peer = workers[worker].peer {
+            actions.append(.cancel(peer, LeaseID(life: welcome.life, number: number)))
+        }
+        release(number, reason)
     }
 
     // MARK: - Ending
@@ -177,11 +232,13 @@ extension Scheduler {
     }
 
     /// Compares what a worker says it holds with what it was given: a lease may be lost on its way, and so may a
-    /// cancellation.
-    mutating func reconcile(_ worker: Int, _ held: [LeaseID], _ peer: Peer) {
+    /// cancellation. `seen` is the last lease of which it knows that all up to it were sent before what it read last.
+    mutating func reconcile(_ worker: Int, _ held: [LeaseID], _ seen: LeaseID, _ peer: Peer) {
         let grace = Int64(welcome.heartbeatMilliseconds * welcome.liveness)
         for number in workers[worker].leases {
             guard let lease = leases[number], now - lease.grantedAt > grace else { continue }
+            // Of a lease that was sent after what it read last, it says nothing.
+            guard seen.life == welcome.life, number <= seen.number else { continue }
             if !held.contains(LeaseID(life: welcome.life, number: number)) { release(number, "it does not hold it") }
         }
         var isBusy = false
@@ -191,7 +248,7 @@ extension Scheduler {
         }
         // A worker that missed a deadline but could stop has its threads free again.
         if workers[worker].overdue, !isBusy {
-            workers[worker].overdue = false
+            setOverdue(worker, false)
             queue(worker)
         }
     }
@@ -205,13 +262,8 @@ extension Scheduler {
             if number == computed {
                 blame(number, "\(name(worker)) did not answer for \(now - lease.grantedAt) ms")
             }
-            workers[worker].overdue = true
-            giveUpGroup(of: worker)
-            if let peer = workers[worker].peer {
-                actions.append(.cancel(peer, LeaseID(life: welcome.life, number: number)))
-            }
             actions.append(.note("\(name(worker)) did not answer lease \(welcome.life).\(number) in time"))
-            release(number, "its deadline passed")
+            takeBack(number, from: worker, "its deadline passed")
         }
     }
 
@@ -219,28 +271,36 @@ extension Scheduler {
 
     /// Blames the masks of a lease, which was being computed, for its worker's end.
     mutating func blame(_ number: UInt32, _ reason: String) {
-        guard let lease = leases[number] else { return }
+        guard let lease = leases[number], let place = workers[lease.worker].place else { return }
+        // A host that never answers may die of anything; what it dies of alone, it may have died of.
+        let counts = places[place].hasAnswered || lease.remaining == 1
+        places[place].deathsInRow += 1
+        places[place].hasAnswered = false
         var blamed = MaskRuns()
         for mask in lease.masks where isHeld(mask, by: number) {
             blamed.append(mask)
-            troubles[mask, default: Trouble()].deaths += 1
-            guard let deaths = troubles[mask]?.deaths, deaths >= policy.deathsPerMaskMax else { continue }
-            setAside(mask, "\(deaths) workers died or hung while they computed it; the last: \(reason)")
+            troubles[mask, default: Trouble()].deaths[place, default: 0] += 1
+            guard counts, let deaths = troubles[mask]?.deaths, isHopeless(deaths, policy.deathsPerMaskMax) else {
+                continue
+            }
+            let all = deaths.values.reduce(0, +)
+            setAside(mask, "\(all) workers died or hung while they computed it; the last: \(reason)")
         }
         workers[lease.worker].blamed = blamed
     }
 
     /// Withdraws the blame for a worker that turned out to live.
     mutating func forgive(_ worker: Int) {
+        guard !workers[worker].blamed.isEmpty, let place = workers[worker].place else { return }
+        places[place].deathsInRow = max(0, places[place].deathsInRow - 1)
         for mask in workers[worker].blamed {
-            guard var trouble = troubles[mask] else { continue }
-            trouble.deaths -= 1
-            troubles[mask] = trouble.deaths > 0 || trouble.failures > 0 ? trouble : nil
-            if phases[mask] == .aside, trouble.deaths < policy.deathsPerMaskMax,
-                trouble.failures < policy.failuresPerMaskMax
-            {
-                settle(mask)
-            }
+            guard var trouble = troubles[mask], let deaths = trouble.deaths[place] else { continue }
+            trouble.deaths[place] = deaths > 1 ? deaths - 1 : nil
+            troubles[mask] = trouble.isEmpty ? nil : trouble
+            let isDoubtful =
+                isHopeless(trouble.deaths, policy.deathsPerMaskMax)
+                || isHopeless(trouble.failures, policy.failuresPerMaskMax)
+            if phases[mask] == .suspect || (phases[mask] == .aside && !isDoubtful) { settle(mask) }
         }
         workers[worker].blamed = MaskRuns()
     }

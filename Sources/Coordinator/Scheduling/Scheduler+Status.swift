@@ -13,7 +13,7 @@ extension Scheduler {
             public var instructionSet: String
             /// Threads that compute.
             public var threads: Int
-            /// `fetching`, `computing`, `idle`, `overdue` or `leaving`.
+            /// `fetching`, `computing`, `idle`, `overdue`, `resting` or `leaving`.
             public var state: String
             /// Masks per second, or nil while not known.
             public var masksPerSecond: Double?
@@ -57,7 +57,8 @@ extension Scheduler {
                 evaluations: worker.evaluations, silentMilliseconds: max(0, moment - worker.lastHeard))
         }
         return Snapshot(
-            masks: phases.count, recorded: recordedCount, leased: count(.leased), pending: count(.pending),
+            masks: phases.count, recorded: recordedCount, leased: count(.leased),
+            pending: count(.pending) + count(.suspect),
             unverified: count(.awaiting) + count(.disputed),
             setAside: Dictionary(uniqueKeysWithValues: setAsideMasks.prefix(100).map { ($0.mask, $0.reason) }),
             setAsideCount: count(.aside), workers: list, figures: figures, whyIdle: whyIdle(at: moment))
@@ -67,7 +68,9 @@ extension Scheduler {
         switch worker.stage {
         case .greeted: "fetching"
         case .leaving: "leaving"
-        case .ready: worker.overdue ? "overdue" : worker.leases.isEmpty ? "idle" : "computing"
+        case .ready:
+            worker.overdue
+                ? "overdue" : worker.restsUntil != nil ? "resting" : worker.leases.isEmpty ? "idle" : "computing"
         }
     }
 
@@ -106,8 +109,11 @@ extension Scheduler {
             return "\(who) \(verb) past a lease's deadline; stop and restart them"
         }
         let open = count(.awaiting) + count(.disputed)
-        if pending.isEmpty, open > 0 {
-            return "\(open) masks wait for the opinion of another worker; start one more"
+        if tailSince != nil, open > 0 {
+            return "\(open) masks wait for the opinion of another worker; start one on another host or with another key"
+        }
+        if connected.allSatisfy({ $0.restsUntil != nil || $0.stage != .ready }) {
+            return "\(who) \(verb) made to wait, since workers there die or answer nothing one time after the other"
         }
         return nil
     }

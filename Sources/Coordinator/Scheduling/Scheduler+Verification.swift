@@ -1,6 +1,25 @@
 import Shared
 
+/// How wrong evaluations are found: some masks are evaluated by two workers, of different witnesses where there are any
+/// (``Origin/witness``), and every worker gets masks now and then whose evaluation is known.
+///
+/// What two witnesses agree on is right, and so is what a worker of the coordinator's own says. Only they convict: a
+/// peer that gives itself ten names is one witness still.
 extension Scheduler {
+    /// A worker's evaluation of a mask that is verified.
+    struct Opinion: Sendable, Equatable {
+        var worker: Int
+        var evaluation: Evaluation
+    }
+
+    /// A mask whose evaluation is beyond doubt, to try workers with.
+    struct KnownMask: Sendable {
+        let mask: Int
+        let evaluation: Evaluation
+        /// Who vouches for it, and so cannot be tried with it.
+        let witnesses: [Int]
+    }
+
     /// Whether a mask is one of the share that two workers must agree on.
     func isVerified(_ mask: Int) -> Bool {
         guard policy.verifiedShare > 0 else { return false }
@@ -11,22 +30,75 @@ extension Scheduler {
         return Double((word ^ word >> 31) >> 11) * 0x1p-53 < policy.verifiedShare
     }
 
+    /// Whether a worker, or its place, was wrong before.
+    func isSuspect(_ worker: Int) -> Bool {
+        guard policy.verifiedShare > 0 else { return false }
+        return workers[worker].disagreements > 0 || workers[worker].place.map { places[$0].convictions > 0 } ?? false
+    }
+
+    /// Whether somebody else must agree with this worker's evaluation of a mask.
+    func needsVerification(_ mask: Int, by worker: Int) -> Bool {
+        !isOwn(worker) && (opinions[mask] != nil || isVerified(mask) || isSuspect(worker))
+    }
+
     func hasOpinion(of worker: Int, on mask: Int) -> Bool {
         guard !opinions.isEmpty else { return false }
         return opinions[mask]?.contains { $0.worker == worker } ?? false
     }
 
-    /// Masks that need a further opinion and on which this worker has none.
+    // MARK: - Who may judge
+
+    /// Whether a worker's opinion about a mask would count beside those that there are.
+    func mayJudge(_ worker: Int, _ mask: Int) -> Bool {
+        guard !opinions.isEmpty, let known = opinions[mask] else { return true }
+        guard !known.contains(where: { $0.worker == worker }) else { return false }
+        let own = witness(of: worker)
+        guard known.contains(where: { witness(of: $0.worker) == own }) else { return true }
+        // Its witness has spoken. It may speak twice where nobody else is left to ask.
+        guard isSolo, known.allSatisfy({ witness(of: $0.worker) == own }), isAlone(own) else { return false }
+        return !policy.verificationWaits || !known.contains { workers[$0.worker].place == workers[worker].place }
+    }
+
+    /// Whether a witness is the only one that is here.
+    private func isAlone(_ witness: Int?) -> Bool { readyByWitness.keys.allSatisfy { $0 == witness } }
+
+    /// Whether nothing but opinions has been missing for so long that no other witness is likely to come.
+    var isSolo: Bool {
+        guard let tailSince, !expectsReferee else { return false }
+        return now - tailSince >= (policy.verificationWaits ? policy.strictSoloMilliseconds : policy.soloMilliseconds)
+    }
+
+    /// Whether nothing is left but opinions.
+    public var hasOnlyOpinionsLeft: Bool { tailSince != nil && count(.awaiting) + count(.disputed) > 0 }
+
+    /// Whether masks wait for an opinion that no connected worker can give, so that one of the coordinator's own is
+    /// needed.
+    public var wantsReferee: Bool {
+        guard policy.verifiedShare > 0, outcome == nil, readyCount > 0, !hasOwnWorker else { return false }
+        return count(.disputed) > 0 || (count(.awaiting) > 0 && readyByWitness.count == 1)
+    }
+
+    private var hasOwnWorker: Bool {
+        witnessIndices[Origin(key: nil, address: "", isOwn: true).witness].map { readyByWitness[$0] != nil } ?? false
+    }
+
+    /// Masks that need a further opinion and that this worker may judge.
     mutating func chooseContested(for worker: Int, _ size: Int) -> MaskRuns {
         guard count(.awaiting) + count(.disputed) > 0 else { return MaskRuns() }
         var chosen: [Int] = []
-        for mask in disputed.sorted() where chosen.count < size && !hasOpinion(of: worker, on: mask) {
-            chosen.append(mask)
-        }
-        for first in awaiting.keys.sorted() where first != worker {
+        for mask in disputed.sorted() where chosen.count < size && mayJudge(worker, mask) { chosen.append(mask) }
+        let own = witness(of: worker)
+        for first in awaiting.keys.sorted() where chosen.count < size && (first != own || isSolo) {
+            var kept: [Int] = []
             while chosen.count < size, let mask = awaiting[first]?.popFirst() {
-                if phases[mask] == .awaiting, opinions[mask]?.first?.worker == first { chosen.append(mask) }
+                guard phases[mask] == .awaiting, let only = opinions[mask]?.first,
+                    witness(of: only.worker) ?? -1 == first
+                else {
+                    continue
+                }
+                if mayJudge(worker, mask) { chosen.append(mask) } else { kept.append(mask) }
             }
+            for mask in kept { awaiting[first]?.append(mask) }
             if awaiting[first]?.isEmpty == true { awaiting[first] = nil }
         }
         var masks = MaskRuns()
@@ -41,73 +113,146 @@ extension Scheduler {
     /// Puts a mask that nobody holds where it belongs.
     mutating func settle(_ mask: Int) {
         guard let known = opinions[mask], let first = known.first else {
-            move(mask, to: .pending)
+            move(mask, to: troubles[mask].map { $0.isEmpty } ?? true ? .pending : .suspect)
             return
         }
-        if known.count == 1 {
+        if known.allSatisfy({ $0.evaluation == first.evaluation }) {
             move(mask, to: .awaiting)
-            awaiting[first.worker, default: Queue()].append(mask)
+            awaiting[witness(of: first.worker) ?? -1, default: Queue()].append(mask)
         } else {
             move(mask, to: .disputed)
         }
     }
 
-    /// An evaluation of a mask that two workers must agree on.
+    // MARK: - Opinions
+
+    /// An evaluation of a mask that others must agree with.
     mutating func hear(_ item: MaskEvaluation, from worker: Int) {
         let mask = item.mask
-        guard !hasOpinion(of: worker, on: mask) else {
+        guard mayJudge(worker, mask) else {
             figures.duplicates += 1
             if holders[mask].first == 0, phases[mask] == .leased { settle(mask) }
             return
         }
-        var known = opinions[mask] ?? []
+        let known = opinions[mask] ?? []
+        let own = witness(of: worker)
         if let ally = known.first(where: { $0.evaluation == item.evaluation }) {
-            opinions[mask] = nil
-            record(item, by: ally.worker, as: .confirmed)
-            for other in known where other.evaluation != item.evaluation { disprove(other, of: mask) }
+            let areTwo = witness(of: ally.worker) != own
+            decide(item, by: ally.worker, areTwo ? [witness(of: ally.worker), own] : [])
             return
         }
-        if !known.isEmpty {
-            remember("evaluated otherwise than by \(name(known[0].worker))", worker, masks: MaskRuns([mask]))
-            actions.append(.note("\(name(worker)) and \(name(known[0].worker)) disagree about mask \(mask)"))
+        if let other = known.first {
+            remember("evaluated otherwise than by \(name(other.worker))", worker, masks: MaskRuns([mask]))
+            actions.append(.note("\(name(worker)) and \(name(other.worker)) disagree about mask \(mask)"))
+            if witness(of: other.worker) == own { figures.contradictions += 1 }
         }
-        known.append(Opinion(worker: worker, evaluation: item.evaluation))
-        opinions[mask] = known
-        if known.count >= policy.opinionsMax {
-            setAside(mask, "\(known.count) workers evaluated it differently")
+        opinions[mask] = known + [Opinion(worker: worker, evaluation: item.evaluation)]
+        if known.count + 1 >= policy.opinionsMax {
+            setAside(mask, "\(known.count + 1) workers evaluated it differently")
         } else if holders[mask].first == 0 {
             settle(mask)
         }
     }
 
-    /// Two workers agreed against this one.
-    private mutating func disprove(_ opinion: Opinion, of mask: Int) {
-        let worker = opinion.worker
-        figures.disagreements += 1
-        workers[worker].disagreements += 1
-        actions.append(.note("\(name(worker)) evaluated mask \(mask) wrongly: two others agree on another loss"))
-        remember("evaluated wrongly: two others agree on another loss", worker, masks: MaskRuns([mask]))
-        if workers[worker].disagreements >= policy.disagreementsMax, workers[worker].dismissed == nil {
-            dismiss(worker, "its evaluations differ from those of others")
-            distrust(worker)
-        }
+    /// Records what witnesses agree on, or one worker of the coordinator's own says; with no witnesses given, what
+    /// nobody but the workers of one witness says. Whoever said otherwise was wrong.
+    mutating func decide(_ item: MaskEvaluation, by worker: Int, _ witnesses: [Int?]) {
+        let others = (opinions[item.mask] ?? []).filter { $0.evaluation != item.evaluation }
+        opinions[item.mask] = nil
+        record(item, by: worker, as: witnesses.isEmpty ? .recorded : .confirmed)
+        guard !witnesses.isEmpty else { return }
+        keepKnown(KnownMask(mask: item.mask, evaluation: item.evaluation, witnesses: witnesses.compactMap { $0 }))
+        for other in others { disprove(other.worker, of: item.mask) }
     }
 
-    /// Evaluates again what a worker evaluated alone.
+    /// A worker was wrong about a mask whose evaluation is beyond doubt.
+    private mutating func disprove(_ worker: Int, of mask: Int) {
+        figures.disagreements += 1
+        workers[worker].disagreements += 1
+        actions.append(.note("\(name(worker)) evaluated mask \(mask) wrongly: others agree on another loss"))
+        remember("evaluated wrongly: others agree on another loss", worker, masks: MaskRuns([mask]))
+        guard workers[worker].disagreements >= policy.disagreementsMax, workers[worker].dismissed == nil else { return }
+        dismiss(worker, "its evaluations differ from those of others")
+        if let place = workers[worker].place { places[place].convictions += 1 }
+        distrust(worker)
+    }
+
+    /// Evaluates again what nobody but the workers of this one's place vouches for.
     private mutating func distrust(_ worker: Int) {
+        func isAccused(_ other: Int) -> Bool {
+            other == worker || (workers[other].place != nil && workers[other].place == workers[worker].place)
+        }
         var retracted = MaskRuns()
-        for mask in phases.indices where recordedBy[mask] == UInt32(worker + 1) && phases[mask] == .recorded {
+        for mask in phases.indices where phases[mask] == .recorded && recordedBy[mask] > 0 {
+            guard isAccused(Int(recordedBy[mask]) - 1) else { continue }
             retracted.append(mask)
             recordedBy[mask] = 0
             move(mask, to: .pending)
         }
-        for mask in opinions.keys.sorted() where hasOpinion(of: worker, on: mask) {
-            let rest = opinions[mask]?.filter { $0.worker != worker } ?? []
+        for mask in opinions.keys.sorted() where opinions[mask]?.contains(where: { isAccused($0.worker) }) == true {
+            let rest = opinions[mask]?.filter { !isAccused($0.worker) } ?? []
             opinions[mask] = rest.isEmpty ? nil : rest
             if phases[mask] != .leased { settle(mask) }
         }
         guard !retracted.isEmpty else { return }
         remember("not trusted any more, evaluated again", worker, masks: retracted)
         actions.append(.retract(retracted))
+    }
+
+    // MARK: - Known masks
+
+    private mutating func keepKnown(_ item: KnownMask) {
+        guard policy.verifiedShare > 0, knownMasks[item.mask] == nil else { return }
+        if knownOrder.count >= policy.knownMasksMax, let oldest = knownOrder.popFirst() { knownMasks[oldest] = nil }
+        knownMasks[item.mask] = item
+        knownOrder.append(item.mask)
+    }
+
+    /// A mask to try a worker with in its next lease, or nil where it is not its turn.
+    mutating func chooseTrial(for worker: Int) -> Int? {
+        guard !knownMasks.isEmpty else { return nil }
+        defer { workers[worker].leasesGranted += 1 }
+        let isDue = isSuspect(worker) || workers[worker].leasesGranted % policy.leasesPerTrial == 0
+        guard isDue, let own = witness(of: worker) else { return nil }
+        let open = workers[worker].leases.compactMap { leases[$0]?.trial }
+        // What the coordinator's own workers vouch for, they may be tried with: memory that fails contradicts itself.
+        return knownMasks.values.filter {
+            (isOwn(worker) || !$0.witnesses.contains(own)) && !open.contains($0.mask)
+        }.map(\.mask).max { trialRank($0, worker) < trialRank($1, worker) }
+    }
+
+    /// Another order of the known masks for every worker and lease.
+    private func trialRank(_ mask: Int, _ worker: Int) -> UInt64 {
+        (UInt64(mask) &+ UInt64(workers[worker].leasesGranted) &* 0x9E37_79B9 &+ workers[worker].id.low)
+            &* 0xBF58_476D_1CE4_E5B9
+    }
+
+    /// Compares an evaluation of a mask that is settled with what is known of it.
+    mutating func compare(_ item: MaskEvaluation, by worker: Int) {
+        guard let known = knownMasks[item.mask], known.evaluation != item.evaluation else { return }
+        if let own = witness(of: worker), known.witnesses.contains(own) {
+            figures.contradictions += 1
+            actions.append(.note("\(name(worker)) evaluated mask \(item.mask) otherwise than its host did before"))
+            remember("evaluated otherwise than its host did before", worker, masks: MaskRuns([item.mask]))
+        } else {
+            disprove(worker, of: item.mask)
+        }
+    }
+
+    // MARK: - The end
+
+    /// Settles at the end what nobody can verify: a sole opinion counts where the user did not ask for two, and what
+    /// two witnesses dispute is left out.
+    mutating func settleUnjudged() {
+        guard isSolo, !policy.verificationWaits, count(.awaiting) + count(.disputed) > 0 else { return }
+        let here = workers.indices.filter { workers[$0].peer != nil && workers[$0].stage == .ready }
+        for mask in opinions.keys.sorted() where phases[mask] == .awaiting || phases[mask] == .disputed {
+            guard let known = opinions[mask], !here.contains(where: { mayJudge($0, mask) }) else { continue }
+            if phases[mask] == .awaiting, let only = known.first {
+                decide(MaskEvaluation(mask: mask, evaluation: only.evaluation), by: only.worker, [])
+            } else if let tailSince, now - tailSince >= policy.disputeMilliseconds {
+                setAside(mask, "\(known.count) workers evaluated it differently and no other is here to decide")
+            }
+        }
     }
 }

@@ -7,6 +7,8 @@ extension Scheduler {
         enum Stage: Sendable { case greeted, ready, leaving }
 
         let id: WorkerID
+        /// The number of its origin; nil where it is only known from the run file.
+        var place: Int?
         var hello: WorkerMessage.Hello?
         /// Where it is connected; nil where it is gone.
         var peer: Peer?
@@ -24,7 +26,12 @@ extension Scheduler {
         var messages = 0
         var servedBytes: UInt64 = 0
         var evaluations = 0
+        var leasesGranted = 0
         var failedLeases = 0
+        /// Answers without an evaluation, one after the other.
+        var emptyAnswers = 0
+        /// It gets nothing until then.
+        var restsUntil: Moment?
         var malformed = 0
         var unreadable = 0
         var disagreements = 0
@@ -48,17 +55,49 @@ extension Scheduler {
     /// The index of a worker, new or known; nil where there are too many.
     mutating func index(of id: WorkerID) -> Int? {
         if let index = indices[id] { return index }
-        guard workers.count < policy.identitiesMax else { return nil }
+        if workers.count >= policy.identitiesMax {
+            while let old = forgettable.popFirst() {
+                guard isForgettable(old) else { continue }
+                indices[workers[old].id] = nil
+                indices[id] = old
+                workers[old] = Worker(id: id, session: workers[old].session + 1, lastHeard: now)
+                return old
+            }
+            return nil
+        }
         indices[id] = workers.count
         workers.append(Worker(id: id, lastHeard: now))
         return workers.count - 1
     }
 
+    /// Whether a worker is gone and had no part in anything: whoever comes and goes under ever new names takes no room.
+    private func isForgettable(_ worker: Int) -> Bool {
+        let it = workers[worker]
+        return it.peer == nil && it.evaluations == 0 && it.leases.isEmpty && it.blamed.isEmpty && !it.queued
+            && it.group == nil && !resting.contains(worker)
+    }
+
     // MARK: - Coming
 
-    mutating func greet(_ hello: WorkerMessage.Hello, from peer: Peer) {
-        guard let worker = index(of: hello.worker) else {
-            actions.append(.dismiss(peer, reason: "this run has seen more than \(policy.identitiesMax) workers"))
+    mutating func greet(_ hello: WorkerMessage.Hello, from peer: Peer, of origin: Origin) {
+        // One connection speaks for one worker.
+        if let other = peers[peer], workers[other].id != hello.worker {
+            dismiss(other, "it introduced itself as another worker")
+            return
+        }
+        guard let place = place(of: origin), let worker = index(of: hello.worker) else {
+            actions.append(.dismiss(peer, reason: "this run has seen more workers or hosts than it can remember"))
+            return
+        }
+        if let known = workers[worker].place, known != place, places[known].witness != places[place].witness,
+            places[known].origin.key != nil
+        {
+            actions.append(.dismiss(peer, reason: "a worker with the same identity has another key"))
+            return
+        }
+        if places[place].convictions >= policy.convictionsMax {
+            let reason = "\(policy.convictionsMax) workers of this host and key evaluated masks wrongly"
+            actions.append(.dismiss(peer, reason: reason))
             return
         }
         if let reason = workers[worker].dismissed {
@@ -75,8 +114,6 @@ extension Scheduler {
             actions.append(.dismiss(peer, reason: reason))
             return
         }
-        // One connection speaks for one worker.
-        if let other = peers[peer], other != worker { lose(other, "its connection was taken over") }
         let isRestart = known.map { hello.incarnation > $0.incarnation } ?? false
         if isRestart {
             lose(worker, "it was restarted")
@@ -89,14 +126,15 @@ extension Scheduler {
             return
         }
         workers[worker].hello = hello
+        setStage(worker, .greeted)
+        workers[worker].place = place
         connect(worker, peer)
         actions.append(.welcome(peer))
     }
 
     private mutating func connect(_ worker: Int, _ peer: Peer) {
-        setStage(worker, .greeted)
         workers[worker].lastHeard = now
-        workers[worker].overdue = false
+        setOverdue(worker, false)
         guard workers[worker].peer != peer else { return }
         if let old = workers[worker].peer { peers[old] = nil }
         peers[peer] = worker
@@ -117,14 +155,15 @@ extension Scheduler {
         guard workers[worker].stage == .greeted else { return }
         setStage(worker, .ready)
         remember("is ready", worker)
+        rest(worker)
         queue(worker)
     }
 
     mutating func setStage(_ worker: Int, _ stage: Worker.Stage) {
-        if workers[worker].peer != nil, workers[worker].stage == .ready { readyCount -= 1 }
+        if workers[worker].peer != nil, workers[worker].stage == .ready { countReady(worker, -1) }
         workers[worker].stage = stage
         if stage != .ready { giveUpGroup(of: worker) }
-        if workers[worker].peer != nil, stage == .ready { readyCount += 1 }
+        if workers[worker].peer != nil, stage == .ready { countReady(worker, 1) }
     }
 
     mutating func serve(_ range: WorkerMessage.BlobRange, to worker: Int, _ peer: Peer) {
@@ -147,17 +186,20 @@ extension Scheduler {
     // MARK: - Going
 
     /// Looks whether a worker still lives and its leases are in time, and tells it that we do.
-    mutating func look(after worker: Int) {
+    mutating func look(after worker: Int, isBehind: Bool) {
         workers[worker].messages = 0
         let patience = Int64(welcome.heartbeatMilliseconds * welcome.liveness)
         let silence = now - workers[worker].lastHeard
-        if silence > patience {
+        if silence > (isBehind ? patience * Self.patienceBehind : patience) {
             lose(worker, "it was silent for \(silence) ms")
             return
         }
         expireLeases(of: worker)
         if let peer = workers[worker].peer { actions.append(.heartbeat(peer)) }
     }
+
+    /// How many times as long a worker may be silent while its messages may wait to be received.
+    private static let patienceBehind: Int64 = 10
 
     mutating func checkLater(_ worker: Int) {
         checks.append((now + Int64(welcome.heartbeatMilliseconds), worker, workers[worker].session))
@@ -174,7 +216,12 @@ extension Scheduler {
         actions.append(.note("\(name(worker)) is gone: \(reason)"))
         if let computed = workers[worker].leases.first { blame(computed, "\(name(worker)) was lost: \(reason)") }
         for number in workers[worker].leases { release(number, reason) }
+        gone(worker)
+    }
+
+    private mutating func gone(_ worker: Int) {
         if peers.isEmpty { lastWorkerGoneAt = now }
+        if workers[worker].evaluations == 0 { forgettable.append(worker) }
     }
 
     mutating func leave(_ worker: Int, keeping: [LeaseID]) {
@@ -188,7 +235,7 @@ extension Scheduler {
         workers[worker].peer = nil
         remember("left", worker)
         actions.append(.note("\(name(worker)) left"))
-        if peers.isEmpty { lastWorkerGoneAt = now }
+        gone(worker)
     }
 
     /// A worker sent something that an honest one does not send.

@@ -11,9 +11,11 @@ import Shared
 ///     │ lost, late,     │  └──────▶ awaiting ─────────┤ the second agrees
 ///     └─────────────────┤              │ it disagrees │
 ///                       │              ▼              │ two of more agree
-///   three deaths or     │           disputed ─────────┘
-///   failures            └──▶ aside
+///   too many deaths     │           disputed ─────────┘
+///   or failures         └──▶ aside
 /// ```
+///
+/// A mask whose workers died or failed is suspect: it is pending, but for other hosts first and in small company.
 ///
 /// and a worker's: hello → greeted (fetches network and images) → ready → leaving or lost; a lost worker may come back
 /// with another hello, a dismissed one may not.
@@ -25,6 +27,9 @@ public struct Scheduler: Sendable {
     public let welcome: CoordinatorMessage.Welcome
     /// The numbers by which it decides.
     public let policy: SchedulingPolicy
+
+    /// Whether the caller starts a worker of its own where ``wantsReferee``; then masks wait for it.
+    public var expectsReferee = false
 
     /// Where a mask is.
     enum Phase: UInt8 {
@@ -42,19 +47,8 @@ public struct Scheduler: Sendable {
         case confirmed
         /// It could not be evaluated.
         case aside
-    }
-
-    /// Why a mask makes trouble.
-    struct Trouble: Sendable {
-        var deaths = 0
-        var failures = 0
-        var reason = ""
-    }
-
-    /// A worker's evaluation of a mask that is verified.
-    struct Opinion: Sendable, Equatable {
-        var worker: Int
-        var evaluation: Evaluation
+        /// Nobody has it, and with whom it was before, something went wrong.
+        case suspect
     }
 
     // Masks.
@@ -69,18 +63,36 @@ public struct Scheduler: Sendable {
     /// The workers that have a group for themselves, by the group's number.
     var reservations: [Int: Int] = [:]
     /// How many masks are in each phase, by its raw value.
-    var counts = [Int](repeating: 0, count: 7)
+    var counts = [Int](repeating: 0, count: 8)
     var troubles: [Int: Trouble] = [:]
+    /// The suspect masks.
+    var suspects: PendingSet
     var opinions: [Int: [Opinion]] = [:]
-    /// Masks that await a second worker, by the first; an entry is void where the mask is no longer awaiting.
+    /// Masks that await a second worker, by the first one's witness; an entry is void where the mask is no longer
+    /// awaiting.
     var awaiting: [Int: Queue<Int>] = [:]
     var disputed: Set<Int> = []
+    var knownMasks: [Int: KnownMask] = [:]
+    /// The known masks, the oldest first.
+    var knownOrder = Queue<Int>()
 
     // Workers and leases.
     var workers: [Worker] = []
     var indices: [WorkerID: Int] = [:]
     var peers: [Peer: Int] = [:]
+    /// Ready workers, without those that only judge.
     var readyCount = 0
+    /// Ready workers that missed no deadline, by the numbers of their witnesses, and by those of their places without
+    /// those that only judge.
+    var readyByWitness: [Int: Int] = [:]
+    var readyByPlace: [Int: Int] = [:]
+    var places: [Place] = []
+    var placeIndices: [Origin: Int] = [:]
+    var witnessIndices: [String: Int] = [:]
+    /// Workers that are gone and had no part in anything, whose entries others may get.
+    var forgettable = Queue<Int>()
+    /// Ready workers that rest.
+    var resting: [Int] = []
     var leases: [UInt32: Lease] = [:]
     var nextLease: UInt32 = 1
     /// Ready workers that hold fewer leases than they may; an entry is void where that changed.
@@ -96,6 +108,8 @@ public struct Scheduler: Sendable {
     let startedAt: Moment
     var lastWorkerGoneAt: Moment?
     var lastRecordedAt: Moment?
+    /// Since when nothing but opinions has been missing.
+    var tailSince: Moment?
     var stragglersCheckedAt: Moment
     var outcome: Outcome?
     var actions: [Action] = []
@@ -115,10 +129,14 @@ public struct Scheduler: Sendable {
         public var losses = 0
         /// Workers dismissed.
         public var dismissals = 0
+        /// Answers to leases that their sender was not given.
+        public var unasked = 0
         /// Messages that could not be read.
         public var unreadable = 0
-        /// Evaluations that another worker contradicted and a third one outvoted.
+        /// Evaluations that were proved wrong.
         public var disagreements = 0
+        /// Evaluations that differ from others of the same witness, as those of a host whose memory fails do.
+        public var contradictions = 0
     }
 
     /// A scheduler of the masks `0..<welcome.masks`, none of them evaluated yet.
@@ -132,33 +150,45 @@ public struct Scheduler: Sendable {
         holders = [(first: UInt32, second: UInt32)](repeating: (0, 0), count: welcome.masks)
         recordedBy = [UInt32](repeating: 0, count: welcome.masks)
         pending = PendingSet(limit: welcome.masks)
+        suspects = PendingSet(limit: welcome.masks)
         for mask in 0..<welcome.masks { pending.insert(mask) }
         unreserved = pending
         counts[Int(Phase.pending.rawValue)] = welcome.masks
     }
 
-    /// Takes over an evaluation from the run file; before any event. `worker` is who evaluated it, where that is known.
-    public mutating func restore(mask: Int, by worker: WorkerID?) {
+    /// Takes over an evaluation from the run file; before any event. `worker` is who evaluated it, and `origin` where
+    /// that one came from, where they are known.
+    public mutating func restore(mask: Int, by worker: WorkerID?, from origin: Origin? = nil) {
         precondition(checks.isEmpty && nextLease == 1, "evaluations are restored before any event")
         guard phases[mask] == .pending else { return }
-        if let worker, let index = index(of: worker) { recordedBy[mask] = UInt32(index + 1) }
+        if let worker, let index = index(of: worker) {
+            recordedBy[mask] = UInt32(index + 1)
+            workers[index].evaluations += 1
+            if let origin, workers[index].place == nil { workers[index].place = place(of: origin) }
+        }
         move(mask, to: .recorded)
     }
 
     // MARK: - Events
 
-    /// A message came from a peer.
-    public mutating func received(_ message: WorkerMessage, from peer: Peer, at moment: Moment) -> [Action] {
+    /// A lease that this run granted in any of its lives, as its table of leases has it.
+    public typealias GrantedLease = (worker: WorkerID, masks: MaskRuns)
+
+    /// A message came from a peer, which comes from `origin`. `granted` looks a lease up that is not open any more.
+    public mutating func received(
+        _ message: WorkerMessage, from peer: Peer, of origin: Origin, at moment: Moment,
+        granted: (LeaseID) throws -> GrantedLease?
+    ) rethrows -> [Action] {
         advance(to: moment)
         if case .hello(let hello) = message {
-            greet(hello, from: peer)
+            greet(hello, from: peer, of: origin)
         } else if let worker = peers[peer] {
             workers[worker].lastHeard = now
             workers[worker].messages += 1
             if workers[worker].messages > policy.messagesPerSecondMax {
                 dismiss(worker, "it sent more than \(policy.messagesPerSecondMax) messages in a second")
             } else {
-                handle(message, from: worker, peer)
+                try handle(message, from: worker, peer, granted)
             }
         } else {
             actions.append(.introduce(peer))
@@ -189,13 +219,14 @@ public struct Scheduler: Sendable {
         return conclude()
     }
 
-    /// The time is ``nextDeadline`` or later.
-    public mutating func timePassed(at moment: Moment) -> [Action] {
+    /// The time is ``nextDeadline`` or later. `isBehind` where messages wait that were not received yet: then silence
+    /// may be the caller's.
+    public mutating func timePassed(at moment: Moment, isBehind: Bool = false) -> [Action] {
         advance(to: moment)
         while let check = checks.first, check.due <= now {
             _ = checks.popFirst()
             guard workers[check.worker].session == check.session, workers[check.worker].peer != nil else { continue }
-            look(after: check.worker)
+            look(after: check.worker, isBehind: isBehind)
             if workers[check.worker].peer != nil { checkLater(check.worker) }
         }
         return conclude()
@@ -211,6 +242,9 @@ public struct Scheduler: Sendable {
     /// When ``timePassed(at:)`` is due; ``Moment/never`` while nobody is connected.
     public var nextDeadline: Moment { checks.first?.due ?? .never }
 
+    /// The number of the last lease that was granted in this life, or 0.
+    public var lastLease: UInt32 { nextLease - 1 }
+
     /// How the run ended, once it has.
     public var ended: Outcome? { outcome }
 
@@ -220,6 +254,8 @@ public struct Scheduler: Sendable {
 
     private mutating func conclude() -> [Action] {
         if outcome == nil {
+            if count(.pending) + count(.suspect) > 0 { tailSince = nil } else { tailSince = tailSince ?? now }
+            endRests()
             dispatch()
             endIfDone()
         }
@@ -228,7 +264,9 @@ public struct Scheduler: Sendable {
         return result
     }
 
-    private mutating func handle(_ message: WorkerMessage, from worker: Int, _ peer: Peer) {
+    private mutating func handle(
+        _ message: WorkerMessage, from worker: Int, _ peer: Peer, _ granted: (LeaseID) throws -> GrantedLease?
+    ) rethrows {
         if outcome != nil, !message.isGoodbye {
             actions.append(.finish(peer))
             return
@@ -237,9 +275,9 @@ public struct Scheduler: Sendable {
         case .hello: break
         case .want(let range): serve(range, to: worker, peer)
         case .ready(let run): becomeReady(worker, run)
-        case .losses(let losses): take(losses, from: worker, peer)
+        case .losses(let losses): try take(losses, from: worker, peer, granted)
         case .failed(let failure): take(failure, from: worker, peer)
-        case .heartbeat(let held): reconcile(worker, held, peer)
+        case .heartbeat(let held, let seen): reconcile(worker, held, seen, peer)
         case .goodbye(let keeping): leave(worker, keeping: keeping)
         }
     }
@@ -261,7 +299,7 @@ public struct Scheduler: Sendable {
     /// How many masks are in a phase.
     func count(_ phase: Phase) -> Int { counts[Int(phase.rawValue)] }
 
-    /// Moves a mask to another phase; keeps ``pending``, ``unreserved`` and ``counts``.
+    /// Moves a mask to another phase; keeps the sets and ``counts``.
     mutating func move(_ mask: Int, to phase: Phase) {
         let old = phases[mask]
         guard old != phase else { return }
@@ -273,6 +311,7 @@ public struct Scheduler: Sendable {
             unreserved.remove(mask)
         }
         if old == .disputed { disputed.remove(mask) }
+        if old == .suspect { suspects.remove(mask) }
         switch phase {
         case .pending:
             pending.insert(mask)
@@ -280,6 +319,9 @@ public struct Scheduler: Sendable {
             workAppeared = true
         case .disputed:
             disputed.insert(mask)
+            workAppeared = true
+        case .suspect:
+            suspects.insert(mask)
             workAppeared = true
         case .awaiting: workAppeared = true
         case .leased, .recorded, .confirmed, .aside: break

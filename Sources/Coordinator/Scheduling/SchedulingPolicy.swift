@@ -26,14 +26,19 @@ public struct SchedulingPolicy: Sendable {
     /// … and this where the worker's speed is not known.
     public var firstDeadlineMilliseconds: Int64 = 600_000
     /// A lease that took so many times its expected time is also given to an idle worker, …
-    public var stragglerFactor = 2.0
+    public var stragglerFactor = 1.5
     /// … but not before this.
-    public var stragglerMillisecondsMin: Int64 = 2000
-    /// A mask is set aside when so many workers died or hung while they computed it; from the second on it is leased
-    /// alone, so that the others of its lease are not blamed.
+    public var stragglerMillisecondsMin: Int64 = 1000
+    /// A mask is set aside when so many workers died or hung while they computed it, at so many places or all that
+    /// there are; from the second on it is leased alone, so that the others of its lease are not blamed.
     public var deathsPerMaskMax = 3
-    /// A mask is set aside when so many tries to compute it failed.
+    /// A mask is set aside when so many tries to compute it failed, at so many places or all that there are.
     public var failuresPerMaskMax = 3
+    /// How long a worker waits whose host lost two workers, or that answered emptily twice, without an answer between;
+    /// it doubles with each further one …
+    public var restMillisecondsMin: Int64 = 1000
+    /// … up to this.
+    public var restMillisecondsMax: Int64 = 30_000
     /// Whole leases that a worker may fail to compute, one after the other, before it is dismissed.
     public var failedLeasesMax = 3
     /// Answers without a meaning for which a worker is dismissed.
@@ -46,14 +51,34 @@ public struct SchedulingPolicy: Sendable {
     public var verifiedShare = 0.0
     /// Decides which masks are verified.
     public var verificationSeed: UInt64 = 0
-    /// Wrong evaluations for which a worker is dismissed and all that it evaluated alone is evaluated again.
+    /// Whether a run waits for a second opinion for as long as it takes. Otherwise a sole one counts in the end where
+    /// nobody else is there.
+    public var verificationWaits = false
+    /// Whether the coordinator's own workers only judge what others evaluated.
+    public var ownWorkersOnlyJudge = false
+    /// How long nothing but opinions must have been missing until a witness may speak twice, or a sole opinion counts, …
+    public var soloMilliseconds: Int64 = 1000
+    /// … and where the run waits for opinions, until workers with the same key at different addresses count as two:
+    /// longer than a worker waits before it connects again.
+    public var strictSoloMilliseconds: Int64 = 45_000
+    /// How long what two witnesses dispute waits for a third one.
+    public var disputeMilliseconds: Int64 = 60_000
+    /// Leases of a worker from one in which it is tried with a known mask to the next.
+    public var leasesPerTrial = 64
+    /// Known masks that are kept.
+    public var knownMasksMax = 64
+    /// Wrong evaluations for which a worker is dismissed and all that its place evaluated alone is evaluated again.
     public var disagreementsMax = 2
+    /// Workers of one place convicted of wrong evaluations after which no other of it is taken.
+    public var convictionsMax = 3
     /// Different evaluations of one mask after which it is set aside.
     public var opinionsMax = 5
     /// Workers connected at one time.
     public var workersMax = 10_000
-    /// Different workers in one life of the coordinator.
+    /// Different workers in one life of the coordinator that have answered or are there.
     public var identitiesMax = 1 << 18
+    /// Different keys and addresses in one life of the coordinator.
+    public var originsMax = 1 << 16
 
     /// The usual numbers.
     public init() {}

@@ -18,6 +18,16 @@ public enum InputFile {
         try withFile(path) { file, size in try read(file, count: min(count, size), from: 0, path: path) }
     }
 
+    /// A range of a file's bytes. Throws where the file is shorter.
+    public static func bytes(at path: String, in range: Range<Int>) throws -> [UInt8] {
+        try withFile(path) { file, size in
+            guard range.upperBound <= size else {
+                throw Failure(.badInput, "\(path): the file has \(size) bytes, \(range.upperBound) are needed")
+            }
+            return try read(file, count: range.count, from: range.lowerBound, path: path)
+        }
+    }
+
     /// The size of a regular file in bytes.
     public static func size(of path: String) throws -> Int { try withFile(path) { _, size in size } }
 

@@ -13,7 +13,7 @@ public struct GraphBuilder {
 
     /// Begins a graph with its image. Throws where the shape is not one.
     public init(image: Shape) throws {
-        try add("image", .image, shape: image)
+        _ = try add("image", .image, shape: image)
     }
 
     /// The shape of a node that was added.

@@ -81,7 +81,8 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
         guard
             getnameinfo(best.ai_addr, best.ai_addrlen, &name, socklen_t(name.count), nil, 0, NI_NUMERICHOST) == 0
         else { throw Failure(.usage, "\(option) \(self): the address of \(host) cannot be read") }
-        return Endpoint(host: String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self), port: port)
+        return Endpoint(
+            host: String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self), port: port)
     }
 
     /// Whether the host is an address in numbers.

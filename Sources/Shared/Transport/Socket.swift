@@ -41,6 +41,8 @@ public struct Socket: ~Copyable {
         public var frames: [[UInt8]]
         /// What the authenticator named the peer; nil where it was not asked.
         public var user: String?
+        /// The address that it came from, without the port; empty where the transport has none.
+        public var address = ""
     }
 
     /// Frames of a message that are kept; ours have two at most, the authenticator's requests have eight.
@@ -134,6 +136,7 @@ public struct Socket: ~Copyable {
                     message.frames.append([UInt8](bytes))
                 }
             } while zmq_msg_more(&part) == 1
+            if let address = zmq_msg_gets(&part, "Peer-Address") { message.address = String(cString: address) }
             guard isServer else { return message }
             guard let user = zmq_msg_gets(&part, "User-Id"), user.pointee != 0 else { continue }
             message.user = String(cString: user)

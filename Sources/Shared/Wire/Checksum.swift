@@ -1,5 +1,5 @@
 /// CRC-32 as zlib, PNG and Ethernet have it (polynomial 0x04C11DB7, reflected), eight bytes at a time.
-enum Checksum {
+public enum Checksum {
     /// Entry `256 k + b`: the remainder of byte `b` followed by `k` zero bytes.
     private static let table: [UInt32] = {
         var table = [UInt32](repeating: 0, count: 8 * 256)
@@ -16,7 +16,7 @@ enum Checksum {
     }()
 
     /// The checksum of some bytes.
-    static func of(_ bytes: UnsafeRawBufferPointer) -> UInt32 {
+    public static func of(_ bytes: UnsafeRawBufferPointer) -> UInt32 {
         table.withUnsafeBufferPointer { table in
             var value: UInt32 = 0xFFFF_FFFF
             var offset = 0

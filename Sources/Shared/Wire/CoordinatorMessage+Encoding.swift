@@ -19,9 +19,10 @@ extension CoordinatorMessage {
         case .lease(let lease): return encode(lease)
         case .acknowledged(let lease): return encode(.acknowledged, lease)
         case .cancel(let lease): return encode(.cancel, lease)
-        case .heartbeat(let life):
+        case .heartbeat(let life, let lease):
             var writer = WireWriter(type: Kind.heartbeat.rawValue)
             writer.write(life)
+            writer.write(lease)
             return writer.finished()
         case .dismissed(let reason):
             var writer = WireWriter(type: Kind.dismissed.rawValue)
@@ -96,7 +97,7 @@ extension CoordinatorMessage {
         case .lease: self = .lease(try Self.readLease(&reader))
         case .acknowledged: self = .acknowledged(try reader.readLease())
         case .cancel: self = .cancel(try reader.readLease())
-        case .heartbeat: self = .heartbeat(life: try reader.read("life"))
+        case .heartbeat: self = .heartbeat(life: try reader.read("life"), lease: try reader.read("lease"))
         case .dismissed: self = .dismissed(reason: try reader.readText("reason", bytesMax: Wire.reasonBytesMax))
         case .finished: self = .finished
         }

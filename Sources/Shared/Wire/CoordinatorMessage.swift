@@ -12,8 +12,9 @@ public enum CoordinatorMessage: Sendable, Equatable {
     case acknowledged(LeaseID)
     /// The lease is not needed any more.
     case cancel(LeaseID)
-    /// All is well, in this life of the coordinator.
-    case heartbeat(life: UInt32)
+    /// All is well, in this life of the coordinator; `lease` is the number of the last lease that it has granted, to
+    /// anybody, or 0.
+    case heartbeat(life: UInt32, lease: UInt32)
     /// The coordinator does not want this worker; it must not come back.
     case dismissed(reason: String)
     /// The run is over.

@@ -28,8 +28,15 @@ extension WorkerMessage {
             writer.write(failure.mask.map { UInt32($0) } ?? .max)
             writer.write(failure.reason, bytesMax: Wire.reasonBytesMax)
             return writer.finished()
-        case .heartbeat(let leases): return encode(.heartbeat, leases)
-        case .goodbye(let leases): return encode(.goodbye, leases)
+        case .heartbeat(let leases, let seen):
+            var writer = WireWriter(type: Kind.heartbeat.rawValue)
+            Self.write(leases, to: &writer)
+            writer.write(seen)
+            return writer.finished()
+        case .goodbye(let leases):
+            var writer = WireWriter(type: Kind.goodbye.rawValue)
+            Self.write(leases, to: &writer)
+            return writer.finished()
         }
     }
 
@@ -63,12 +70,10 @@ extension WorkerMessage {
         return writer.finished()
     }
 
-    private func encode(_ kind: Kind, _ leases: [LeaseID]) -> [UInt8] {
-        var writer = WireWriter(type: kind.rawValue)
+    private static func write(_ leases: [LeaseID], to writer: inout WireWriter) {
         let named = leases.prefix(Wire.leasesPerWorkerMax)
         writer.write(UInt32(named.count))
         for lease in named { writer.write(lease) }
-        return writer.finished()
     }
 
     /// Reads a message.
@@ -103,7 +108,7 @@ extension WorkerMessage {
             let reason = try reader.readText("reason", bytesMax: Wire.reasonBytesMax)
             self = .failed(
                 LeaseFailure(run: run, lease: lease, mask: mask == .max ? nil : Int(mask), reason: reason))
-        case .heartbeat: self = .heartbeat(try Self.readLeases(&reader))
+        case .heartbeat: self = .heartbeat(try Self.readLeases(&reader), seen: try reader.readLease())
         case .goodbye: self = .goodbye(keeping: try Self.readLeases(&reader))
         }
         try reader.finish()

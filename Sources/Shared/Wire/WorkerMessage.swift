@@ -11,8 +11,9 @@ public enum WorkerMessage: Sendable, Equatable {
     /// A lease, or one mask of it, that could not be computed.
     case failed(LeaseFailure)
     /// All is well; the leases it has, the one being computed first, and last those whose answers it keeps until they
-    /// are acknowledged.
-    case heartbeat([LeaseID])
+    /// are acknowledged. `seen` is the last lease that the coordinator's heartbeats named: of a lease up to it that is
+    /// not among those, nothing is here; what was granted later may be on its way.
+    case heartbeat([LeaseID], seen: LeaseID)
     /// It is about to leave: it still answers the leases named here, gives all others back and takes no more. With
     /// none named, it is gone.
     case goodbye(keeping: [LeaseID])

@@ -105,6 +105,8 @@ public struct WorkerProtocol: Sendable {
     var link: Link
     var work = Work.none
     var run: CoordinatorMessage.Welcome?
+    /// The last lease that the coordinator's heartbeats named in this life of it.
+    var seen = LeaseID(life: 0, number: 0)
     var computing: CoordinatorMessage.Lease?
     /// The lease that is not wanted any more but still keeps the computing threads.
     var abandoned: LeaseID?
@@ -149,7 +151,7 @@ public struct WorkerProtocol: Sendable {
             answers.removeAll { $0.losses.lease == lease }
             leaveIfDone()
         case .cancel(let lease): cancel(lease)
-        case .heartbeat(let life): if case .online = link, life != run?.life { greet() }
+        case .heartbeat(let life, let lease): takeHeartbeat(life, lease)
         case .dismissed(let reason): stop(.refused(reason: reason))
         case .finished:
             send(.goodbye(keeping: []))
@@ -269,6 +271,14 @@ public struct WorkerProtocol: Sendable {
         actions.append(.send(.hello(hello)))
     }
 
+    private mutating func takeHeartbeat(_ life: UInt32, _ lease: UInt32) {
+        if life == run?.life {
+            seen = LeaseID(life: life, number: seen.life == life ? max(seen.number, lease) : lease)
+        } else if isOnline {
+            greet()
+        }
+    }
+
     /// The coordinator asks who is here. Several messages may have made it ask; one answer is enough.
     private mutating func introduce() {
         if case .greeting(_, let helloAt) = link, now - helloAt < heartbeatMilliseconds / 2 { return }
@@ -292,7 +302,7 @@ public struct WorkerProtocol: Sendable {
 
     private mutating func beat() {
         nextHeartbeat = now + heartbeatMilliseconds
-        send(.heartbeat(held))
+        send(.heartbeat(held, seen: seen))
         for index in answers.indices where now - answers[index].sentAt >= Self.repeatMilliseconds {
             answers[index].sentAt = now
             send(.losses(answers[index].losses))

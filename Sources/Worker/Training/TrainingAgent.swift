@@ -104,7 +104,8 @@ final class TrainingAgent {
                 case .fetching: try ask(socket, again: true)
                 case .ready(let welcome, _, _):
                     // The first `ready` may have been lost.
-                    let beat: WorkerMessage = parameters == nil ? .ready(welcome.run) : .heartbeat([])
+                    let beat: WorkerMessage =
+                        parameters == nil ? .ready(welcome.run) : .heartbeat([], seen: LeaseID(life: 0, number: 0))
                     _ = try socket.send(beat.encoded())
                 }
             }

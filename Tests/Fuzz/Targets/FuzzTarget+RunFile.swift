@@ -39,7 +39,10 @@ extension FuzzTarget {
             filters: ensemble.filterCount, masks: ensemble.count)
         var scheduler = Scheduler(welcome: welcome, at: Moment(milliseconds: 0))
         let identities = try file.workerIdentities()
-        try file.forEachEvaluation { scheduler.restore(mask: $0.mask, by: identities[$0.worker]) }
+        try file.forEachEvaluation {
+            let known = identities[$0.worker]
+            scheduler.restore(mask: $0.mask, by: known?.worker, from: known?.origin)
+        }
         scheduler.checkInvariants()
         precondition(scheduler.recordedCount == (try? file.evaluationCount()), "every evaluation is restored")
     }
@@ -47,9 +50,11 @@ extension FuzzTarget {
     /// Columns as `table.column`, and a row's place.
     private static let columns = [
         "meta.value", "meta.key", "evaluation.mask", "evaluation.loss_sum", "evaluation.correct", "evaluation.images",
-        "evaluation.worker", "evaluation.recorded_ms", "evaluation.compute_us", "set_aside.mask", "set_aside.reason",
+        "evaluation.worker", "evaluation.recorded_ms", "evaluation.compute_us", "evaluation.checksum", "set_aside.mask",
+        "set_aside.reason",
         "worker.id", "worker.identity", "worker.host", "worker.threads", "worker.instruction_set", "worker.version",
-        "worker.joined_ms", "worker.dismissed", "lease.life", "lease.number", "lease.worker", "lease.masks",
+        "worker.joined_ms", "worker.dismissed", "worker.key", "worker.address", "lease.life", "lease.number",
+        "lease.worker", "lease.masks",
         "lease.granted_ms", "lease.ended_ms", "lease.outcome", "life.number", "life.started_ms", "life.program",
         "life.ended_ms", "life.ending", "occurrence.at_ms", "occurrence.life", "occurrence.worker",
         "occurrence.lease_life", "occurrence.lease_number", "occurrence.masks", "occurrence.what",

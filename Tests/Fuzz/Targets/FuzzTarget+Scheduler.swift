@@ -26,6 +26,8 @@ private struct SchedulerUnderFire {
     private var now = Moment(milliseconds: 0)
     private var recorded = Set<Int>()
     private var granted: [(peer: Peer, lease: LeaseID, masks: MaskRuns)] = []
+    private var table: [LeaseID: Scheduler.GrantedLease] = [:]
+    private let keys: Bool
 
     init(_ input: inout FuzzInput) {
         var policy = SchedulingPolicy()
@@ -34,10 +36,20 @@ private struct SchedulerUnderFire {
         policy.maskSubgroup = 1 + input.below(3)
         policy.maskGroup = policy.maskSubgroup * (1 + input.below(4))
         policy.verifiedShare = Double(input.below(5)) / 4
+        policy.verificationWaits = input.below(2) == 0
+        policy.ownWorkersOnlyJudge = input.below(2) == 0
+        policy.soloMilliseconds = 2000
+        policy.strictSoloMilliseconds = 3000
+        policy.disputeMilliseconds = 5000
+        policy.leasesPerTrial = 1 + input.below(4)
+        policy.knownMasksMax = 1 + input.below(4)
+        policy.restMillisecondsMin = 1 + Int64(input.below(3000))
         policy.firstDeadlineMilliseconds = 5000
         policy.deadlineMillisecondsMin = 4000
         policy.workersMax = 6
         policy.identitiesMax = 10
+        policy.originsMax = 5
+        keys = input.below(2) == 0
         policy.malformedMax = 2 + input.below(100)
         policy.unreadableMax = 3
         scheduler = Scheduler(
@@ -46,7 +58,8 @@ private struct SchedulerUnderFire {
                 settings: EvaluationSettings(split: .test, images: Self.images, batchNorm: .frozen),
                 network: Self.blob, images: Self.blob, filters: 10, masks: Self.masks), policy: policy, at: now)
         for mask in 0..<input.below(4) {
-            scheduler.restore(mask: mask, by: WorkerID(high: 0, low: UInt64(mask)))
+            let origin = mask == 0 ? nil : origin(of: Peer(id: UInt64(mask)))
+            scheduler.restore(mask: mask, by: WorkerID(high: 0, low: UInt64(mask)), from: origin)
             recorded.insert(mask)
         }
     }
@@ -66,11 +79,11 @@ private struct SchedulerUnderFire {
             let lease = lease(&input)
             let mask = input.below(3) == 0 ? nil : Int(input.byte())
             receive(.failed(.init(run: Self.run, lease: lease, mask: mask, reason: "r")), peer)
-        case 5: receive(.heartbeat((0..<input.below(4)).map { _ in lease(&input) }), peer)
+        case 5: receive(.heartbeat((0..<input.below(4)).map { _ in lease(&input) }, seen: lease(&input)), peer)
         case 6: receive(.goodbye(keeping: (0..<input.below(3)).map { _ in lease(&input) }), peer)
         case 7:
             now = now + 10 * Int64(input.byte())
-            take(scheduler.timePassed(at: now))
+            take(scheduler.timePassed(at: now, isBehind: input.below(4) == 0))
         case 8:
             if input.below(2) == 0 {
                 take(scheduler.disconnected(peer, at: now))
@@ -115,19 +128,34 @@ private struct SchedulerUnderFire {
     }
 
     private mutating func receive(_ message: WorkerMessage, _ peer: Peer) {
-        take(scheduler.received(message, from: peer, at: now))
+        let table = table
+        take(scheduler.received(message, from: peer, of: origin(of: peer), at: now, granted: { table[$0] }))
+    }
+
+    /// Two peers come from one host, one has its own key, and one is the coordinator's own.
+    private func origin(of peer: Peer) -> Origin {
+        let host = peer.id / 2
+        return Origin(
+            key: keys ? "key \(peer.id == 1 ? 9 : host)" : nil, address: "host \(host)", isOwn: keys && peer.id == 7)
     }
 
     private mutating func take(_ actions: [Scheduler.Action]) {
         if let broken = scheduler.brokenInvariant() { fatalError(broken) }
         for action in actions {
             switch action {
-            case .record(let item, _): precondition(recorded.insert(item.mask).inserted, "a mask is recorded once")
+            case .record(let item, let worker):
+                precondition(recorded.insert(item.mask).inserted, "a mask is recorded once")
+                precondition(
+                    table.values.contains { $0.worker == worker && $0.masks.contains(item.mask) },
+                    "who evaluated a mask was given it")
             case .retract(let masks):
                 for mask in masks { precondition(recorded.remove(mask) != nil, "only what is recorded is retracted") }
             case .grant(let peer, let lease, let masks):
-                precondition(!masks.contains { recorded.contains($0) }, "what is recorded is not granted")
+                precondition(
+                    masks.count { recorded.contains($0) } <= 1, "of what is recorded, one mask is granted as a trial")
                 granted.append((peer, lease, masks))
+                guard let worker = scheduler.peers[peer] else { preconditionFailure("leases go to workers") }
+                table[lease] = (scheduler.workers[worker].id, masks)
             case .sendChunk(_, let range):
                 precondition(range.offset + UInt64(range.length) <= Self.blob.size, "only bytes that exist are sent")
             default: break

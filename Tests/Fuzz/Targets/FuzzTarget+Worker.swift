@@ -48,7 +48,7 @@ private struct WorkerUnderFire {
         case 3: receive(.lease(lease(&input)))
         case 4: receive(.acknowledged(name(&input)))
         case 5: receive(.cancel(name(&input)))
-        case 6: receive(.heartbeat(life: UInt32(input.below(4))))
+        case 6: receive(.heartbeat(life: UInt32(input.below(4)), lease: UInt32(input.byte())))
         case 7: chunk(&input)
         case 8: receive(input.below(2) == 0 ? .introduce : .finished)
         case 9: takeBlob(&input)

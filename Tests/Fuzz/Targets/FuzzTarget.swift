@@ -10,6 +10,8 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     /// PyTorch's zip format.
     case zip
     case safetensors
+    /// Networks in ONNX files.
+    case onnx
     /// CIFAR-10 batches, and image sets as they travel.
     case images
     /// Mask files.
@@ -32,6 +34,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
             case .pickle: try checkpoint(bytes, beginning: [0x80])
             case .zip: try checkpoint(bytes, beginning: [0x50, 0x4B])
             case .safetensors: try checkpoint(bytes, beginning: [])
+            case .onnx: try onnx(bytes)
             case .images: try images(bytes)
             case .masks: try masks(bytes)
             case .wire: wire(bytes)
@@ -55,6 +58,16 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
         let again = try? Checkpoint.network(bytes: written, name: "written")
         precondition(again == network, "comes back changed")
         precondition(network.graph.cost().parameters > 0, "a network has parameters")
+    }
+
+    private func onnx(_ bytes: [UInt8]) throws {
+        let network = try Onnx.network(bytes: bytes, name: "input")
+        precondition(Onnx.matches(bytes), "what is read is recognised")
+        let parameters = network.graph.parameters
+        precondition(network.parameters.count == parameters.count, "every parameter has a name of its own")
+        for parameter in parameters {
+            precondition(network.parameters[parameter.name]?.shape == parameter.shape, "a parameter has its shape")
+        }
     }
 
     private func images(_ bytes: [UInt8]) throws {

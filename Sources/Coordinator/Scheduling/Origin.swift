@@ -1,0 +1,22 @@
+/// Where a peer comes from, as far as it cannot make that up: its CURVE key, and the address that it connects from.
+///
+/// Names, identities and numbers of threads are only what a peer says. So opinions about a mask count by
+/// ``witness``, and deaths by key and address together.
+public struct Origin: Sendable, Hashable {
+    /// The public key that it proved to have, as text; nil without keys.
+    public let key: String?
+    /// Its address, without the port.
+    public let address: String
+    /// Whether it is a worker that this coordinator started itself and trusts as itself.
+    public let isOwn: Bool
+
+    /// An origin.
+    public init(key: String?, address: String, isOwn: Bool = false) {
+        self.key = key
+        self.address = address
+        self.isOwn = isOwn
+    }
+
+    /// Who speaks, however many workers it has: the holder of a key, or without keys the host.
+    public var witness: String { isOwn ? "this host" : key ?? address }
+}

@@ -1,0 +1,148 @@
+import Shared
+
+/// Where workers come from, and what follows from it.
+extension Scheduler {
+    /// What is known of an origin.
+    struct Place: Sendable {
+        let origin: Origin
+        /// The number of its witness.
+        let witness: Int
+        /// Its workers that died or hung one after the other without an answer between.
+        var deathsInRow = 0
+        /// Whether one of its workers has answered since the last one died.
+        var hasAnswered = false
+        /// Its workers that were dismissed for wrong evaluations.
+        var convictions = 0
+    }
+
+    /// The number of an origin, new or known; nil where there are too many.
+    mutating func place(of origin: Origin) -> Int? {
+        if let place = placeIndices[origin] { return place }
+        guard places.count < policy.originsMax else { return nil }
+        let witness = witnessIndices[origin.witness] ?? witnessIndices.count
+        witnessIndices[origin.witness] = witness
+        placeIndices[origin] = places.count
+        places.append(Place(origin: origin, witness: witness))
+        return places.count - 1
+    }
+
+    /// The number of a worker's witness; nil where the worker is only known from the run file.
+    func witness(of worker: Int) -> Int? { workers[worker].place.map { places[$0].witness } }
+
+    /// Whether the coordinator started a worker itself and trusts it as itself.
+    func isOwn(_ worker: Int) -> Bool { workers[worker].place.map { places[$0].origin.isOwn } ?? false }
+
+    /// Whether a worker only judges masks that others evaluated.
+    func isReferee(_ worker: Int) -> Bool { policy.ownWorkersOnlyJudge && isOwn(worker) }
+
+    /// Counts a worker among those that are ready, or no longer.
+    mutating func countReady(_ worker: Int, _ change: Int) {
+        readyCount += isReferee(worker) ? 0 : change
+        if !workers[worker].overdue { countAble(worker, change) }
+    }
+
+    /// Notes whether a worker missed a deadline, and so gets nothing until it answers or can stop.
+    mutating func setOverdue(_ worker: Int, _ isOverdue: Bool) {
+        guard workers[worker].overdue != isOverdue else { return }
+        workers[worker].overdue = isOverdue
+        if workers[worker].peer != nil, workers[worker].stage == .ready { countAble(worker, isOverdue ? -1 : 1) }
+    }
+
+    private mutating func countAble(_ worker: Int, _ change: Int) {
+        guard let place = workers[worker].place else { return }
+        func add(_ counts: inout [Int: Int], _ key: Int) {
+            let count = counts[key, default: 0] + change
+            counts[key] = count == 0 ? nil : count
+        }
+        add(&readyByWitness, places[place].witness)
+        if !isReferee(worker) { add(&readyByPlace, place) }
+    }
+
+    // MARK: - Deaths
+
+    /// What came of tries to evaluate a mask that ended badly.
+    struct Trouble: Sendable {
+        /// Workers that died or hung while they computed it, by place.
+        var deaths: [Int: Int] = [:]
+        /// Tries that failed, by place.
+        var failures: [Int: Int] = [:]
+        /// Why it was set aside.
+        var reason = ""
+
+        var deathCount: Int { deaths.values.reduce(0, +) }
+        var isEmpty: Bool { deaths.isEmpty && failures.isEmpty }
+        /// Whether it went wrong there.
+        func happened(at place: Int) -> Bool { deaths[place] != nil || failures[place] != nil }
+    }
+
+    /// Whether a mask went wrong so often, and at so many of the places that there are, that the fault must be its own:
+    /// a host that dies of everything, or says so, sets no healthy mask aside while others are there.
+    func isHopeless(_ counts: [Int: Int], _ most: Int) -> Bool {
+        let places = readyByPlace.count + counts.keys.count { readyByPlace[$0] == nil }
+        return counts.values.reduce(0, +) >= most && counts.count >= min(most, max(places, 1))
+    }
+
+    /// Whether a worker may try a mask that went wrong before: elsewhere first.
+    private func mayTry(_ mask: Int, at place: Int) -> Bool {
+        guard let trouble = troubles[mask], trouble.happened(at: place) else { return true }
+        return !readyByPlace.keys.contains { !trouble.happened(at: $0) }
+    }
+
+    /// Masks that went wrong before, for a worker: a few that did once, or one alone.
+    func chooseSuspects(_ size: Int, for worker: Int) -> MaskRuns? {
+        guard !suspects.isEmpty, let place = workers[worker].place else { return nil }
+        var chosen = MaskRuns()
+        var next = suspects.first(from: 0)
+        while let mask = next, chosen.count < max(1, size / 4) {
+            next = suspects.first(from: mask + 1)
+            guard mayTry(mask, at: place) else { continue }
+            let trouble = troubles[mask] ?? Trouble()
+            if trouble.deathCount > 1 || !trouble.failures.isEmpty {
+                if chosen.isEmpty { chosen.append(mask) }
+                break
+            }
+            chosen.append(mask)
+        }
+        return chosen.isEmpty ? nil : chosen
+    }
+
+    // MARK: - Rest
+
+    /// How long the workers of a place wait before they get masks: longer with every death without an answer between.
+    private func restMilliseconds(_ place: Int) -> Int64 {
+        let deaths = places[place].deathsInRow
+        return deaths < 2
+            ? 0 : min(policy.restMillisecondsMin << Int64(min(deaths - 2, 10)), policy.restMillisecondsMax)
+    }
+
+    /// Lets a worker wait where its place kills workers, or it answered emptily, one time after the other.
+    mutating func rest(_ worker: Int) {
+        let empty = workers[worker].emptyAnswers
+        let own =
+            empty < 2 ? 0 : min(policy.restMillisecondsMin << Int64(min(empty - 2, 10)), policy.restMillisecondsMax)
+        let wait = max(workers[worker].place.map { restMilliseconds($0) } ?? 0, own)
+        guard wait > 0 else { return }
+        workers[worker].restsUntil = now + wait
+        giveUpGroup(of: worker)
+        guard !resting.contains(worker) else { return }
+        resting.append(worker)
+        remember("rests for \(wait) ms: \(own == wait ? "its answers are empty" : "its host keeps dying")", worker)
+    }
+
+    /// Ends the rest of workers whose time has come, or of all where nobody else is left to work.
+    mutating func endRests() {
+        guard !resting.isEmpty else { return }
+        let isReady = { (worker: Worker) in worker.peer != nil && worker.stage == .ready }
+        let isNobodyElse = resting.count { isReady(workers[$0]) } >= readyCount
+        var still: [Int] = []
+        for worker in resting {
+            if isReady(workers[worker]), !isNobodyElse, let end = workers[worker].restsUntil, end > now {
+                still.append(worker)
+            } else {
+                workers[worker].restsUntil = nil
+                queue(worker)
+            }
+        }
+        resting = still
+    }
+}

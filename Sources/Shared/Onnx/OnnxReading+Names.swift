@@ -1,0 +1,57 @@
+/// The best name for a node of the graph.
+extension Onnx.Reading {
+    /// Longer names are cut.
+    private static let nameMax = 120
+
+    /// Where a node without parameters comes from.
+    mutating func origin(_ call: Call) -> Onnx.Draft.Origin {
+        Onnx.Draft.Origin(label: call.label, name: path(call) ?? Self.clean(call.node.type.lowercased()))
+    }
+
+    /// Where a layer comes from: named by its weight (`layer1.0.conv1.weight`), else by the node's path, else by the
+    /// weight whatever it is called, else by its operator and a number.
+    mutating func layerOrigin(_ call: Call, _ weight: Onnx.Constant, input: Int) -> Onnx.Draft.Origin {
+        let names = [call.node.inputs[input], weight.name ?? ""].filter { !isRenamed($0) }
+        if let name = names.first(where: { $0.hasSuffix(".weight") }) {
+            return Onnx.Draft.Origin(label: call.label, name: Self.clean(String(name.dropLast(".weight".count))))
+        }
+        if let name = path(call) { return Onnx.Draft.Origin(label: call.label, name: name) }
+        if let name = weight.name, !isRenamed(name) {
+            return Onnx.Draft.Origin(label: call.label, name: Self.clean(name))
+        }
+        let type = call.node.type.lowercased()
+        unnamed[type, default: 0] += 1
+        return Onnx.Draft.Origin(label: call.label, name: "\(type)\(unnamed[type, default: 0])")
+    }
+
+    /// Whether a tensor's name is one that an exporter made up.
+    func isRenamed(_ name: String) -> Bool {
+        name.isEmpty || name.contains("::") || name.hasPrefix("val_") || name.hasPrefix("/")
+            || name.allSatisfy(\.isNumber)
+    }
+
+    /// A node's path without its operator, as modules are named: `/layer1/layer1.0/conv1/Conv` is `layer1.0.conv1`.
+    /// Nil for a name that is none.
+    private func path(_ call: Call) -> String? {
+        guard call.name.contains("/") else { return nil }
+        var parts: [Substring] = []
+        for part in call.name.split(separator: "/").dropLast() {
+            // Within a Sequential a part begins with the name of the one around it.
+            if let last = parts.last, part.hasPrefix("\(last).") { parts.removeLast() }
+            parts.append(part)
+        }
+        let name = Self.clean(parts.joined(separator: "."))
+        return name.isEmpty ? nil : name
+    }
+
+    /// A name that can stand in files and messages.
+    private static func clean(_ name: String) -> String {
+        let cleaned = name.prefix(nameMax).map { $0.isLetter || $0.isNumber || "._-:".contains($0) ? $0 : "_" }
+        return String(cleaned)
+    }
+}
+
+extension Onnx.Draft.Origin {
+    /// The same for a node that is added beside it.
+    func with(_ suffix: String) -> Self { Self(label: label, name: "\(name).\(suffix)") }
+}
