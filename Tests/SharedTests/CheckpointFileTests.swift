@@ -61,7 +61,7 @@ func aCheckpointCutShortAnywhereIsRefused(name: String) throws {
             .contains("cut short: tensor linear.bias ends at byte \(safetensors.count)"))
     #expect(checkpointComplaint(Array(safetensors.prefix(100))).contains("cut short: the header needs"))
     #expect(checkpointComplaint([]).contains("empty"))
-    #expect(checkpointComplaint([0x80]).contains("neither a PyTorch checkpoint nor a safetensors file"))
+    #expect(checkpointComplaint([0x80]).contains("neither a PyTorch checkpoint nor a safetensors or ONNX file"))
 }
 
 @Test func aDamagedZipEntryFailsItsChecksum() throws {

@@ -197,7 +197,7 @@ private let sound: [UInt8] = {
     #expect(Onnx.matches(sound))
     #expect(Onnx.matches(Array(sound.prefix(30))))
     let network = Network(
-        architecture: .fullyConnected(.init(layers: [.init(name: "fc", input: 1, output: 1)])),
+        graph: .fullyConnected(.init(layers: [.init(name: "fc", input: 1, output: 1)])),
         parameters: ["fc.weight": Tensor(shape: [1, 1], values: [1]), "fc.bias": Tensor(shape: [1], values: [1])])
     #expect(!Onnx.matches(Checkpoint.safetensors(of: network)))
     for length in [8, 264, 0x3A08, 0x3A0708] as [UInt64] {

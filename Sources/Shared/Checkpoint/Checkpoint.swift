@@ -6,19 +6,39 @@ public enum Checkpoint {
     /// The most parameters of a network (VGG-19 has 144 million).
     public static let parametersMax = 1 << 28
 
-    /// Reads a network, for images of a shape where the file does not say it. Throws a `.badInput` ``Failure`` that names
-    /// the file and what in it is wrong.
-    public static func network(at path: String, image: Shape? = nil) throws -> Network {
-        try network(bytes: try InputFile.bytes(at: path, bytesMax: bytesMax), name: path, image: image)
+    /// Reads a network, for images of a shape where the file does not say it, and an ONNX model's tensors from files beside
+    /// it. What a user should know of how the file was read goes to `note`. Throws a `.badInput` ``Failure`` that names the
+    /// file and what in it is wrong.
+    public static func network(
+        at path: String, image: Shape? = nil, note: (String) -> Void = { Log.shared.line($0) }
+    ) throws -> Network {
+        let bytes = try InputFile.bytes(at: path, bytesMax: bytesMax)
+        if Onnx.matches(bytes) { return network(try Onnx.network(at: path), note) }
+        return try network(bytes: bytes, name: path, image: image, note: note)
     }
 
     /// Reads a network from a file's bytes; `name` stands in errors.
-    public static func network(bytes: [UInt8], name: String, image: Shape? = nil) throws -> Network {
+    public static func network(
+        bytes: [UInt8], name: String, image: Shape? = nil, note: (String) -> Void = { Log.shared.line($0) }
+    ) throws -> Network {
+        if Onnx.matches(bytes) { return network(try Onnx.network(bytes: bytes, name: name), note) }
         do {
             return try network(try stateDict(bytes), image: image)
         } catch let failure as Failure {
             throw Failure(failure.kind, "\(name): \(failure.description)")
         }
+    }
+
+    private static func network(_ read: OnnxNetwork, _ note: (String) -> Void) -> Network {
+        for text in read.notes { note(text) }
+        return Network(graph: read.graph, parameters: read.parameters)
+    }
+
+    /// A file from which anybody reads this network as it is: what was read, if it says all by itself, otherwise the
+    /// network as safetensors with its graph.
+    public static func portable(_ network: Network, readFrom bytes: [UInt8]) -> [UInt8] {
+        let alone = try? self.network(bytes: bytes, name: "", note: { _ in })
+        return alone == network ? bytes : safetensors(of: network)
     }
 
     /// A network as a safetensors file, which ``network(at:image:)`` and other programs read. Its graph stands in the
@@ -35,7 +55,7 @@ public enum Checkpoint {
         if TorchLegacy.matches(bytes) { return try TorchLegacy.read(bytes) }
         if Safetensors.matches(bytes) { return try Safetensors.read(bytes) }
         throw Failure(
-            .badInput, "neither a PyTorch checkpoint nor a safetensors file, or one cut short in its first bytes")
+            .badInput, "neither a PyTorch checkpoint nor a safetensors or ONNX file, or one cut short in its first bytes")
     }
 
     private static func network(_ state: StateDict, image: Shape?) throws -> Network {
