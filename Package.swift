@@ -1,8 +1,8 @@
 // swift-tools-version: 6.0
 import PackageDescription
 
-// Everything is built with -enable-testing so that `./quickstart` and `./test` share one release build;
-// the code in which the time goes is C.
+// Everything is built with -enable-testing, so that the tests run on a release build; the code in which the time goes
+// is C.
 let swift: [SwiftSetting] = [.unsafeFlags(["-enable-testing"])]
 
 /// A C library from Debian, wrapped by a module map in `Sources/<name>`.
