@@ -7,19 +7,19 @@ struct Compress: Command {
         name: "compress",
         summary: "rank, prune and fine-tune a network to a budget",
         discussion: """
-            Ranks the filters on training images, prunes the network, fine-tunes what is left, and does so in rounds until \
-            the budget is kept. Every round removes the same share of what is left. On one machine:
+            Ranks the filters on training images, prunes the network and fine-tunes what is left, in rounds, until the budget \
+            is met. Every round removes the same share of what is left. On one machine:
 
               winnow-coordinator compress --model resnet56.th --data cifar-10-batches-bin --remove-flops 0.64 \\
                   --remove-parameters 0.6 --rounds 2 --masks 5000 --epochs 200 --epochs-between 20 --folder resnet56
 
             On many, add --bind and start 'winnow-worker serve' there; the same workers rank and train. The folder gets \
             compressed.safetensors, report.html, curve.csv and curve.json, and for every round its run file, networks and \
-            training. Whatever stops it, the same command goes on where it was, and the result is the same.
+            training. After any interruption the same command resumes, and the result is the same.
             """)
 
     @Option("The network's checkpoint (PyTorch or safetensors).", value: "FILE") var model: String
-    @Option("The folder of everything that comes of it; it is made, or gone on with.", value: "DIR")
+    @Option("The folder for all results. A compression that it holds is resumed.", value: "DIR")
     var folder: String
     @OptionGroup var exports = ExportOptions()
     @OptionGroup var budget = CostBudgetOptions()
@@ -33,6 +33,7 @@ struct Compress: Command {
     var noDistillation: Bool
     @OptionGroup var recipe = TrainingRecipeOptions()
     @OptionGroup var cluster = ClusterOptions()
+    @OptionGroup var livePage = LivePageOptions()
 
     func validate() throws {
         guard (1...CompressionPlan.roundsMax).contains(rounds) else {
@@ -44,6 +45,7 @@ struct Compress: Command {
         try budget.validate()
         try rules.validate()
         try cluster.validate()
+        try livePage.validate()
         try evaluation.validate()
         for epochs in [epochs, epochsBetween] { _ = try training(epochs: epochs) }
     }
@@ -70,18 +72,26 @@ struct Compress: Command {
             earlierTraining: try training(epochs: epochsBetween))
 
         let folder = try CompressionFolder(self.folder)
-        guard try folder.stored(folder.plan, { plan }) == plan else {
+        let begun = try folder.stored(folder.plan) { plan }
+        guard begun == plan else {
             throw Failure(
                 .badInput,
-                "\(folder.path) holds a compression with other options, images or another network (\(folder.plan)); go on "
-                    + "with it by the command that began it, or name another --folder")
+                "\(folder.path) holds a compression that was begun otherwise: "
+                    + "\(plan.differences(from: begun).joined(separator: ", ")); go on with it by the command that began it, or "
+                    + "name another --folder")
         }
         try folder.ensure(folder.unpruned) { try folder.write(checkpoint, to: $0) }
-        let session = try CompressionSession(plan, in: folder, images: images, sampling: sampling, cluster: cluster)
+        let dashboard = try livePage.open()
+        dashboard?.report = URL(fileURLWithPath: folder.report).standardizedFileURL.path
+        let session = try CompressionSession(
+            plan, in: folder, images: images, sampling: sampling, cluster: cluster, dashboard: dashboard)
         let curve = try session.run(signals: signals)
         try exports.write(
             Checkpoint.network(at: folder.compressed), normalisation: evaluation.normalisation.normalisation())
         tell(curve, folder)
+        dashboard?.step = ""
+        dashboard?.show(.finished)
+        dashboard?.bidFarewell()
     }
 
     private func training(epochs: Int) throws -> TrainingSettings {

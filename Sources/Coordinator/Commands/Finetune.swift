@@ -19,8 +19,7 @@ struct Finetune: Command {
     @OptionGroup var training = TrainingOptions()
 
     func validate() throws {
-        try training.cluster.validate()
-        _ = try training.settings()
+        try training.validate()
     }
 
     func run() throws { try training.train(from: model) { _ in try Checkpoint.network(at: model) } }

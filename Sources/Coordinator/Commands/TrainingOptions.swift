@@ -19,6 +19,14 @@ struct TrainingOptions {
     @OptionGroup var exports = ExportOptions()
     @OptionGroup var recipe = TrainingRecipeOptions()
     @OptionGroup var cluster = ClusterOptions()
+    @OptionGroup var livePage = LivePageOptions()
+
+    /// Throws a `.usage` ``Failure``.
+    func validate() throws {
+        try cluster.validate()
+        try livePage.validate()
+        _ = try settings()
+    }
 
     /// The settings. Throws a `.usage` ``Failure``.
     func settings() throws -> TrainingSettings {
@@ -38,13 +46,18 @@ struct TrainingOptions {
         try exports.check(reading: inputs, isForced: resume)
         let training = try CIFAR10.read(directory: data, split: .train, limit: nil)
         let test = try CIFAR10.read(directory: data, split: .test, limit: nil)
+        let dashboard = try livePage.open()
+        dashboard?.report = outputs.report
         let listener = try cluster.listen()
         let state = try begin(training, at: state ?? "\(output).training", network)
         let run = TrainingRun(
-            trainingImages: training, testImages: test, cluster: cluster, outputs: outputs)
+            trainingImages: training, testImages: test, cluster: cluster, outputs: outputs,
+            dashboard: dashboard)
         let progress = try run.run(state, at: listener, signals: signals)
         try exports.write(progress.network, normalisation: progress.settings.normalisation)
         report(progress)
+        dashboard?.show(.finished)
+        dashboard?.bidFarewell()
     }
 
     private func begin(

@@ -62,7 +62,7 @@ struct WorkerProcess {
             ] + Self.options(normalisation) + threadOptions, read: Checkpoint.network)
     }
 
-    /// A network without the filters of a mask, the layers behind them fitted anew on the first training images.
+    /// A network without the filters of a mask, the layers after them refitted on the first training images.
     func reconstructed(
         _ network: Network, removing mask: Mask, data: String, images: Int, normalisation: Normalisation
     ) throws -> Network {
@@ -72,8 +72,8 @@ struct WorkerProcess {
             read: Checkpoint.network)
     }
 
-    /// As many filters of each layer as a mask disables, those that the layer behind can best make up for when it is
-    /// fitted anew on the first training images.
+    /// As many filters of each layer as a mask disables: those whose loss a refit of the next layer on the first training
+    /// images can best make up for.
     func selected(
         from network: Network, asManyAs mask: Mask, data: String, images: Int, normalisation: Normalisation
     ) throws -> Mask {

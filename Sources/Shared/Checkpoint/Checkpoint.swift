@@ -37,7 +37,9 @@ public enum Checkpoint {
         if TorchLegacy.matches(bytes) { return try TorchLegacy.read(bytes) }
         if Safetensors.matches(bytes) { return try Safetensors.read(bytes) }
         throw Failure(
-            .badInput, "neither a PyTorch checkpoint nor a safetensors file, or one cut short in its first bytes")
+            .badInput,
+            "neither a PyTorch checkpoint nor a safetensors file"
+                + (ForeignFile.words(of: bytes).map { ": \($0)" } ?? ", or one cut short in its first bytes"))
     }
 
     private static func network(_ state: StateDict) throws -> Network {

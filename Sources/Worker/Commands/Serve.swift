@@ -30,7 +30,7 @@ struct Serve: Command {
     var data: String?
     @Option("This worker's secret key.", value: "FILE") var keyFile: String?
     @Option("The coordinator's public key.", value: "FILE") var serverKeyFile: String?
-    @Option("End when no coordinator was there for so long; never, where not given.", value: "SECONDS")
+    @Option("Give up after so many seconds without a coordinator. By default never.", value: "SECONDS")
     var giveUpAfter: Int?
     @Flag("End when the run ends, instead of waiting for the next one.") var once: Bool
     @Flag("End when the standard input does; the coordinator starts its local workers so.") var stopWhenInputEnds: Bool
