@@ -46,10 +46,17 @@ public struct PyTorchExport {
                 return tensors
 
 
+            def place(name):
+                \"\"\"The name in the network of a tensor of the file.\"\"\"
+                layer = max((layer for layer in PLACES if name.startswith(layer + ".")), key=len, default=None)
+                return name if layer is None else PLACES[layer] + name[len(layer) :]
+
+
             def load(path=pathlib.Path(__file__).with_name(\(PythonText.quoted(weights)))):
                 \"\"\"The network with the parameters of a safetensors file.\"\"\"
                 network = Network()
-                missing, unexpected = network.load_state_dict(read_safetensors(path), strict=False)
+                tensors = {place(name): tensor for name, tensor in read_safetensors(path).items()}
+                missing, unexpected = network.load_state_dict(tensors, strict=False)
                 missing = [name for name in missing if not name.endswith("num_batches_tracked")]
                 if missing or unexpected:
                     raise ValueError(f"{path} does not fit: missing {missing}, unexpected {unexpected}")
@@ -73,6 +80,10 @@ public struct PyTorchExport {
             ]
 
 
+            #: Where the tensors of each block are: attributes have names of their own, whatever the file's are.
+            PLACES = {name: f"blocks.{index}" for index, (name, *_) in enumerate(BLOCKS)}
+
+
             class Block(nn.Module):
                 def __init__(self, stride, inputs, hidden, outputs, shortcut):
                     super().__init__()
@@ -90,7 +101,7 @@ public struct PyTorchExport {
                     y = self.bn2(self.conv2(functional.relu(self.bn1(self.conv1(x)))))
                     x = x[:, :, :: self.stride, :: self.stride]
                     if not self.is_identity:
-                        x = functional.pad(x, (0, 0, 0, 0, 0, 1)).index_select(1, self.sources)
+                        x = functional.pad(x, [0, 0, 0, 0, 0, 1]).index_select(1, self.sources)
                     return functional.relu(y + x)
 
 
@@ -102,20 +113,15 @@ public struct PyTorchExport {
                     super().__init__()
                     self.conv1 = nn.Conv2d(\(architecture.imageChannels), \(architecture.stem), 3, padding=1, bias=False)
                     self.bn1 = nn.BatchNorm2d(\(architecture.stem))
-                    stages = {}
-                    for name, *shape in BLOCKS:
-                        stages.setdefault(name.split(".")[0], []).append(Block(*shape))
-                    self.stages = list(stages)
-                    for name, blocks in stages.items():
-                        self.add_module(name, nn.Sequential(*blocks))
+                    self.blocks = nn.ModuleList(Block(*shape) for _, *shape in BLOCKS)
                     self.linear = nn.Linear(\(architecture.blocks.last?.output ?? architecture.stem), \
             \(architecture.classes))
 
                 def forward(self, x):
                     x = functional.relu(self.bn1(self.conv1(x)))
-                    for name in self.stages:
-                        x = getattr(self, name)(x)
-                    return self.linear(x.mean(dim=(2, 3)))
+                    for block in self.blocks:
+                        x = block(x)
+                    return self.linear(x.mean(dim=[2, 3]))
 
             """
     }
@@ -129,25 +135,25 @@ public struct PyTorchExport {
             ]
 
 
+            #: Where the tensors of each layer are: attributes have names of their own, whatever the file's are.
+            PLACES = {name: f"layers.{index}" for index, (name, *_) in enumerate(LAYERS)}
+
+
             class Network(nn.Module):
                 \"\"\"Takes normalised images, flattened in channel, row, column order, and returns logits.\"\"\"
 
                 def __init__(self):
                     super().__init__()
-                    for name, inputs, outputs in LAYERS:
-                        *path, last = name.split(".")
-                        parent = self
-                        for part in path:
-                            if part not in parent._modules:
-                                parent.add_module(part, nn.Module())
-                            parent = parent.get_submodule(part)
-                        parent.add_module(last, nn.Linear(inputs, outputs))
+                    self.layers = nn.ModuleList(nn.Linear(inputs, outputs) for _, inputs, outputs in LAYERS)
+                    self.last = len(LAYERS) - 1
 
                 def forward(self, x):
                     x = x.flatten(1)
-                    for name, *_ in LAYERS[:-1]:
-                        x = functional.relu(self.get_submodule(name)(x))
-                    return self.get_submodule(LAYERS[-1][0])(x)
+                    for index, layer in enumerate(self.layers):
+                        x = layer(x)
+                        if index < self.last:
+                            x = functional.relu(x)
+                    return x
 
             """
     }
