@@ -102,12 +102,11 @@ struct Compress: Command {
 
     private func tell(_ curve: CompressionCurve, _ folder: CompressionFolder) {
         guard let last = curve.rounds.last?.finetuned else { return }
-        func percent(_ share: Double, _ digits: Int) -> String { Progress.fixed(share * 100, digits) + " %" }
         print(
-            "removed \(percent(curve.removedFlops(last), 1)) of the FLOPs and \(percent(curve.removedParameters(last), 1)) of "
+            "removed \(Text.percent(curve.removedFlops(last), 1)) of the FLOPs and \(Text.percent(curve.removedParameters(last), 1)) of "
                 + "the parameters")
         print(
-            "test accuracy: \(percent(curve.start.testAccuracy, 2)) before, \(percent(last.testAccuracy, 2)) after the last "
+            "test accuracy: \(Text.percent(curve.start.testAccuracy, 2)) before, \(Text.percent(last.testAccuracy, 2)) after the last "
                 + "epoch")
         print("network: \(folder.compressed); report: \(folder.report)")
     }

@@ -16,8 +16,8 @@ struct EvaluationOptions {
             + "network sees them) or corrected (the checkpoint, corrected by how the mask changes those of training "
             + "images).", value: "SOURCE") var batchnorm: EvaluationSettings.BatchNorm.Source = .corrected
     @Option(
-        "How many images recalibrate or correct: the first N training images. By default 256, or all where there are "
-            + "fewer.", value: "N") var calibrationImages: Int?
+        "How many images recalibrate or correct: the first N training images (default: 256), or all where there are fewer.",
+        value: "N") var calibrationImages: Int?
     @OptionGroup var normalisation = NormalisationOptions()
 
     /// Complains of numbers that cannot be. Throws a `.usage` ``Failure``.

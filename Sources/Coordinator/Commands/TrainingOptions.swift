@@ -87,7 +87,7 @@ struct TrainingOptions {
 
     private func report(_ progress: TrainingProgress) {
         guard let last = progress.history.epochs.last else { return }
-        func percent(_ share: Double?) -> String { share.map { Progress.fixed($0 * 100, 2) + " %" } ?? "unknown" }
+        func percent(_ share: Double?) -> String { share.map { Text.percent($0, 2) } ?? "unknown" }
         let outputs = TrainingOutputs(network: output)
         print("test accuracy after the last epoch: \(percent(last.testAccuracy)) (\(output))")
         if let best = progress.history.bestByValidation {

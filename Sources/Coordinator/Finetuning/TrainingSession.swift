@@ -131,18 +131,17 @@ struct TrainingSession {
     }
 
     private func tellEpoch(_ progress: TrainingProgress) {
-        func percent(_ share: Double) -> String { Progress.fixed(share * 100, 2) + " %" }
         guard let epoch = progress.history.epochs.last else {
             let before = progress.history.testAccuracyBefore ?? 0
-            Log.shared.line("before training: \(percent(before)) of the test images right")
+            Log.shared.line("before training: \(Text.percent(before, 2)) of the test images right")
             return
         }
         var parts = [
             "epoch \(epoch.epoch)/\(progress.settings.epochs): training loss \(Progress.fixed(epoch.trainingLoss, 4))",
-            "\(percent(epoch.trainingAccuracy)) right",
+            "\(Text.percent(epoch.trainingAccuracy, 2)) right",
         ]
-        if let accuracy = epoch.validationAccuracy { parts.append("validation \(percent(accuracy))") }
-        parts.append("test \(percent(epoch.testAccuracy))")
+        if let accuracy = epoch.validationAccuracy { parts.append("validation \(Text.percent(accuracy, 2))") }
+        parts.append("test \(Text.percent(epoch.testAccuracy, 2))")
         parts.append("\(Progress.duration(epoch.seconds))")
         Log.shared.line(parts.joined(separator: ", "))
     }

@@ -49,16 +49,10 @@ struct Comparison: Sendable {
 
     /// Writes `comparison.html`, `comparison.csv` and `comparison.json`. Throws an `.unavailable` ``Failure`` where that fails.
     func write(to directory: String) throws {
-        let folder = URL(fileURLWithPath: directory, isDirectory: true)
-        do {
-            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-            try Data(html.utf8).write(to: folder.appendingPathComponent("comparison.html"), options: .atomic)
-            try Data(csv.utf8).write(to: folder.appendingPathComponent("comparison.csv"), options: .atomic)
-            try json().write(to: folder.appendingPathComponent("comparison.json"), options: .atomic)
-        } catch {
-            throw Failure(
-                .unavailable, "the comparison cannot be written to \(directory): \(error.localizedDescription)")
-        }
+        try OutputGuard.prepareFolder(directory)
+        try OutputFile.write(Array(html.utf8), to: "\(directory)/comparison.html")
+        try OutputFile.write(Array(csv.utf8), to: "\(directory)/comparison.csv")
+        try OutputFile.write(Array(json()), to: "\(directory)/comparison.json")
     }
 
     /// A line for each filter, in the order of the first run.

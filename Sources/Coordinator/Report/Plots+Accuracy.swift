@@ -60,7 +60,7 @@ extension Plots {
         _ masks: [(Double, Double, String)], _ chosen: [(Double, Double)], reference: (Double, String)?, yTitle: String,
         yLabel: ((Double) -> String)?, title: String
     ) -> String {
-        var chart = Chart(margins: Chart.Margins(top: 18, right: 118, bottom: 44, left: 68))
+        var chart = Chart(margins: Chart.Margins(top: 18, right: 150, bottom: 44, left: 74))
         let most = (masks.map(\.0) + chosen.map(\.0)).max() ?? 1
         let x = Scale(domain: 0...max(0.1, most * 1.04), from: chart.left, to: chart.right)
         // Where the model has long left what was measured, its curve leaves the drawing.
@@ -95,7 +95,8 @@ extension Plots {
 }
 
 /// The accuracy that masks of about the same loss have, from measured pairs: means of neighbours in the order of the
-/// loss, and lines between them. Beyond what was measured it says nothing.
+/// loss, and lines between them. Of a loss above all that were measured it says nothing; below them, the accuracy of the
+/// least one, which is no promise of more.
 struct LossToAccuracy {
     private static let knots = 16
     private var points: [(loss: Double, accuracy: Double)] = []
@@ -113,9 +114,9 @@ struct LossToAccuracy {
     }
 
     func accuracy(at loss: Double) -> Double? {
-        guard let index = points.indices.dropFirst().first(where: { points[$0].loss >= loss }),
-            points[index - 1].loss <= loss
-        else { return nil }
+        guard let first = points.first else { return nil }
+        if loss <= first.loss { return first.accuracy }
+        guard let index = points.indices.dropFirst().first(where: { points[$0].loss >= loss }) else { return nil }
         let (low, high) = (points[index - 1], points[index])
         guard high.loss > low.loss else { return low.accuracy }
         return low.accuracy + (high.accuracy - low.accuracy) * (loss - low.loss) / (high.loss - low.loss)

@@ -53,8 +53,9 @@ extension Report {
         let unpruned = pruner.unpruned.predictedLoss
         page.paragraph(
             "Before any training: each orange dot is a mask that was measured, which removes filters at random; the blue "
-                + "line is what prune would choose by this ranking, as the model predicts it, as far as masks of such a "
-                + "loss were measured. Refitting and fine-tuning bring most of the accuracy back.")
+                + "line is what prune would choose by this ranking, as the model predicts it. Its accuracy is that of masks "
+                + "of the same loss, and ends where none was measured. Refitting and fine-tuning bring most of the accuracy "
+                + "back.")
         let cost = record.network.architecture.cost()
         page.pair(
             Page.figure(

@@ -22,17 +22,10 @@ public struct Report: Sendable {
     /// Writes `ranking.csv`, `ranking.json` and `report.html` into a folder, which is made where there is none. Throws
     /// an `.unavailable` ``Failure`` where that fails; a file that is there is replaced whole or not at all.
     public func write(to directory: String) throws {
-        let folder = URL(fileURLWithPath: directory, isDirectory: true)
-        do {
-            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-            try Data(ranking.csv.utf8).write(to: folder.appendingPathComponent("ranking.csv"), options: .atomic)
-            try RankingDocument(ranking, of: record).encoded()
-                .write(to: folder.appendingPathComponent("ranking.json"), options: .atomic)
-            try Data(html.utf8).write(to: folder.appendingPathComponent("report.html"), options: .atomic)
-        } catch {
-            throw Failure(
-                .unavailable, "the report cannot be written to \(directory): \(error.localizedDescription)")
-        }
+        try OutputGuard.prepareFolder(directory)
+        try OutputFile.write(Array(ranking.csv.utf8), to: "\(directory)/ranking.csv")
+        try OutputFile.write(Array(RankingDocument(ranking, of: record).encoded()), to: "\(directory)/ranking.json")
+        try OutputFile.write(Array(html.utf8), to: "\(directory)/report.html")
     }
 
     /// The page.
