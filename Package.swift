@@ -23,6 +23,7 @@ let package = Package(
         debian("CLAPACK", package: "liblapacke-dev"),
         debian("CSodium", package: "libsodium-dev"),
         debian("CZip", package: "libzip-dev"),
+        debian("CZlib", package: "zlib1g-dev"),
         debian("CMicroHTTPD", package: "libmicrohttpd-dev"),
         debian("COneDNN", package: "libdnnl-dev"),
         // What Swift's Glibc module leaves out: eventfd, signalfd, open-file-description locks.
@@ -38,7 +39,8 @@ let package = Package(
             cSettings: Context.environment["WINNOW_COMMIT"].map { [.define("WINNOW_COMMIT", to: "\"\($0)\"")] } ?? []),
 
         .target(
-            name: "Shared", dependencies: ["CLinux", "CSodium", "CVersion", "CZeroMQ", "CZip"], swiftSettings: swift),
+            name: "Shared", dependencies: ["CLinux", "CSodium", "CVersion", "CZeroMQ", "CZip", "CZlib"],
+            swiftSettings: swift),
         .target(
             name: "Coordinator", dependencies: ["Shared", "CLinux", "CSQLite", "CLAPACK", "CMicroHTTPD"],
             swiftSettings: swift),

@@ -13,12 +13,12 @@ struct RunSession {
     let reportFolder: String?
 
     /// The images of a run, and those that recalibrate. Throws a `.badInput` ``Failure``.
-    static func readImages(_ settings: EvaluationSettings, from folder: String) throws
+    static func readImages(_ settings: EvaluationSettings, from data: DataSet) throws
         -> (images: ImageSet, calibration: ImageSet?)
     {
-        let images = try CIFAR10.read(directory: folder, split: settings.split, limit: settings.images)
+        let images = try data.read(settings.split, limit: settings.images)
         guard let count = settings.batchNorm.calibrationImages else { return (images, nil) }
-        return (images, try CIFAR10.read(directory: folder, split: .train, limit: count))
+        return (images, try data.read(.train, limit: count))
     }
 
     /// Makes the folder of the report, so that a run does not end without one. Throws a ``Failure``.

@@ -57,17 +57,24 @@ struct Compress: Command {
         try exports.check(reading: [model])
         let checkpoint = try InputFile.bytes(at: model, bytesMax: Checkpoint.bytesMax)
         let network = try Checkpoint.network(bytes: checkpoint, name: model)
-        let images = CompressionSession.Images(
-            folder: evaluation.data, training: try CIFAR10.read(directory: evaluation.data, split: .train, limit: nil),
-            test: try CIFAR10.read(directory: evaluation.data, split: .test, limit: nil))
-        try images.training.check(fits: network.architecture)
-        try images.training.check(evaluation.normalisation.normalisation())
+        let data = try evaluation.dataSet()
+        let (trainingImages, testImages) = try data.readSplits()
+        try trainingImages.check(fits: network.architecture)
+        let settings = try evaluation.settings(split: .train, of: data)
+        Log.shared.line(data.summary(settings.normalisation))
+        let images = CompressionSession.Images(data: data, training: trainingImages, test: testImages)
+        func training(epochs: Int) throws -> TrainingSettings {
+            var training = try self.training(epochs: epochs)
+            training.normalisation = settings.normalisation
+            training.mirrors = data.mayBeMirrored && !recipe.noMirroring
+            return training
+        }
         let plan = CompressionPlan(
             network: Digest(sha256Of: checkpoint), trainingImages: images.training.digest,
             testImages: images.test.digest, removeFlops: budget.removeFlops,
             removeParameters: budget.removeParameters, rounds: rounds,
             ensemble: try sampling.ensembleToFit(of: FilterSpace(network.architecture)),
-            evaluation: try evaluation.settings(split: .train), lossModel: rules.lossModel,
+            evaluation: settings, lossModel: rules.lossModel,
             keepAtLeast: rules.keepAtLeast, roundTo: rules.roundTo, lastTraining: try training(epochs: epochs),
             earlierTraining: try training(epochs: epochsBetween))
 
@@ -86,8 +93,7 @@ struct Compress: Command {
         let session = try CompressionSession(
             plan, in: folder, images: images, sampling: sampling, cluster: cluster, dashboard: dashboard)
         let curve = try session.run(signals: signals)
-        try exports.write(
-            Checkpoint.network(at: folder.compressed), normalisation: evaluation.normalisation.normalisation())
+        try exports.write(Checkpoint.network(at: folder.compressed), normalisation: settings.normalisation)
         tell(curve, folder)
         dashboard?.step = ""
         dashboard?.show(.finished)
@@ -95,9 +101,7 @@ struct Compress: Command {
     }
 
     private func training(epochs: Int) throws -> TrainingSettings {
-        var settings = try recipe.settings(epochs: epochs, seed: sampling.seed, distills: !noDistillation)
-        settings.normalisation = try evaluation.normalisation.normalisation()
-        return settings
+        try recipe.settings(epochs: epochs, seed: sampling.seed, distills: !noDistillation)
     }
 
     private func tell(_ curve: CompressionCurve, _ folder: CompressionFolder) {

@@ -10,7 +10,7 @@ final class CompressionSession {
 
     /// The images, and where they are.
     struct Images {
-        let folder: String
+        let data: DataSet
         let training: ImageSet
         let test: ImageSet
     }
@@ -99,14 +99,14 @@ final class CompressionSession {
         _ path: String, _ number: Int, _ files: CompressionFolder.Round, _ signals: borrowing SignalQueue
     ) throws -> Report {
         let network = try Checkpoint.network(at: path)
-        let (evaluated, calibration) = try RunSession.readImages(plan.evaluation, from: images.folder)
+        let (evaluated, calibration) = try RunSession.readImages(plan.evaluation, from: images.data)
         try folder.ensure(files.run) { part in
             let ensemble = try sampling.ensemble(
                 of: FilterSpace(network.architecture), seed: plan.seed(round: number))
             let checkpoint = Checkpoint.safetensors(of: network)
             let description = RunDescription(
                 of: network, checkpoint: checkpoint, from: path, images: evaluated, calibration: calibration,
-                in: images.folder, settings: plan.evaluation, ensemble: ensemble)
+                in: images.data.source, settings: plan.evaluation, ensemble: ensemble)
             try RunFile.create(at: part, description, checkpoint: checkpoint).finish()
         }
         let file = try RunFile.resume(at: files.run)
@@ -151,7 +151,7 @@ final class CompressionSession {
             let outcome = try pruner.prune(to: budget)
             try folder.ensure(file) { part in
                 let recalibrated = try worker.recalibrated(
-                    network, .corrected(images: adaptation), under: outcome.mask, data: images.folder,
+                    network, .corrected(images: adaptation), under: outcome.mask, data: images.data.source,
                     normalisation: normalisation)
                 try folder.write(Checkpoint.safetensors(of: recalibrated.removing(outcome.mask)), to: part)
             }
@@ -159,21 +159,21 @@ final class CompressionSession {
                 try folder.ensure(reconstructed) { part in
                     Log.shared.step("refitting the layers after the removed filters")
                     let selected = try worker.selected(
-                        from: network, asManyAs: outcome.mask, data: images.folder, images: adaptation,
+                        from: network, asManyAs: outcome.mask, data: images.data.source, images: adaptation,
                         normalisation: normalisation)
                     let fitted = try worker.reconstructed(
-                        network, removing: selected, data: images.folder, images: adaptation,
+                        network, removing: selected, data: images.data.source, images: adaptation,
                         normalisation: normalisation)
                     try folder.write(Checkpoint.safetensors(of: fitted), to: part)
                 }
             }
             var point = try point(file, round: number, method: method.rawValue, isFinetuned: false)
             point.predictedLoss = outcome.predictedLoss
-            point.measuredLoss = try worker.evaluate(file, data: images.folder, plan.evaluation).loss
+            point.measuredLoss = try worker.evaluate(file, data: images.data.source, plan.evaluation).loss
             return point
         }
         let gradients = GradientSource(
-            worker: worker, data: images.folder, images: plan.evaluation.images, normalisation: normalisation)
+            worker: worker, data: images.data.source, images: plan.evaluation.images, normalisation: normalisation)
         let ensemble = try pruned(by: scores, .ensemble, to: files.pruned, reconstructed: files.reconstructed)
         var refitted = try point(
             files.reconstructed, round: number, method: PruningMethod.ensemble.rawValue, isFinetuned: false)
@@ -198,7 +198,7 @@ final class CompressionSession {
         let cost = architecture.cost()
         let settings = EvaluationSettings(
             split: .test, images: images.test.count, batchNorm: .frozen, normalisation: plan.evaluation.normalisation)
-        let measured = try worker.evaluate(file, data: images.folder, settings)
+        let measured = try worker.evaluate(file, data: images.data.source, settings)
         return CompressionPoint(
             round: round, method: method, isFinetuned: isFinetuned, parameters: cost.parameters,
             multiplyAccumulates: cost.multiplyAccumulates, filters: FilterSpace(architecture).count,

@@ -72,6 +72,16 @@ public struct ImageSet: Sendable, Equatable {
         }
     }
 
+    /// The same images, of which more classes are told apart than have any.
+    func telling(classes: Int) -> ImageSet {
+        var layout = layout
+        layout.classes = classes
+        return ImageSet(layout, split: split, count: count) { labels, pixels in
+            withLabels { _ = labels.update(fromContentsOf: $0) }
+            withPixels { pixels.copyMemory(from: $0) }
+        }
+    }
+
     /// Some images of the set, in their order.
     public func subset(_ images: Range<Int>) -> ImageSet {
         if images == 0..<count { return self }

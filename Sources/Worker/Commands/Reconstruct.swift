@@ -23,9 +23,10 @@ struct Reconstruct: Command {
     func run() throws {
         try OutputGuard(reading: [options.model, options.masks], isForced: force).check(output)
         let network = try options.network()
+        let (images, normalisation) = try options.images(for: network)
         let reconstruction = Reconstruction(
-            network, removing: try options.mask(for: FilterSpace(network.architecture)), images: try options.images(),
-            normalisation: try options.normalisation())
+            network, removing: try options.mask(for: FilterSpace(network.architecture)), images: images,
+            normalisation: normalisation)
         try OutputFile.write(Checkpoint.safetensors(of: try reconstruction.network()), to: output)
     }
 }

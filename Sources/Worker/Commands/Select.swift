@@ -21,10 +21,11 @@ struct Select: Command {
     func run() throws {
         try OutputGuard(reading: [options.model, options.masks]).check(output)
         let network = try options.network()
+        let (images, normalisation) = try options.images(for: network)
         let space = FilterSpace(network.architecture)
         let selection = FilterSelection(
-            network, asManyAs: try options.mask(for: space), images: try options.images(),
-            normalisation: try options.normalisation())
+            network, asManyAs: try options.mask(for: space), images: images,
+            normalisation: normalisation)
         try MaskFile.write([try selection.mask()], for: space, to: output)
     }
 }
