@@ -26,6 +26,10 @@ let package = Package(
         debian("CZlib", package: "zlib1g-dev"),
         debian("CMicroHTTPD", package: "libmicrohttpd-dev"),
         debian("COneDNN", package: "libdnnl-dev"),
+        debian("CWebP", package: "libwebp-dev"),
+        // Libraries whose errors end in a long jump, which must not pass through Swift.
+        .target(name: "CJPEG", linkerSettings: [.linkedLibrary("jpeg")]),
+        .target(name: "CPNG", linkerSettings: [.linkedLibrary("png16")]),
         // What Swift's Glibc module leaves out: eventfd, signalfd, open-file-description locks.
         .target(name: "CLinux"),
 
@@ -39,7 +43,8 @@ let package = Package(
             cSettings: Context.environment["WINNOW_COMMIT"].map { [.define("WINNOW_COMMIT", to: "\"\($0)\"")] } ?? []),
 
         .target(
-            name: "Shared", dependencies: ["CLinux", "CSodium", "CVersion", "CZeroMQ", "CZip", "CZlib"],
+            name: "Shared",
+            dependencies: ["CJPEG", "CLinux", "CPNG", "CSodium", "CVersion", "CWebP", "CZeroMQ", "CZip", "CZlib"],
             swiftSettings: swift),
         .target(
             name: "Coordinator", dependencies: ["Shared", "CLinux", "CSQLite", "CLAPACK", "CMicroHTTPD"],

@@ -10,6 +10,7 @@ public struct DataFormatOptions {
     var resize: Int?
     @Option("Cut N by N pixels out of the middle of pictures, as torchvision's CenterCrop does.", value: "N")
     var crop: Int?
+    @Flag("Leave out pictures that cannot be read, where they are at most one per cent.") var skipBroken: Bool
 
     /// Makes the options with their defaults.
     public init() {}
@@ -29,7 +30,8 @@ public struct DataFormatOptions {
         ImageSource(
             path, format: dataFormat ?? other?.format, classes: classes ?? other?.classes,
             cifar100Labels: $cifar100Labels.isGiven ? cifar100Labels : other?.cifar100Labels ?? .fine,
-            resize: resize ?? other?.resize, crop: crop ?? other?.crop)
+            resize: resize ?? other?.resize, crop: crop ?? other?.crop,
+            skipsBroken: skipBroken || other?.skipsBroken ?? false)
     }
 }
 

@@ -32,6 +32,13 @@ public struct DataSet: Sendable {
     /// Whether a mirrored image is still one of its class; digits are not.
     public var mayBeMirrored: Bool { reader.mayBeMirrored }
 
+    /// Whether training and test images are told apart. Where they are not, all images are of either split.
+    public var hasSplits: Bool { reader.hasSplits }
+    /// The splits that are there; one of them where they are not told apart.
+    public var splits: [EvaluationSettings.Split] {
+        hasSplits ? [.train, .test].filter { (try? count($0)) != nil } : [.train]
+    }
+
     /// How many images a split has. Throws a `.badInput` ``Failure`` where there is no such split.
     public func count(_ split: EvaluationSettings.Split) throws -> Int { try reader.count(split) }
 
@@ -46,6 +53,12 @@ public struct DataSet: Sendable {
         let count = limit ?? available
         try checkMemory(for: count)
         let images = try reader.read(split, count: count)
+        if let limit, images.count < limit {
+            throw Failure(
+                .badInput,
+                "\(source.path) has \(images.count) \(split.rawValue) images without the broken ones; \(limit) are asked for"
+            )
+        }
         try images.checkPixels(name: source.path)
         return images.layout == layout ? images : images.telling(classes: layout.classes)
     }

@@ -82,6 +82,17 @@ public struct ImageSet: Sendable, Equatable {
         }
     }
 
+    /// The images of these numbers, in their order.
+    func picking(_ images: [Int]) -> ImageSet {
+        ImageSet(layout, split: split, count: images.count) { labels, pixels in
+            for (place, image) in images.enumerated() {
+                labels[place] = Int32(label(image))
+                let bytes = place * layout.imageBytes..<(place + 1) * layout.imageBytes
+                UnsafeMutableRawBufferPointer(rebasing: pixels[bytes]).copyBytes(from: self.pixels(image))
+            }
+        }
+    }
+
     /// Some images of the set, in their order.
     public func subset(_ images: Range<Int>) -> ImageSet {
         if images == 0..<count { return self }

@@ -22,11 +22,13 @@ public struct ImageSource: Sendable, Hashable, Codable {
     public var resize: Int?
     /// Height and width of what is cut out of the middle of a picture.
     public var crop: Int?
+    /// Whether pictures that cannot be read are left out, where they are few.
+    public var skipsBroken: Bool
 
     /// Names images.
     public init(
         _ path: String, format: ImageFormat? = nil, classes: Int? = nil, cifar100Labels: CIFAR100Labels = .fine,
-        resize: Int? = nil, crop: Int? = nil
+        resize: Int? = nil, crop: Int? = nil, skipsBroken: Bool = false
     ) {
         self.path = path
         self.format = format
@@ -34,6 +36,7 @@ public struct ImageSource: Sendable, Hashable, Codable {
         self.cifar100Labels = cifar100Labels
         self.resize = resize
         self.crop = crop
+        self.skipsBroken = skipsBroken
     }
 
     /// The options of a command line that name the same images.
@@ -47,6 +50,7 @@ public struct ImageSource: Sendable, Hashable, Codable {
         if cifar100Labels != .fine { add("--cifar100-labels", cifar100Labels.rawValue) }
         add("--resize", resize)
         add("--crop", crop)
+        if skipsBroken { words.append("--skip-broken") }
         return words
     }
 
@@ -70,7 +74,7 @@ public struct ImageSource: Sendable, Hashable, Codable {
         case .cifar100: try CIFAR100.reader(at: path, cifar100Labels)
         case .idx: try IDXImages(at: path)
         case .numpy: try NumpyImages(at: path)
-        case .folder: nil
+        case .folder: try PictureFolder(self)
         }
     }
 
