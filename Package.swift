@@ -1,8 +1,8 @@
 // swift-tools-version: 6.0
 import PackageDescription
 
-// Everything is built with -enable-testing so that `./quickstart` and `./test` share one release build;
-// the code in which the time goes is C.
+// Everything is built with -enable-testing, so that the tests run on a release build; the code in which the time goes
+// is C.
 let swift: [SwiftSetting] = [.unsafeFlags(["-enable-testing"])]
 
 /// A C library from Debian, wrapped by a module map in `Sources/<name>`.
@@ -23,8 +23,13 @@ let package = Package(
         debian("CLAPACK", package: "liblapacke-dev"),
         debian("CSodium", package: "libsodium-dev"),
         debian("CZip", package: "libzip-dev"),
+        debian("CZlib", package: "zlib1g-dev"),
         debian("CMicroHTTPD", package: "libmicrohttpd-dev"),
         debian("COneDNN", package: "libdnnl-dev"),
+        debian("CWebP", package: "libwebp-dev"),
+        // Libraries whose errors end in a long jump, which must not pass through Swift.
+        .target(name: "CJPEG", linkerSettings: [.linkedLibrary("jpeg")]),
+        .target(name: "CPNG", linkerSettings: [.linkedLibrary("png16")]),
         // What Swift's Glibc module leaves out: eventfd, signalfd, open-file-description locks.
         .target(name: "CLinux"),
 
@@ -38,7 +43,9 @@ let package = Package(
             cSettings: Context.environment["WINNOW_COMMIT"].map { [.define("WINNOW_COMMIT", to: "\"\($0)\"")] } ?? []),
 
         .target(
-            name: "Shared", dependencies: ["CLinux", "CSodium", "CVersion", "CZeroMQ", "CZip"], swiftSettings: swift),
+            name: "Shared",
+            dependencies: ["CJPEG", "CLinux", "CPNG", "CSodium", "CVersion", "CWebP", "CZeroMQ", "CZip", "CZlib"],
+            swiftSettings: swift),
         .target(
             name: "Coordinator", dependencies: ["Shared", "CLinux", "CSQLite", "CLAPACK", "CMicroHTTPD"],
             swiftSettings: swift),

@@ -71,7 +71,7 @@ import Worker
             removed.formUnion(layer.removed.map { first + $0 })
         }
         #expect(removed.count == Self.removed)
-        let images = try CIFAR10.read(directory: "\(cluster.folder)/data", split: .train, limit: Self.images)
+        let images = try ImageSource("\(cluster.folder)/data").open().read(.train, limit: Self.images)
         let importance = try finiteDifferences(TestCluster.network, images)
         let gone = removed.map { importance[$0] }.max() ?? .infinity
         let kept = importance.indices.filter { !removed.contains($0) }.map { importance[$0] }.min() ?? 0

@@ -43,4 +43,17 @@ import Testing
         #expect((1...3).map { plan.training(round: $0).epochs } == [4, 4, 30])
         #expect((1...3).map { plan.training(round: $0).seed } == [7, 8, 9])
     }
+
+    @Test func anotherPlanSaysWhichOptionDiffers() throws {
+        let begun = try plan(rounds: 2)
+        var other = begun
+        #expect(other.differences(from: begun).isEmpty)
+        other.removeParameters = nil
+        other.lastTraining.epochs = 7
+        #expect(
+            other.differences(from: begun) == ["--epochs is 7, was 40", "--remove-parameters is not given, was 0.6"])
+        other = begun
+        other.evaluation.batchNorm = .corrected(images: 5)
+        #expect(!other.differences(from: begun).isEmpty)
+    }
 }

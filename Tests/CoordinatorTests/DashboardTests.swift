@@ -73,6 +73,42 @@ private func fetch(_ text: String, host: String? = nil, method: String = "GET") 
     #expect(try await fetch(dashboard.url, method: "POST").0 == 405)
 }
 
+@Test func anOpenPageLearnsThatTheRunIsDone() async throws {
+    let dashboard = try Dashboard(at: HTTPAddress(parsing: "127.0.0.1:0"), beyondLoopback: false)
+    dashboard.report = "/somewhere/report.html"
+    dashboard.show(sample())
+    // Nobody looks: nothing to wait for.
+    let start = ContinuousClock.now
+    dashboard.bidFarewell()
+    #expect(start.duration(to: .now) < .seconds(1))
+
+    _ = try await fetch(dashboard.url + "snapshot.json")
+    dashboard.show(.finished)
+    #expect(dashboard.board.hasReader && !dashboard.board.isNewestRead)
+    let last = try await fetch(dashboard.url + "snapshot.json").1
+    #expect(last.contains(#""phase":"finished""#) && last.contains(#""report":"/somewhere/report.html""#))
+    #expect(dashboard.board.isNewestRead)
+    dashboard.bidFarewell()
+    let metrics = try await fetch(dashboard.url + "metrics").1
+    #expect(metrics.contains("winnow_run_finished 1\n"))
+    #expect(try await fetch(dashboard.url + "health").0 == 200)
+}
+
+@Test func oneTrainingIsOnePage() throws {
+    var snapshot = sample()
+    snapshot.step = "round 1 of 2: fine-tuning"
+    snapshot.training = RunSnapshot.Training(
+        epoch: 3, epochs: 40, step: 5, steps: 390, loss: 0.25, accuracyBefore: 0.5,
+        history: [.init(epoch: 1, trainingAccuracy: 0.8, validationAccuracy: nil, testAccuracy: 0.9)])
+    let page = try #require(
+        try JSONSerialization.jsonObject(with: Data(snapshot.forPage.json.utf8)) as? [String: Any])
+    let run = try #require(page["run"] as? [String: Any])
+    #expect(run["step"] as? String == "round 1 of 2: fine-tuning")
+    let training = try #require(run["training"] as? [String: Any])
+    #expect(training["epoch"] as? Int == 3 && training["loss"] as? Double == 0.25)
+    #expect((training["history"] as? [[String: Any]])?.first?["testAccuracy"] as? Double == 0.9)
+}
+
 @Test func anotherSitesNameForThisMachineIsNotAnswered() async throws {
     let dashboard = try Dashboard(at: HTTPAddress(parsing: "127.0.0.1:0"), beyondLoopback: false)
     dashboard.board.post(sample())

@@ -93,6 +93,46 @@ struct ExportTests {
         }
     }
 
+    @Test(.enabled(if: withTorch, "PyTorch is not installed"))
+    func packagesLiveSideBySideAreScriptedAndKnowNoForbiddenName() throws {
+        var generator = SeededGenerator(seed: 6)
+        // Names that torch.nn.Module has itself, and one that is the beginning of another.
+        let architecture = Graph.fullyConnected(
+            LinearChain(layers: [
+                .init(name: "forward", input: 3072, output: 6), .init(name: "train", input: 6, output: 5),
+                .init(name: "train.1", input: 5, output: 10),
+            ]))
+        let folder = try Self.temporaryFolder()
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let networks = [Network.random(architecture, using: &generator), try Self.pruned(using: &generator)]
+        for (name, network) in zip(["connected", "residual"], networks) {
+            try ExportedFiles(pytorch: folder.appending(path: name).path).write(network, normalisation: .standard)
+        }
+        let program = """
+            import json, sys, torch
+            sys.path.insert(0, sys.argv[1])
+            import connected, residual
+            assert connected.Network is not residual.Network
+            answers = []
+            for package, size in [(connected, 32), (residual, 8)]:
+                model = package.load()
+                scripted = torch.jit.script(model)
+                images = torch.linspace(-1, 1, 3 * size * size).reshape(1, 3, size, size)
+                with torch.no_grad():
+                    assert torch.equal(model(images), scripted(images))
+                    answers.append(model(images).tolist())
+            print(json.dumps(answers))
+            """
+        let (status, output) = try Python.run(program, [folder.path])
+        try #require(status == 0)
+        let answers = try JSONDecoder().decode([[[Double]]].self, from: output)
+        for (network, (size, answer)) in zip(networks, zip([32, 8], answers)) {
+            let count = 3 * size * size
+            let image = (0..<count).map { -1 + 2 * Double($0) / Double(count - 1) }
+            try expectTheOutputs(of: network, images: [image], JSONEncoder().encode(answer))
+        }
+    }
+
     @Test(.enabled(if: Python.canImport("ast"), "Python is not installed"))
     func aLayersNameNeverBecomesCode() throws {
         let names = [#"a", 1, 1), *__import__("os").environ, ("b"#, "'''\n\\\u{2028}"]

@@ -317,27 +317,6 @@ private func eliminate(_ a: [[Double]], _ b: [[Double]]) -> [[Double]] {
     #expect(fit.estimates.allSatisfy { $0.importance.isFinite && $0.standardError > 0 })
 }
 
-@Test func theRemovalOrderIsTheGreedyOneOfThePredictions() throws {
-    let run = try SyntheticRun(masks: 1024, noise: 0.05, curvature: 3)
-    let fit = try run.fit()
-    let order = fit.removalOrder()
-    #expect(order.count == 336 - 9 && Set(order).count == order.count)
-    var mask = Mask(count: run.ensemble.filterCount)
-    for step in 0..<order.count {
-        if step % 40 == 0 {
-            // No filter that may still go raises the prediction less, by more than rounding.
-            func prediction(without filter: Int) -> Double {
-                var trial = mask
-                trial[filter] = true
-                return fit.predict(trial)
-            }
-            let least = order[step...].map { prediction(without: $0) }.min() ?? 0
-            #expect(prediction(without: order[step]) <= least + 1e-9)
-        }
-        mask[order[step]] = true
-    }
-}
-
 @Test func rankCorrelationsAreTheTextbookOnes() {
     // Worked out by hand: differences of ranks 1, 1, 1, 1, 0 give 1 - 6·4 / (5·24).
     #expect(RankCorrelation.spearman([1, 2, 3, 4, 5], [20, 10, 40, 30, 50]) == 0.8)

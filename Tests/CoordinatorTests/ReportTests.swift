@@ -115,7 +115,7 @@ final class ReportTests {
         for outside in ["http://", "https://", "src=", "@import", "url("] { #expect(!html.contains(outside)) }
         let body = html.components(separatedBy: "<script>")[0].lowercased()
         for broken in ["nan", "inf<", "inf\"", "nil"] { #expect(!body.contains(broken)) }
-        for name in ["svg", "table", "figure", "tr", "div", "p", "main", "text", "html"] {
+        for name in ["svg", "table", "figure", "tr", "details", "pre", "div", "p", "main", "text", "html"] {
             let opened =
                 html.components(separatedBy: "<\(name)>").count + html.components(separatedBy: "<\(name) ").count
             #expect(opened - 2 == html.components(separatedBy: "</\(name)>").count - 1, "\(name)")
@@ -170,18 +170,49 @@ final class ReportTests {
         try comparison.write(to: folder)
         let html = try String(contentsOfFile: "\(folder)/comparison.html", encoding: .utf8)
         #expect(html.contains("a.run") && html.contains("<svg"))
+        let csv = Self.cells(try String(contentsOfFile: "\(folder)/comparison.csv", encoding: .utf8))
+        #expect(csv.count == 41 && csv.allSatisfy { $0.count == 9 } && csv[0][2] == "rank_a")
+        let json = try JSONSerialization.jsonObject(
+            with: Data(contentsOf: URL(fileURLWithPath: "\(folder)/comparison.json")))
+        #expect((json as? [String: Any])?["filters"] as? Int == 40)
     }
 
-    @Test func predictedLossRisesAsFiltersGo() throws {
-        let report = try Report(Self.record())
-        let steps = PruningStep.steps(of: report.ranking, report.record)
-        #expect(steps.first?.removed == 0 && steps.first?.flops == 0)
-        #expect(steps.last?.removed == 36)
-        #expect(zip(steps, steps.dropFirst()).allSatisfy { $0.flops < $1.flops && $0.parameters < $1.parameters })
-        // Removing all but one of every ten filters raises ln loss by about the sum of their rises.
-        let truth = report.ranking.rows.prefix(10).reduce(0) { $0 + Double($1.estimate.filter) / 400 }
-        let tenth = try #require(steps.first { $0.removed == 10 })
-        #expect(abs(log(tenth.loss) - truth) < 0.15)
+    @Test func theVerdictSaysWhatTheRankingIsGoodFor() throws {
+        let sure = try Report(Self.record(masks: 2048))
+        #expect(sure.verdict == .filters && sure.html.contains("Sure enough to choose single filters"))
+        #expect(Report.Verdict(reliability: 0.6) == .layers)
+        #expect(Report.Verdict(reliability: 0.1) == .rough && Report.Verdict(reliability: -0.2) == .rough)
+        #expect(Report.Verdict(reliability: nil) == .unknown)
+        // Spearman and Brown: as many masks as there are give the reliability that there is, more give more.
+        let own = try #require(sure.ranking.fit.reliability)
+        let same = try #require(sure.masksNeeded(for: own))
+        #expect(abs(Double(same) - 2048) <= 205)
+        #expect(try #require(sure.masksNeeded(for: (1 + own) / 2)) > 2 * 2048)
+        #expect(sure.summary(lines: 1).contains("Sure enough"))
+    }
+
+    @Test func thePageEndsWithTheCommandThatPrunes() throws {
+        let record = try Self.record()
+        let html = try Report(
+            RunRecord(
+                description: record.description, network: record.network, evaluations: record.evaluations,
+                path: "my runs/a.winnow")
+        ).html
+        let command = "winnow-coordinator prune --run &#39;my runs/a.winnow&#39; --remove-flops 0.5 --data data"
+        let place = try #require(html.range(of: command))
+        #expect(!html[place.upperBound...].contains("<h2>"))
+        // What most readers do not need is folded.
+        #expect(html.components(separatedBy: "<details>").count - 1 >= 4)
+        #expect(!html.contains("may as well be left out"))
+    }
+
+    @Test func lossesBecomeAccuraciesOnlyWhereBothWereMeasured() {
+        let curve = LossToAccuracy((0..<64).map { (loss: Double($0), accuracy: 1 - Double($0) / 100) })
+        #expect(curve.accuracy(at: 31.5).map { abs($0 - 0.685) < 1e-9 } == true)
+        #expect(curve.accuracy(at: 70) == nil)
+        // No mask was as good: its accuracy is not made up.
+        #expect(curve.accuracy(at: -1) == curve.accuracy(at: 1.5))
+        #expect(LossToAccuracy([]).accuracy(at: 0) == nil)
     }
 
     @Test func theEnsembleCommandWritesWhatARunEvaluates() throws {
@@ -201,7 +232,7 @@ final class ReportTests {
 
     @Test func theBudgetsOfTheReportAreKeptAtARisingLoss() throws {
         let budgets = try Report(Self.record()).budgets()
-        #expect(budgets.count >= 3)
+        #expect(budgets.count >= 6)
         for budget in budgets { #expect(budget.flops >= budget.asked && budget.filters > 0 && budget.parameters > 0) }
         for (less, more) in zip(budgets, budgets.dropFirst()) { #expect(less.predictedLoss <= more.predictedLoss) }
     }

@@ -108,7 +108,7 @@ import Testing
         #expect(throws: Failure.self) { try progress { $0.validationImages = 29 } }
         #expect(throws: Failure.self) { try progress { $0.optimizer.momentum = 1 } }
         #expect(throws: Failure.self) { try progress { $0.schedule.warmUpEpochs = 3 } }
-        #expect(throws: Failure.self) { try progress { $0.cutout = 33 } }
+        #expect(throws: Failure.self) { try progress { $0.cutout = ImageLayout.extentMax + 1 } }
         #expect(throws: Failure.self) {
             try progress {
                 $0.cutout = 8

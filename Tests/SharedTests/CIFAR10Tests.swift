@@ -40,12 +40,12 @@ private func complaint(_ body: () throws -> Void) -> String {
         try folder.write(batch(3), place + "test_batch.bin")
         try folder.write(batch(2), place + "data_batch_1.bin")
         try folder.write(batch(2, first: 5), place + "data_batch_2.bin")
-        let test = try CIFAR10.read(directory: folder.path, split: .test, limit: nil)
+        let test = try ImageSource(folder.path).open().read(.test, limit: nil)
         #expect((0..<test.count).map(test.label) == [0, 1, 2])
-        let train = try CIFAR10.read(directory: folder.path, split: .train, limit: nil)
+        let train = try ImageSource(folder.path).open().read(.train, limit: nil)
         #expect((0..<train.count).map(train.label) == [0, 1, 5, 6])
         #expect(CIFAR10.records(of: train) == batch(2) + batch(2, first: 5))
-        #expect(try CIFAR10.count(directory: folder.path, split: .train) == 4)
+        #expect(try ImageSource(folder.path).open().count(.train) == 4)
     }
 }
 
@@ -54,26 +54,25 @@ private func complaint(_ body: () throws -> Void) -> String {
     var first = batch(3)
     first[2 * CIFAR10.recordBytes] = 200
     try folder.write(first, "data_batch_1.bin")
-    try folder.write([1, 2, 3], "data_batch_2.bin")
-    let images = try CIFAR10.read(directory: folder.path, split: .train, limit: 2)
+    let images = try ImageSource(folder.path).open().read(.train, limit: 2)
     #expect(CIFAR10.records(of: images) == batch(2))
-    #expect(try CIFAR10.read(directory: folder.path, split: .train, limit: 0).count == 0)
+    #expect(try ImageSource(folder.path).open().read(.train, limit: 0).count == 0)
 }
 
 @Test func aLimitReachesIntoTheNextBatch() throws {
     let folder = try Folder()
     try folder.write(batch(2), "data_batch_1.bin")
     try folder.write(batch(2, first: 5), "data_batch_2.bin")
-    let images = try CIFAR10.read(directory: folder.path, split: .train, limit: 3)
+    let images = try ImageSource(folder.path).open().read(.train, limit: 3)
     #expect((0..<images.count).map(images.label) == [0, 1, 5])
 }
 
 @Test func badImagesAreNamedInTheError() throws {
     let folder = try Folder()
     func read(_ limit: Int? = nil, _ split: EvaluationSettings.Split = .test) -> String {
-        complaint { _ = try CIFAR10.read(directory: folder.path, split: split, limit: limit) }
+        complaint { _ = try ImageSource(folder.path).open().read(split, limit: limit) }
     }
-    #expect(read().contains("test_batch.bin is neither in \(folder.path)"))
+    #expect(read().contains("\(folder.path) holds no images in a form that is known"))
     #expect(read().contains("deploy/get-cifar10"))
 
     try folder.write([UInt8](repeating: 0, count: 5000), "test_batch.bin")
@@ -98,12 +97,12 @@ private func complaint(_ body: () throws -> Void) -> String {
 @Test(.enabled(if: TestData.isPresent, "no WINNOW_TEST_DATA"))
 func theOfficialImagesAreRead() throws {
     let folder = try TestData.cifar10()
-    let test = try CIFAR10.read(directory: folder, split: .test, limit: nil)
+    let test = try ImageSource(folder).open().read(.test, limit: nil)
     #expect(test.count == 10_000)
     var counts = [Int](repeating: 0, count: CIFAR10.layout.classes)
     for image in 0..<test.count { counts[test.label(image)] += 1 }
     #expect(counts == [Int](repeating: 1000, count: CIFAR10.layout.classes))
-    #expect(try CIFAR10.count(directory: folder, split: .train) == 50_000)
-    let train = try CIFAR10.read(directory: folder, split: .train, limit: 10_001)
+    #expect(try ImageSource(folder).open().count(.train) == 50_000)
+    let train = try ImageSource(folder).open().read(.train, limit: 10_001)
     #expect(train.count == 10_001)
 }

@@ -106,3 +106,19 @@ private func firstStorage(_ bytes: [UInt8]) -> Int? {
         try Checkpoint.network(at: "/tmp")
     } throws: { "\($0)".contains("/tmp: not a regular file") }
 }
+
+@Test func aFileOfAnotherKindIsCalledByItsName() {
+    let files: [([UInt8], String)] = [
+        (Array("<!DOCTYPE html><html>".utf8), "web page"), (Array("\n <html>".utf8), "web page"),
+        (Array("{\"error\": \"not found\"}".utf8), "JSON"),
+        (Array("version https://git-lfs.github.com/spec/v1\noid".utf8), "git lfs pull"),
+        ([0x1F, 0x8B, 8, 0], "gunzip"), ([UInt8](repeating: 97, count: 257) + Array("ustar".utf8), "tar -xf"),
+        (Array("SQLite format 3\0".utf8), "--run"), ([1, 2, 3], "cut short"),
+    ]
+    for (bytes, words) in files {
+        #expect(throws: Failure.self) { try Checkpoint.network(bytes: bytes, name: "net.pt") }
+        do { _ = try Checkpoint.network(bytes: bytes, name: "net.pt") } catch {
+            #expect("\(error)".hasPrefix("net.pt: ") && "\(error)".contains(words), "\(error)")
+        }
+    }
+}

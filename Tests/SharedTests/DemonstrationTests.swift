@@ -33,11 +33,11 @@ import Testing
         return
     }
     try command.run()
-    let train = try CIFAR10.read(directory: folder, split: .train, limit: nil)
+    let train = try ImageSource(folder).open().read(.train, limit: nil)
     #expect(train.count == 10_030)
     #expect(
         CIFAR10.records(of: train.subset(10_029..<10_030)) == DemonstrationImages(seed: 7).record(.train, 10_029))
-    let test = try CIFAR10.read(directory: folder, split: .test, limit: nil)
+    let test = try ImageSource(folder).open().read(.test, limit: nil)
     #expect((0..<25).map(test.label) == (0..<25).map { $0 % 10 })
 }
 

@@ -39,6 +39,12 @@ private func filters(_ layer: String) -> Range<Int> { space.layer(named: layer)?
     #expect(try read(#"{"masks":[]}"#).isEmpty)
 }
 
+@Test func whatCheckpointsAddToALayersNameMayBeThere() throws {
+    let masks = try read(
+        #"{"masks":[{"disabled":{"module.layer1.0.conv1.weight":[1]}},{"disabled":{"layer1.0.conv1":[1]}}]}"#)
+    #expect(masks[0] == masks[1] && masks[0].disabledCount == 1)
+}
+
 @Test(
     arguments: [
         (#"{"masks":[{"disabled":{}},{"disabled":{"layer9.0.conv1":[0]}}]}"#, "mask 1: the network has no layer"),

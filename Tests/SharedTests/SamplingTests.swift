@@ -178,3 +178,20 @@ private let allDesigns = ["independent", "balanced", "tree", "tree-9x2", "tree-2
     let mask = ensemble.mask(987_654)
     #expect((2_000...13_000).contains(mask.disabledCount))
 }
+
+@Test func patternsNameLayersAsPeopleDo() {
+    let layers = ["conv1", "layer1.0.conv1", "layer2.0.conv1", "layer2.1.conv2", "layer3.0.conv1", "layer30.0.conv1"]
+    func matched(_ text: String) -> [String] {
+        layers.filter { name in NamePattern.list(text).contains { $0.matches(name) } }
+    }
+    #expect(matched("layer3") == ["layer3.0.conv1"])
+    #expect(matched("layer[12].*") == ["layer1.0.conv1", "layer2.0.conv1", "layer2.1.conv2"])
+    #expect(matched("layer[1-2].0.conv1") == ["layer1.0.conv1", "layer2.0.conv1"])
+    #expect(matched("conv1,layer3") == ["conv1", "layer3.0.conv1"])
+    #expect(matched("module.layer1.0.conv1.weight") == ["layer1.0.conv1"])
+    #expect(matched("layer?.1") == ["layer2.1.conv2"])
+    #expect(matched("*.conv2") == ["layer2.1.conv2"])
+    #expect(matched("layer[") == [] && matched("") == [])
+    // A layer that is really called so.
+    #expect(NamePattern("model.0").matches("model.0"))
+}

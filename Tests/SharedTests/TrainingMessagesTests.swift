@@ -11,7 +11,7 @@ import Testing
             run: .random(), network: blob(1), teacher: blob(2), trainingImages: blob(3), testImages: blob(4),
             normalisation: .standard,
             loss: TrainingLoss(labelSmoothing: 0.1, distillation: .init(temperature: 4, weight: 0.5)), shardSize: 32,
-            precision: .bfloat16, cutout: 8)
+            precision: .bfloat16, cutout: 8, mirrors: false)
     }
 
     private var orders: [TrainingOrder] {

@@ -226,3 +226,10 @@ private final class Counter: @unchecked Sendable {
     func add() { lock.withLock { count += 1 } }
     var value: Int { lock.withLock { count } }
 }
+
+@Test func aNameWithoutAnAddressIsNotSomebodyWhoDoesNotListen() {
+    #expect(HostName.isKnown(in: "tcp://127.0.0.1:5555") && HostName.isKnown(in: "tcp://[::1]:5555"))
+    #expect(HostName.isKnown(in: "tcp://localhost:1"))
+    // A name that no resolver may know (RFC 6761).
+    #expect(!HostName.isKnown(in: "tcp://coordinator.invalid:5555"))
+}

@@ -42,8 +42,8 @@ struct GoldenTests {
         let folder = try TestData.cifar10()
         let evaluations = try engine.evaluate(
             entries.map { try Mask($0.disabled, of: network.graph) },
-            images: CIFAR10.read(directory: folder, split: .test, limit: golden.images),
-            calibration: CIFAR10.read(directory: folder, split: .train, limit: 256),
+            images: ImageSource(folder).open().read(.test, limit: golden.images),
+            calibration: ImageSource(folder).open().read(.train, limit: 256),
             settings: EvaluationSettings(split: .test, images: golden.images, batchNorm: batchNorm))
         #expect(evaluations.count == entries.count)
         for (evaluation, expected) in zip(evaluations, entries) {

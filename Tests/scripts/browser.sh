@@ -47,6 +47,7 @@ start_worker
 until_true 120 snapshot_has '"splitHalfCorrelation"'
 visit working "$page"
 shows working 'id="phase"[^>]*>running<'
+shows working 'from [0-9,]+ of 50,000 masks'
 shows working 'id="workers-count">2<'
 # Of few masks the halves may disagree, which is a number below zero.
 shows working 'id="settled">-?[01]\.[0-9]'
@@ -75,7 +76,8 @@ wait "$coordinator" || [ $? = 130 ] || fail "the run failed: $(tail -n 5 "$work/
 # The report of what was evaluated, as it is and driven by a script behind its own.
 visit report "file://$work/report/report.html"
 for plot in "Importance of every filter" "one layer are disabled" "Predicted against measured" "as masks came in" \
-    "Importance against the L1 norm" "share of FLOPs" "leases of every worker"; do
+    "Importance against the L1 norm" "Accuracy against the share of FLOPs" "Loss against the share of FLOPs" \
+    "a row for each layer" "leases of every worker"; do
     grep -E "<svg[^>]*aria-label=\"[^\"]*$plot" "$work/report.html" > /dev/null || fail "the report has no plot '$plot'"
 done
 grep -q 'class="lease lost"' "$work/report.html" || fail "the schedule does not show the leases of killed workers"
@@ -87,6 +89,7 @@ function check(holds, what) { if (!holds) wrong.push(what); }
 const table = document.getElementById("ranking"), rows = () => [...table.tBodies[0].rows];
 const numbers = column => rows().map(row => Number(row.cells[column].dataset.value ?? row.cells[column].textContent));
 const sorted = (list, sign) => list.every((value, i) => i === 0 || sign * (value - list[i - 1]) >= 0);
+for (const part of document.querySelectorAll("details")) part.open = true;
 const all = rows().length;
 check(all > 100, "few rows");
 for (const column of [3, 6, 7]) {

@@ -43,6 +43,8 @@ print("winnow-worker:", expected)
 assert sum(p.numel() for p in model.parameters()) < 0.9 * 174_000
 CHECK
 } > "$work/network.py"
+# As from a program in the project's folder.
+export PYTHONPATH=.
 python3 "$work/network.py" > "$work/said" 2> "$work/log" || fail "the pruned network: $(cat "$work/log")"
 
 { blocks python "$project/README.md"; echo 'assert len(rows) > 100 and not model.training'; } > "$work/readme.py"

@@ -69,7 +69,7 @@ until_true 30 node_is_idle
 winnow-demo images --output "$work/images" --train 2000 --test 10
 cat > "$work/my.conf" << END
 WINNOW_FOLDER=$work/run
-WINNOW_RUN_OPTIONS="--model $PWD/demo/resnet.safetensors --data $work/images --masks 600 --images 400"
+WINNOW_RUN_OPTIONS="--model $PWD/demo/resnet.safetensors --data $work/images --masks 1500 --images 400"
 WINNOW_WORKER_OPTIONS=""
 WORKERS=3
 COORDINATOR_SBATCH="--cpus-per-task=1 --mem=1G"
@@ -89,6 +89,22 @@ until_true 120 at_least 60
 all_serve() { [ "$(grep -l ": ready" "$work/run/worker.$array."*.log | wc -l)" = 3 ]; }
 until_true 60 all_serve
 [ "$(running)" = 3 ] || fail "not three workers: $(squeue --array)"
+
+# A second submission touches nothing.
+before_second=$(cat "$work/run/address" "$work/run/workers" "$work/run/coordinator")
+status=0
+deploy/slurm/submit "$work/my.conf" > "$work/said" 2>&1 || status=$?
+[ $status = 69 ] || fail "a second submission ended with status $status: $(cat "$work/said")"
+grep -q "job $coordinator has the run" "$work/said" || fail "submit does not say who has the run: $(cat "$work/said")"
+# Not even one that goes around 'submit'.
+scripts=$PWD/deploy/slurm
+stray=$(cd "$work/run" && WINNOW_FOLDER=$work/run WINNOW_SCRIPTS=$scripts WINNOW_RUN_OPTIONS=--none \
+    sbatch --parsable --cpus-per-task=1 --mem=1G "$scripts/coordinator.sbatch")
+stray_ended() { [ -z "$(squeue --noheader --jobs "$stray" 2> /dev/null)" ]; }
+until_true 60 stray_ended
+grep -q "leaves it alone" "$work/run/coordinator.$stray.log" || fail "a stray job: $(cat "$work/run/coordinator.$stray.log")"
+[ "$(cat "$work/run/address" "$work/run/workers" "$work/run/coordinator")" = "$before_second" ] \
+    || fail "another submission changed the run's files"
 
 # Cancelled in the middle of its work.
 scancel "${array}_1"
@@ -113,10 +129,16 @@ until_true 30 waits
 sleep 3
 back_at_work() { [ -s "$work/run/address" ] || { scontrol update jobid="$coordinator" starttime=now; sleep 3; false; }; }
 until_true 90 back_at_work
-until_true 200 at_least 600
+until_true 300 at_least 1500
 done_and_gone() { [ -s "$work/run/report/ranking.csv" ] && queue_is_empty; }
 until_true 60 done_and_gone
 
-[ "$(recorded)" = 600 ] || fail "$(recorded) evaluations instead of 600"
-[ "$before" -lt 600 ] || fail "the run was over before the coordinator was interrupted: make it longer"
+# A run that is over takes no more workers, and none waits for it.
+status=0
+deploy/slurm/submit --more 1 "$work/my.conf" > "$work/said" 2>&1 || status=$?
+[ $status = 69 ] || fail "--more after the run ended with status $status: $(cat "$work/said")"
+queue_is_empty || fail "jobs are left: $(squeue --array)"
+
+[ "$(recorded)" = 1500 ] || fail "$(recorded) evaluations instead of 1500"
+[ "$before" -lt 1500 ] || fail "the run was over before the coordinator was interrupted: make it longer"
 printf '%s masks recorded before the interruption, %s at the end\n' "$before" "$(recorded)"

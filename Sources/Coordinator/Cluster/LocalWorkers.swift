@@ -134,6 +134,7 @@ final class LocalWorkers {
         }
         processes = [:]
         for forwarder in forwarders { forwarder.join() }
+        forwarders = []
     }
 
     /// Copies a worker's lines to the log until it closes its end.

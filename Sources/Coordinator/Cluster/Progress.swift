@@ -9,12 +9,9 @@ final class Progress {
     /// Seconds after which a standstill is told, and told again.
     private static let standstillAfter: Double = 5
     private static let standstillEvery: Double = 30
-    /// Seconds over which the rate is taken.
-    private static let rateSeconds: Double = 20
 
     private let images: Int
     private let endpoint: String
-    private var recent: [(time: Double, recorded: Int)] = []
     private var lastLine = -Double.infinity
     private var lastStandstill = -Double.infinity
     private var idleSince: Double?
@@ -25,12 +22,10 @@ final class Progress {
         self.endpoint = endpoint
     }
 
-    /// How the run stands now; `splitHalf` is the ranking's current split-half correlation, where known.
-    func update(_ run: Scheduler.Snapshot, splitHalf: Double?) {
-        let time = Double(Moment.now().milliseconds) / 1000
-        recent.append((time, run.recorded))
-        while recent.count > 2, let first = recent.first, first.time < time - Self.rateSeconds { recent.removeFirst() }
-        let text = line(run, splitHalf: splitHalf, at: time)
+    /// How the run stands at a time in seconds, and how fast it is; `splitHalf` is the ranking's current split-half
+    /// correlation, where known.
+    func update(_ run: Scheduler.Snapshot, _ rate: WorkRate, splitHalf: Double?, at time: Double) {
+        let text = line(run, rate, splitHalf: splitHalf)
         Log.shared.setStatus(text)
         if !Log.shared.isTerminal, time - lastLine >= Self.linesEvery {
             lastLine = time
@@ -39,24 +34,19 @@ final class Progress {
         tellStandstill(run, at: time)
     }
 
-    private func line(_ run: Scheduler.Snapshot, splitHalf: Double?, at time: Double) -> String {
+    private func line(_ run: Scheduler.Snapshot, _ rate: WorkRate, splitHalf: Double?) -> String {
         var parts = ["\(run.recorded)/\(run.masks) masks"]
-        let rate = rate
-        if rate > 0 {
-            parts.append("\(Self.short(rate)) masks/s")
-            parts.append("\(Self.short(rate * Double(images))) images/s")
+        if rate.masksPerSecond > 0 {
+            parts.append("\(Self.short(rate.masksPerSecond)) masks/s")
+            parts.append("\(Self.short(rate.masksPerSecond * Double(images))) images/s")
         }
         parts.append(run.workers.count == 1 ? "1 worker" : "\(run.workers.count) workers")
-        let left = run.masks - run.recorded - run.setAsideCount
-        if rate > 0, left > 0 { parts.append("\(Self.duration(Double(left) / rate)) left") }
+        if let left = rate.secondsLeft, run.recorded + run.setAsideCount < run.masks {
+            parts.append("\(Self.duration(left)) left")
+        }
         if let splitHalf { parts.append("split-half correlation \(Self.fixed(splitHalf, 2))") }
         if run.setAsideCount > 0 { parts.append("\(run.setAsideCount) set aside") }
         return parts.joined(separator: ", ")
-    }
-
-    private var rate: Double {
-        guard let first = recent.first, let last = recent.last, last.time > first.time else { return 0 }
-        return Double(max(0, last.recorded - first.recorded)) / (last.time - first.time)
     }
 
     private func tellStandstill(_ run: Scheduler.Snapshot, at time: Double) {

@@ -13,12 +13,12 @@ struct RunSession {
     let reportFolder: String?
 
     /// The images of a run, and those that recalibrate. Throws a `.badInput` ``Failure``.
-    static func readImages(_ settings: EvaluationSettings, from folder: String) throws
+    static func readImages(_ settings: EvaluationSettings, from data: DataSet) throws
         -> (images: ImageSet, calibration: ImageSet?)
     {
-        let images = try CIFAR10.read(directory: folder, split: settings.split, limit: settings.images)
+        let images = try data.read(settings.split, limit: settings.images)
         guard let count = settings.batchNorm.calibrationImages else { return (images, nil) }
-        return (images, try CIFAR10.read(directory: folder, split: .train, limit: count))
+        return (images, try data.read(.train, limit: count))
     }
 
     /// Makes the folder of the report, so that a run does not end without one. Throws a ``Failure``.
@@ -28,11 +28,23 @@ struct RunSession {
 
     /// Evaluates, fits and reports. Throws a ``Failure``, of the kind `.interrupted` where the user interrupted it.
     func run(at listener: consuming Listener, signals: consuming SignalQueue) throws {
-        let page = try evaluate(at: listener, signals: signals)
+        dashboard?.report = reportFolder.map(Self.reportPath) ?? ""
+        let page: LivePage?
+        do {
+            page = try evaluate(at: listener, signals: signals)
+        } catch let failure as Failure where failure.kind == .interrupted {
+            dashboard?.bidFarewell(isInterrupted: true)
+            throw failure
+        }
         // What was evaluated is in the file, so that the fit may be ended as any program.
         signals.release()
         try report()
         page?.ended(.finished)
+        dashboard?.bidFarewell()
+    }
+
+    private static func reportPath(_ folder: String) -> String {
+        URL(fileURLWithPath: "\(folder)/report.html").standardizedFileURL.path
     }
 
     /// Evaluates what is not evaluated yet, and returns the live page, if there is one. Throws a ``Failure``, of the kind
@@ -60,16 +72,22 @@ struct RunSession {
                 localWorkers?.stop()
             }
             let progress = Progress(images: description.settings.images, endpoint: endpoint)
+            var rate = WorkRate()
             let observer = RunLoop.Observer(
                 recorded: { monitor.record($0.lazy.map { (mask: $0.mask, evaluation: $0.evaluation) }) },
                 ticked: {
-                    progress.update($0, splitHalf: monitor.state.settling.last?.splitHalfCorrelation)
-                    page?.update($0)
+                    let time = Double(Moment.now().milliseconds) / 1000
+                    rate.update($0, at: time)
+                    let splitHalf = monitor.state.settling.last?.splitHalfCorrelation
+                    progress.update($0, rate, splitHalf: splitHalf, at: time)
+                    page?.update($0, rate)
                 })
             let referee = cluster.referee(at: listener)
             let loop = try RunLoop(
                 file, at: listener, serving: materials, policy: cluster.policy(for: description),
                 localWorkers: localWorkers, startReferee: referee, observer: observer)
+            // The workers end first: they would complain of a socket that is gone.
+            defer { withExtendedLifetime(loop) { localWorkers?.stop() } }
             ending = try loop.run(signals: signals)
         }
         page?.ended(ending == .interrupted ? .interrupted : .fitting)
@@ -98,7 +116,10 @@ struct RunSession {
     }
 
     private func report() throws {
+        Log.shared.step("fitting the ranking")
+        defer { Log.shared.clearStatus() }
         let report = try Report(RunRecord(file))
+        Log.shared.clearStatus()
         print(report.summary(lines: 10))
         guard let reportFolder else { return }
         try report.write(to: reportFolder)

@@ -7,19 +7,19 @@ struct Compress: Command {
         name: "compress",
         summary: "rank, prune and fine-tune a network to a budget",
         discussion: """
-            Ranks the filters on training images, prunes the network, fine-tunes what is left, and does so in rounds until \
-            the budget is kept. Every round removes the same share of what is left. On one machine:
+            Ranks the filters on training images, prunes the network and fine-tunes what is left, in rounds, until the budget \
+            is met. Every round removes the same share of what is left. On one machine:
 
               winnow-coordinator compress --model resnet56.th --data cifar-10-batches-bin --remove-flops 0.64 \\
                   --remove-parameters 0.6 --rounds 2 --masks 5000 --epochs 200 --epochs-between 20 --folder resnet56
 
             On many, add --bind and start 'winnow-worker serve' there; the same workers rank and train. The folder gets \
             compressed.safetensors, report.html, curve.csv and curve.json, and for every round its run file, networks and \
-            training. Whatever stops it, the same command goes on where it was, and the result is the same.
+            training. After any interruption the same command resumes, and the result is the same.
             """)
 
     @Option("The network's checkpoint (PyTorch or safetensors).", value: "FILE") var model: String
-    @Option("The folder of everything that comes of it; it is made, or gone on with.", value: "DIR")
+    @Option("The folder for all results. A compression that it holds is resumed.", value: "DIR")
     var folder: String
     @OptionGroup var exports = ExportOptions()
     @OptionGroup var budget = CostBudgetOptions()
@@ -33,6 +33,7 @@ struct Compress: Command {
     var noDistillation: Bool
     @OptionGroup var recipe = TrainingRecipeOptions()
     @OptionGroup var cluster = ClusterOptions()
+    @OptionGroup var livePage = LivePageOptions()
 
     func validate() throws {
         guard (1...CompressionPlan.roundsMax).contains(rounds) else {
@@ -44,6 +45,7 @@ struct Compress: Command {
         try budget.validate()
         try rules.validate()
         try cluster.validate()
+        try livePage.validate()
         try evaluation.validate()
         for epochs in [epochs, epochsBetween] { _ = try training(epochs: epochs) }
     }
@@ -53,51 +55,62 @@ struct Compress: Command {
         signal(SIGXFSZ, SIG_IGN)
         let signals = try SignalQueue(SignalQueue.endings)
         try exports.check(reading: [model])
-        let checkpoint = try InputFile.bytes(at: model, bytesMax: Checkpoint.bytesMax)
-        let network = try Checkpoint.network(bytes: checkpoint, name: model)
-        let images = CompressionSession.Images(
-            folder: evaluation.data, training: try CIFAR10.read(directory: evaluation.data, split: .train, limit: nil),
-            test: try CIFAR10.read(directory: evaluation.data, split: .test, limit: nil))
-        try images.training.check(fits: network.graph)
-        try images.training.check(evaluation.normalisation.normalisation())
+        let data = try evaluation.dataSet()
+        let network = try Checkpoint.network(at: model, image: data.layout.shape)
+        let checkpoint = try Checkpoint.portable(network, from: model)
+        let (trainingImages, testImages) = try data.readSplits()
+        try trainingImages.check(fits: network.graph)
+        let settings = try evaluation.settings(split: .train, of: data)
+        Log.shared.line(data.summary(settings.normalisation))
+        let images = CompressionSession.Images(data: data, training: trainingImages, test: testImages)
+        func training(epochs: Int) throws -> TrainingSettings {
+            var training = try self.training(epochs: epochs)
+            training.normalisation = settings.normalisation
+            training.mirrors = data.mayBeMirrored && !recipe.noMirroring
+            return training
+        }
         let plan = CompressionPlan(
             network: Digest(sha256Of: checkpoint), trainingImages: images.training.digest,
             testImages: images.test.digest, removeFlops: budget.removeFlops,
             removeParameters: budget.removeParameters, rounds: rounds,
             ensemble: try sampling.ensembleToFit(of: FilterSpace(network.graph)),
-            evaluation: try evaluation.settings(split: .train), lossModel: rules.lossModel,
+            evaluation: settings, lossModel: rules.lossModel,
             keepAtLeast: rules.keepAtLeast, roundTo: rules.roundTo, lastTraining: try training(epochs: epochs),
             earlierTraining: try training(epochs: epochsBetween))
 
         let folder = try CompressionFolder(self.folder)
-        guard try folder.stored(folder.plan, { plan }) == plan else {
+        let begun = try folder.stored(folder.plan) { plan }
+        guard begun == plan else {
             throw Failure(
                 .badInput,
-                "\(folder.path) holds a compression with other options, images or another network (\(folder.plan)); go on "
-                    + "with it by the command that began it, or name another --folder")
+                "\(folder.path) holds a compression that was begun otherwise: "
+                    + "\(plan.differences(from: begun).joined(separator: ", ")); go on with it by the command that began it, or "
+                    + "name another --folder")
         }
         try folder.ensure(folder.unpruned) { try folder.write(checkpoint, to: $0) }
-        let session = try CompressionSession(plan, in: folder, images: images, sampling: sampling, cluster: cluster)
+        let dashboard = try livePage.open()
+        dashboard?.report = URL(fileURLWithPath: folder.report).standardizedFileURL.path
+        let session = try CompressionSession(
+            plan, in: folder, images: images, sampling: sampling, cluster: cluster, dashboard: dashboard)
         let curve = try session.run(signals: signals)
-        try exports.write(
-            Checkpoint.network(at: folder.compressed), normalisation: evaluation.normalisation.normalisation())
+        try exports.write(Checkpoint.network(at: folder.compressed), normalisation: settings.normalisation)
         tell(curve, folder)
+        dashboard?.step = ""
+        dashboard?.show(.finished)
+        dashboard?.bidFarewell()
     }
 
     private func training(epochs: Int) throws -> TrainingSettings {
-        var settings = try recipe.settings(epochs: epochs, seed: sampling.seed, distills: !noDistillation)
-        settings.normalisation = try evaluation.normalisation.normalisation()
-        return settings
+        try recipe.settings(epochs: epochs, seed: sampling.seed, distills: !noDistillation)
     }
 
     private func tell(_ curve: CompressionCurve, _ folder: CompressionFolder) {
         guard let last = curve.rounds.last?.finetuned else { return }
-        func percent(_ share: Double, _ digits: Int) -> String { Progress.fixed(share * 100, digits) + " %" }
         print(
-            "removed \(percent(curve.removedFlops(last), 1)) of the FLOPs and \(percent(curve.removedParameters(last), 1)) of "
+            "removed \(Text.percent(curve.removedFlops(last), 1)) of the FLOPs and \(Text.percent(curve.removedParameters(last), 1)) of "
                 + "the parameters")
         print(
-            "test accuracy: \(percent(curve.start.testAccuracy, 2)) before, \(percent(last.testAccuracy, 2)) after the last "
+            "test accuracy: \(Text.percent(curve.start.testAccuracy, 2)) before, \(Text.percent(last.testAccuracy, 2)) after the last "
                 + "epoch")
         print("network: \(folder.compressed); report: \(folder.report)")
     }

@@ -8,6 +8,6 @@ public var coordinatorProgram: Program {
         version: Version.number,
         commands: [
             Run.self, Resume.self, Status.self, Story.self, ReportCommand.self, EnsembleCommand.self, Prune.self,
-            Compress.self, Finetune.self, Train.self, Export.self, Copy.self, Keygen.self,
+            Compress.self, Finetune.self, Train.self, Export.self, ConvertImages.self, Copy.self, Keygen.self,
         ])
 }

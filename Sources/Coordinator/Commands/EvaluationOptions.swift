@@ -2,8 +2,10 @@ import Shared
 
 /// The options that decide how a mask is evaluated.
 struct EvaluationOptions {
-    @Option("The folder of the CIFAR-10 binary batches.", value: "DIR") var data: String
-    /// Fewer make a ranking of these very images: with 512 it loses 1 to 7 points of accuracy (RESULTS.md).
+    @Option("Labelled images: a folder or file in a form that docs/images.md lists.", value: "PATH") var data: String
+    @OptionGroup var dataFormat = DataFormatOptions()
+    /// A ranking from few images ranks the filters for these images only: with 512 the pruned networks are 1 to 7 points
+    /// less accurate (RESULTS.md).
     static let imagesDefault = 4096
     private static let calibrationDefault = 256
 
@@ -15,8 +17,8 @@ struct EvaluationOptions {
             + "network sees them) or corrected (the checkpoint, corrected by how the mask changes those of training "
             + "images).", value: "SOURCE") var batchnorm: EvaluationSettings.BatchNorm.Source = .corrected
     @Option(
-        "How many images recalibrate or correct: the first N training images. By default 256, or all where there are "
-            + "fewer.", value: "N") var calibrationImages: Int?
+        "How many images recalibrate or correct: the first N training images (default: 256), or all where there are fewer.",
+        value: "N") var calibrationImages: Int?
     @OptionGroup var normalisation = NormalisationOptions()
 
     /// Complains of numbers that cannot be. Throws a `.usage` ``Failure``.
@@ -27,19 +29,24 @@ struct EvaluationOptions {
         if let calibrationImages, !(1...Evaluation.imagesMax).contains(calibrationImages) {
             throw Failure(.usage, "--calibration-images must be from 1 to \(Evaluation.imagesMax)")
         }
-        _ = try normalisation.normalisation()
+        try dataFormat.validate()
+        try normalisation.validate()
     }
 
+    /// The images. Throws a `.badInput` ``Failure``.
+    func dataSet() throws -> DataSet { try dataFormat.source(data).open() }
+
     /// The settings for images of a split. Throws a ``Failure`` where there are none.
-    func settings(split: EvaluationSettings.Split) throws -> EvaluationSettings {
-        let images = try self.images ?? min(Self.imagesDefault, CIFAR10.count(directory: data, split: split))
+    func settings(split: EvaluationSettings.Split, of data: DataSet) throws -> EvaluationSettings {
+        let images = try self.images ?? min(Self.imagesDefault, data.count(split))
         return EvaluationSettings(
-            split: split, images: images, batchNorm: .init(batchnorm, images: try calibrationCount(split: split)),
-            normalisation: try normalisation.normalisation())
+            split: split, images: images,
+            batchNorm: .init(batchnorm, images: try calibrationCount(split: split, of: data)),
+            normalisation: try normalisation.normalisation(for: data))
     }
 
     /// How many training images give statistics. Throws a ``Failure`` where none can.
-    private func calibrationCount(split: EvaluationSettings.Split) throws -> Int {
+    private func calibrationCount(split: EvaluationSettings.Split, of data: DataSet) throws -> Int {
         if batchnorm == .frozen { return 0 }
         if let calibrationImages { return calibrationImages }
         do {

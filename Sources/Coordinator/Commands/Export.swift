@@ -23,7 +23,7 @@ struct Export: Command {
         guard output != nil || exports.isAsked else {
             throw Failure(.usage, "nothing to write: give --onnx, --pytorch or --output")
         }
-        _ = try normalisation.normalisation()
+        try normalisation.validate()
     }
 
     func run() throws {
@@ -31,7 +31,7 @@ struct Export: Command {
         try exports.check(reading: [model])
         let network = try Checkpoint.network(at: model)
         try ExportedFiles(safetensors: output, onnx: exports.onnx, pytorch: exports.pytorch)
-            .write(network, normalisation: normalisation.normalisation())
+            .write(network, normalisation: normalisation.normalisation(for: network.graph))
         for file in [output, exports.onnx, exports.pytorch].compactMap({ $0 }) { print(file) }
     }
 }

@@ -19,9 +19,8 @@ struct Finetune: Command {
     @OptionGroup var training = TrainingOptions()
 
     func validate() throws {
-        try training.cluster.validate()
-        _ = try training.settings()
+        try training.validate()
     }
 
-    func run() throws { try training.train(from: model) { _ in try Checkpoint.network(at: model) } }
+    func run() throws { try training.train(from: model) { try Checkpoint.network(at: model, image: $0.shape) } }
 }

@@ -76,15 +76,16 @@ struct Prune: Command {
         try exports.check(reading: inputs)
         let source = try PruningSource(run: runFile, model: model)
         let network = source.network
-        let normalisation = source.settings?.normalisation ?? .standard
+        let images = try measurement.images(of: source)
+        let normalisation = images?.normalisation ?? source.settings?.normalisation ?? .standard
         Log.shared.step("judging the filters")
         let pruner = Pruner(
-            network.graph, scores: try scores(source, normalisation), model: rules.lossModel,
+            network.graph, scores: try scores(source, images), model: rules.lossModel,
             rules: WidthRules(leastShare: rules.keepAtLeast, multiple: rules.roundTo))
         let outcome = try budget.outcome(of: pruner)
 
-        let removed = try measurement.selected(from: network, scores: outcome.mask, normalisation: normalisation)
-        let pruned = try measurement.pruned(network, removing: removed, normalisation: normalisation)
+        let removed = try measurement.selected(from: network, scores: outcome.mask, images: images)
+        let pruned = try measurement.pruned(network, removing: removed, images: images)
         let bytes = Checkpoint.safetensors(of: pruned)
         if let output { try OutputFile.write(bytes, to: output) }
         try exports.write(pruned, normalisation: normalisation)
@@ -98,18 +99,19 @@ struct Prune: Command {
             removedFilters: removed.disabledCount,
             layers: PruningRecord.Layer.all(in: FilterSpace(network.graph), removing: removed),
             predictedLoss: outcome.predictedLoss, predictedLossBefore: pruner.unpruned.predictedLoss)
-        try measurement.measure(pruned, unpruned: network, mask: removed, settings: source.settings, into: &record)
+        try measurement.measure(
+            pruned, unpruned: network, mask: removed, settings: source.settings, images: images, into: &record)
         Log.shared.clearStatus()
         if let json { try OutputFile.write(Array(record.json()), to: json) }
         print(record.summary(byLayer: verbose))
         if let output { print("written: \(output)") }
     }
 
-    private func scores(_ source: PruningSource, _ normalisation: Normalisation) throws -> FilterScores {
+    private func scores(_ source: PruningSource, _ images: PruningImages?) throws -> FilterScores {
         if let ranking { return try RankingFile.scores(at: ranking, of: source.network) }
         return try source.scores(
             method, scope: scope, seed: seed,
             gradients: try method.needsGradients
-                ? measurement.gradients(images: gradientImages, normalisation: normalisation) : nil)
+                ? measurement.gradients(images: gradientImages, of: images) : nil)
     }
 }

@@ -6,8 +6,10 @@ struct PruneMeasurementOptions {
     /// Images that losses are measured on where no run says how many.
     private static let measuredImages = 1000
 
-    @Option("CIFAR-10 images, to measure the pruned network and to adapt it.", value: "FOLDER")
+    @Option("Labelled images, to measure the pruned network and to adapt it (docs/images.md).", value: "PATH")
     var data: String?
+    @OptionGroup var dataFormat = DataFormatOptions()
+    @OptionGroup var normalisation = NormalisationOptions()
     @Flag("Write fresh batch-norm statistics into the files, for the pruned network.") var recalibrate
     @Flag(
         "Refit the layers after the removed filters by least squares on training images, and their batch norms; "
@@ -38,6 +40,8 @@ struct PruneMeasurementOptions {
         if selection == .reconstruction && data == nil {
             throw Failure(.usage, "--selection reconstruction needs --data")
         }
+        try dataFormat.validate()
+        try normalisation.validate()
         guard (1...Evaluation.imagesMax).contains(calibrationImages) else {
             throw Failure(.usage, "--calibration-images must be from 1 to \(Evaluation.imagesMax)")
         }
@@ -46,40 +50,56 @@ struct PruneMeasurementOptions {
         }
     }
 
+    /// The images and how they become inputs: as a run says where there is one. Nil where no images are given. Throws a
+    /// ``Failure``.
+    func images(of run: PruningSource) throws -> PruningImages? {
+        guard let data else { return nil }
+        let opened = try dataFormat.source(data, like: run.images).open()
+        if let settings = run.settings {
+            if normalisation.isGiven { throw Failure(.usage, "--mean and --deviation are those of the run") }
+            return PruningImages(data: opened, normalisation: settings.normalisation)
+        }
+        let normalisation = try normalisation.normalisation(for: opened)
+        Log.shared.line(opened.summary(normalisation))
+        return PruningImages(data: opened, normalisation: normalisation)
+    }
+
     /// Where gradients on the training images come from.
-    func gradients(images: Int, normalisation: Normalisation) throws -> GradientSource {
-        guard let data else { throw Failure(.usage, "gradients need --data") }
+    func gradients(images count: Int, of images: PruningImages?) throws -> GradientSource {
+        guard let images else { throw Failure(.usage, "gradients need --data") }
         return GradientSource(
-            worker: try WorkerProcess.find(threads: threads), data: data,
-            images: try ImageSupply.count(images, of: .train, in: data, to: "give gradients"),
-            normalisation: normalisation)
+            worker: try WorkerProcess.find(threads: threads), data: images.data.source,
+            images: try ImageSupply.count(count, of: .train, in: images.data, to: "give gradients"),
+            normalisation: images.normalisation)
     }
 
     /// How the filters of a layer are selected.
     var selectionRule: FilterSelectionRule { selection ?? (reconstruct ? .reconstruction : .scores) }
 
     /// The filters that go, as many of each layer as the scores say.
-    func selected(from network: Network, scores mask: Mask, normalisation: Normalisation) throws -> Mask {
-        guard let data, selectionRule == .reconstruction else { return mask }
-        let images = try adaptationImages(in: data)
-        Log.shared.step("choosing filters that the others can make up for, on \(images) training images")
+    func selected(from network: Network, scores mask: Mask, images: PruningImages?) throws -> Mask {
+        guard let images, selectionRule == .reconstruction else { return mask }
+        let count = try adaptationImages(in: images)
+        Log.shared.step("choosing filters that the others can make up for, on \(count) training images")
         return try WorkerProcess.find(threads: threads).selected(
-            from: network, asManyAs: mask, data: data, images: images, normalisation: normalisation)
+            from: network, asManyAs: mask, data: images.data.source, images: count,
+            normalisation: images.normalisation)
     }
 
     /// The network without the filters of a mask, adapted to the loss as it was asked for.
-    func pruned(_ network: Network, removing mask: Mask, normalisation: Normalisation) throws -> Network {
-        guard let data, recalibrate || reconstruct else { return try network.removing(mask) }
+    func pruned(_ network: Network, removing mask: Mask, images: PruningImages?) throws -> Network {
+        guard let images, recalibrate || reconstruct else { return try network.removing(mask) }
         let worker = try WorkerProcess.find(threads: threads)
-        let images = try adaptationImages(in: data)
+        let count = try adaptationImages(in: images)
         if reconstruct {
             Log.shared.step("refitting the layers after the removed filters")
             return try worker.reconstructed(
-                network, removing: mask, data: data, images: images, normalisation: normalisation)
+                network, removing: mask, data: images.data.source, images: count, normalisation: images.normalisation)
         }
         Log.shared.step("taking batch-norm statistics")
         return try worker.recalibrated(
-            network, batchnorm.batchNorm(images: images), under: mask, data: data, normalisation: normalisation
+            network, batchnorm.batchNorm(images: count), under: mask, data: images.data.source,
+            normalisation: images.normalisation
         ).removing(mask)
     }
 
@@ -89,17 +109,21 @@ struct PruneMeasurementOptions {
     /// the filters and nothing adapted but its batch norms, as the run's masks were evaluated.
     func measure(
         _ pruned: Network, unpruned: Network, mask: Mask, settings runSettings: EvaluationSettings?,
-        into record: inout PruningRecord
+        images given: PruningImages?, into record: inout PruningRecord
     ) throws {
-        guard let data else { return }
+        guard let given else { return }
         let worker = try WorkerProcess.find(threads: threads)
-        var settings = runSettings ?? EvaluationSettings(split: .train, images: Self.measuredImages, batchNorm: .frozen)
+        var settings =
+            runSettings
+            ?? EvaluationSettings(
+                split: .train, images: Self.measuredImages, batchNorm: .frozen,
+                normalisation: given.normalisation)
         if let split { settings.split = split }
         settings.images = try ImageSupply.count(
-            images ?? settings.images, of: settings.split, in: data, to: "measure the loss")
+            images ?? settings.images, of: settings.split, in: given.data, to: "measure the loss")
         let removed: EvaluationSettings.BatchNorm =
             if let own = runSettings?.batchNorm, own != .frozen { own } else {
-                batchnorm.batchNorm(images: try adaptationImages(in: data))
+                batchnorm.batchNorm(images: try adaptationImages(in: given))
             }
         try WorkerProcess.withTemporaryFolder { folder in
             let (before, after) = (folder.appending(path: "before").path, folder.appending(path: "after").path)
@@ -111,7 +135,7 @@ struct PruneMeasurementOptions {
             ) throws {
                 Log.shared.step("measuring on \(settings.images) images: \(network.words)")
                 settings.batchNorm = batchNorm
-                var measured = try worker.evaluate(path, data: data, settings, under: mask)
+                var measured = try worker.evaluate(path, data: given.data.source, settings, under: mask)
                 measured.network = network
                 record.measured.append(measured)
             }
@@ -126,8 +150,8 @@ struct PruneMeasurementOptions {
         }
     }
 
-    private func adaptationImages(in data: String) throws -> Int {
-        try ImageSupply.count(calibrationImages, of: .train, in: data, to: "adapt the pruned network")
+    private func adaptationImages(in images: PruningImages) throws -> Int {
+        try ImageSupply.count(calibrationImages, of: .train, in: images.data, to: "adapt the pruned network")
     }
 }
 
@@ -140,4 +164,10 @@ enum AdaptedBatchNorm: String, CaseIterable, ArgumentValue {
     func batchNorm(images: Int) -> EvaluationSettings.BatchNorm {
         self == .corrected ? .corrected(images: images) : .recalibrated(images: images)
     }
+}
+
+/// Images that a pruned network is adapted to and measured on.
+struct PruningImages {
+    let data: DataSet
+    let normalisation: Normalisation
 }

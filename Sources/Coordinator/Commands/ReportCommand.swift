@@ -19,6 +19,9 @@ struct ReportCommand: Command {
     @Option("Another run of the same network to set beside the first.", value: "FILE") var compare: String?
 
     func run() throws {
+        try OutputGuard.prepareFolder(report)
+        Log.shared.step("fitting the ranking")
+        defer { Log.shared.clearStatus() }
         let first = try Report(RunRecord(RunFile.read(at: runFile)), response: response)
         if let compare {
             let second = try Report(RunRecord(RunFile.read(at: compare)), response: response)
@@ -27,7 +30,9 @@ struct ReportCommand: Command {
             print("\(report)/comparison.html: rank correlation \(Text.coefficient(comparison.agreement.spearman))")
             return
         }
+        Log.shared.step("writing the report")
         try first.write(to: report)
+        Log.shared.clearStatus()
         print(first.summary(lines: 10))
         print("\(report)/report.html")
     }

@@ -18,7 +18,8 @@ struct Resume: Command {
             """)
 
     @Option("The run file.", name: "run", value: "FILE") var runFile: String
-    @Option("The folder of the CIFAR-10 binary batches, where it is not where it was.", value: "DIR") var data: String?
+    @Option("The images, where they are not where they were.", value: "PATH") var data: String?
+    @OptionGroup var dataFormat = DataFormatOptions()
     @Option("The folder to write the ranking and the report to.", value: "DIR") var report: String?
     @OptionGroup var cluster = ClusterOptions()
     @OptionGroup var livePage = LivePageOptions()
@@ -26,6 +27,7 @@ struct Resume: Command {
     func validate() throws {
         try cluster.validate()
         try livePage.validate()
+        try dataFormat.validate()
     }
 
     /// What the run file remembers of a command: the options that this one has too, with the ports that were taken, since
@@ -64,16 +66,18 @@ struct Resume: Command {
     }
 
     private func readImages(of description: RunDescription) throws -> (images: ImageSet, calibration: ImageSet?) {
-        let folder = data ?? description.data.path
+        let source = dataFormat.source(data ?? description.data.path, like: description.data.source)
         do {
-            let (images, calibration) = try RunSession.readImages(description.settings, from: folder)
+            let (images, calibration) = try RunSession.readImages(description.settings, from: source.open())
             if images.digest == description.data.images, calibration?.digest == description.data.calibrationImages {
                 return (images, calibration)
             }
-        } catch let failure as Failure where !FileManager.default.fileExists(atPath: folder) {
+        } catch let failure as Failure where !FileManager.default.fileExists(atPath: source.path) {
             throw Failure(
-                failure.kind, "the run's images were in \(folder), which is not there; name their folder with --data")
+                failure.kind,
+                "the run's images were in \(source.path), which is not there; say with --data where they are")
         }
-        throw Failure(.badInput, "the images in \(folder) are not those of the run; name the right folder with --data")
+        throw Failure(
+            .badInput, "the images in \(source.path) are not those of the run; name the right ones with --data")
     }
 }

@@ -48,17 +48,18 @@ struct Run: Command {
         signal(SIGXFSZ, SIG_IGN)
         let signals = try SignalQueue(SignalQueue.endings)
         try RunSession.prepareReport(report)
-        let settings = try evaluation.settings(split: split)
-        let checkpoint = try InputFile.bytes(at: model, bytesMax: Checkpoint.bytesMax)
-        let network = try Checkpoint.network(bytes: checkpoint, name: model)
+        let data = try evaluation.dataSet()
+        let settings = try evaluation.settings(split: split, of: data)
+        let network = try Checkpoint.network(at: model, image: data.layout.shape)
+        let checkpoint = try Checkpoint.portable(network, from: model)
         let space = FilterSpace(network.graph)
         let ensemble = try sampling.ensembleToFit(of: space)
-        let (images, calibration) = try RunSession.readImages(settings, from: evaluation.data)
+        let (images, calibration) = try RunSession.readImages(settings, from: data)
         try images.check(fits: network.graph)
         try images.check(settings.normalisation)
         let description = RunDescription(
             of: network, checkpoint: checkpoint, from: model, images: images, calibration: calibration,
-            in: evaluation.data, settings: settings, ensemble: ensemble, verifiedShare: verifyShare,
+            in: data.source, settings: settings, ensemble: ensemble, verifiedShare: verifyShare,
             verificationWaits: $verifyShare.isGiven)
         let dashboard = try livePage.open()
         // A port that is taken must not leave a run file behind.
@@ -70,6 +71,7 @@ struct Run: Command {
             "ranking \(ensemble.participating.count) of \(space.count) filters of a \(network.graph.summary) with "
                 + "\(ensemble.count) masks on \(settings.images) \(settings.split.rawValue) images, seed \(ensemble.seed)"
         )
+        Log.shared.line(data.summary(settings.normalisation))
         let session = RunSession(
             file: file, images: images, calibrationImages: calibration, cluster: cluster, dashboard: dashboard,
             reportFolder: report)

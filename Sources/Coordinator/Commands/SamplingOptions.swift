@@ -14,7 +14,8 @@ struct SamplingOptions {
         "Which filters take part: hidden (the first convolution of every residual block, hidden neurons) or all.",
         value: "SCOPE") var scope: Scope = .hidden
     @Option(
-        "Only the layers of this name or pattern, such as 'layer3.*.conv1', take part. May be repeated.",
+        "Only these layers take part: names, patterns such as 'layer3.*.conv1' and 'layer[12].*', or parts of the network "
+            + "such as layer3, with commas between them. May be repeated.",
         value: "PATTERN") var layers: [String]
     @Option("The share of each layer's filters that a mask disables on average.", value: "SHARE")
     var dropRate: Double = SamplingScope.defaultDropRate
@@ -59,7 +60,7 @@ struct SamplingOptions {
         if layers.isEmpty {
             chosen = scope == .all ? .all : .hidden
         } else {
-            chosen = .named(layers.map { NamePattern($0) })
+            chosen = .named(layers.flatMap { NamePattern.list($0) })
         }
         let scope = SamplingScope(layers: chosen, dropRate: dropRate, layerDropRates: rates)
         return try Ensemble(design, of: space, scope: scope, masks: masks, seed: seed ?? self.seed)

@@ -16,16 +16,26 @@ struct Train: Command {
             """)
 
     @Option("resnet20, resnet56, …, resnet:WIDTHxDEPTH, or mlp:512-256 (the hidden layers).", value: "NAME")
-    var architecture: String
+    var architecture: ArchitectureName
     @OptionGroup var training = TrainingOptions()
 
     func validate() throws {
-        try training.cluster.validate()
-        _ = try training.settings()
-        _ = try InitialNetwork(architecture)
+        try training.validate()
+        _ = try InitialNetwork(architecture.text)
     }
 
     func run() throws {
-        try training.train(from: nil) { try InitialNetwork(architecture, for: $0).network(seed: training.seed) }
+        try training.train(from: nil) { try InitialNetwork(architecture.text, for: $0).network(seed: training.seed) }
     }
+}
+
+/// The name of an architecture to train, which the images' shape completes.
+struct ArchitectureName: ArgumentValue {
+    let text: String
+
+    init?(argument: String) { text = argument }
+
+    var argumentText: String { text }
+    static var expectation: String { "resnet20, resnet56, …, resnet:WIDTHxDEPTH or mlp:512-256" }
+    static var choices: [String] { [20, 32, 44, 56, 110].map { "resnet\($0)" } }
 }

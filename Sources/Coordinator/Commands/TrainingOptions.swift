@@ -3,7 +3,9 @@ import Shared
 
 /// The options that `train` and `finetune` share.
 struct TrainingOptions {
-    @Option("The folder of the CIFAR-10 binary batches.", value: "DIR") var data: String
+    @Option("Labelled images: a folder or file in a form that docs/images.md lists.", value: "PATH") var data: String
+    @OptionGroup var dataFormat = DataFormatOptions()
+    @OptionGroup var normalisation = NormalisationOptions()
     @Option(
         "Where to write the network of the last epoch; the best one by validation (-best.safetensors) and the curves "
             + "(-curve.csv, -curve.json, -report.html) are written beside it.", value: "FILE")
@@ -19,9 +21,18 @@ struct TrainingOptions {
     @OptionGroup var exports = ExportOptions()
     @OptionGroup var recipe = TrainingRecipeOptions()
     @OptionGroup var cluster = ClusterOptions()
+    @OptionGroup var livePage = LivePageOptions()
 
-    /// The settings. Throws a `.usage` ``Failure``.
-    func settings() throws -> TrainingSettings {
+    /// Complains of options that cannot be. Throws a `.usage` ``Failure``.
+    func validate() throws {
+        try cluster.validate()
+        try livePage.validate()
+        try dataFormat.validate()
+        try normalisation.validate()
+        _ = try settings()
+    }
+
+    private func settings() throws -> TrainingSettings {
         try recipe.settings(epochs: epochs, seed: seed, distills: distillFrom != nil)
     }
 
@@ -36,37 +47,47 @@ struct TrainingOptions {
         let guardian = OutputGuard(reading: inputs, isForced: exports.force || resume)
         for file in [outputs.network, outputs.bestNetwork, outputs.curveJSON] { try guardian.check(file) }
         try exports.check(reading: inputs, isForced: resume)
-        let training = try CIFAR10.read(directory: data, split: .train, limit: nil)
-        let test = try CIFAR10.read(directory: data, split: .test, limit: nil)
+        let data = try dataFormat.source(data).open()
+        let (training, test) = try data.readSplits()
+        let dashboard = try livePage.open()
+        dashboard?.report = outputs.report
         let listener = try cluster.listen()
-        let state = try begin(training, at: state ?? "\(output).training", network)
+        let state = try begin(data, training, at: state ?? "\(output).training", network)
         let run = TrainingRun(
-            trainingImages: training, testImages: test, cluster: cluster, outputs: outputs)
+            trainingImages: training, testImages: test, cluster: cluster, outputs: outputs,
+            dashboard: dashboard)
         let progress = try run.run(state, at: listener, signals: signals)
         try exports.write(progress.network, normalisation: progress.settings.normalisation)
         report(progress)
+        dashboard?.show(.finished)
+        dashboard?.bidFarewell()
     }
 
     private func begin(
-        _ training: ImageSet, at statePath: String, _ network: (ImageLayout) throws -> Network
+        _ data: DataSet, _ training: ImageSet, at statePath: String, _ network: (ImageLayout) throws -> Network
     ) throws -> (file: TrainingFile, progress: TrainingProgress, origin: TrainingFile.Origin) {
         let digest = training.digest
         if resume {
             let (file, progress, origin) = try TrainingFile.open(at: statePath)
             guard origin.trainingImages == digest else {
-                throw Failure(.badInput, "\(statePath) trains on other images than those in \(data)")
+                throw Failure(.badInput, "\(statePath) trains on other images than those in \(data.source.path)")
             }
             Log.shared.line(
                 "going on in epoch \(progress.position.epoch + 1) of \(progress.settings.epochs), step "
                     + "\(progress.position.step)")
+            Log.shared.line(data.summary(progress.settings.normalisation))
             return (file, progress, origin)
         }
-        let settings = try settings()
-        let teacher = try distillFrom.map { try Checkpoint.network(at: $0) }
+        var settings = try settings()
+        settings.normalisation = try normalisation.normalisation(for: data)
+        settings.mirrors = data.mayBeMirrored && !recipe.noMirroring
+        let teacher = try distillFrom.map { try Checkpoint.network(at: $0, image: training.layout.shape) }
         let origin = TrainingFile.Origin(trainingImages: digest, teacher: teacher)
+        let size = min(training.layout.shape.height, training.layout.shape.width)
+        guard settings.cutout <= size else { throw Failure(.usage, "--cutout must be 0 to \(size)") }
         let network = try network(training.layout)
         try training.check(fits: network.graph)
-        try training.check(settings.normalisation)
+        Log.shared.line(data.summary(settings.normalisation))
         if let teacher { try training.check(fits: teacher.graph) }
         let progress = try TrainingProgress(network, settings: settings, imageCount: training.count)
         return (try TrainingFile.create(at: statePath, progress, origin), progress, origin)
@@ -74,7 +95,7 @@ struct TrainingOptions {
 
     private func report(_ progress: TrainingProgress) {
         guard let last = progress.history.epochs.last else { return }
-        func percent(_ share: Double?) -> String { share.map { Progress.fixed($0 * 100, 2) + " %" } ?? "unknown" }
+        func percent(_ share: Double?) -> String { share.map { Text.percent($0, 2) } ?? "unknown" }
         let outputs = TrainingOutputs(network: output)
         print("test accuracy after the last epoch: \(percent(last.testAccuracy)) (\(output))")
         if let best = progress.history.bestByValidation {

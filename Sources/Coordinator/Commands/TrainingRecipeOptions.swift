@@ -22,6 +22,7 @@ struct TrainingRecipeOptions {
     @Option("The temperature of the distillation.", value: "T") var distillTemperature: Double = 4
     @Option("The share of the distillation in the loss, 0 to 1.", value: "W") var distillWeight: Double = 0.7
     @Flag("Train on the images as they are, neither cropped nor mirrored.") var noAugmentation: Bool
+    @Flag("Mirror no training images, as digits and letters never are.") var noMirroring: Bool
     @Option(
         "Hide a square of N by N pixels at a random place of every training image (cutout); 0 hides nothing.",
         value: "N")

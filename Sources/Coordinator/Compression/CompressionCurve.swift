@@ -8,6 +8,8 @@ struct CompressionPoint: Codable, Equatable {
     /// What chose its filters; nil for the unpruned network.
     var method: String?
     var isFinetuned: Bool
+    /// Whether the layers after the removed filters were refitted, without training yet; absent in earlier folders.
+    var isReconstructed: Bool?
     var parameters: Int
     /// Multiply-accumulates of convolutions and linear layers for one image.
     var multiplyAccumulates: Int
@@ -32,6 +34,8 @@ struct CompressionRound: Codable, Equatable {
     /// The network that the ranking made, and those that the baselines made of the same network at the same budget.
     var pruned: CompressionPoint
     var baselines: [CompressionPoint]
+    /// The ranking's network with its layers refitted, which fine-tuning begins with; nil in earlier folders.
+    var reconstructed: CompressionPoint?
     /// How the fine-tuning went, and what came of it; nil before it.
     var history: TrainingHistory?
     var finetuned: CompressionPoint?
@@ -42,9 +46,17 @@ struct CompressionCurve {
     var start: CompressionPoint
     var rounds: [CompressionRound]
 
+    /// The baselines that were ahead of the ranking, before any training.
+    var betterBaselines: [(round: Int, point: CompressionPoint, ranking: CompressionPoint)] {
+        rounds.flatMap { round in
+            round.baselines.filter { $0.testCorrect > round.pruned.testCorrect }
+                .map { (round.number, $0, round.pruned) }
+        }
+    }
+
     /// All networks, in the order in which they were made.
     var points: [CompressionPoint] {
-        [start] + rounds.flatMap { [$0.pruned] + $0.baselines + [$0.finetuned].compactMap { $0 } }
+        [start] + rounds.flatMap { [$0.pruned] + $0.baselines + [$0.reconstructed, $0.finetuned].compactMap { $0 } }
     }
 
     /// The shares of the unpruned network that a point does without.
@@ -60,7 +72,7 @@ struct CompressionCurve {
     var csv: String {
         let header = [
             "round", "method", "finetuned", "flops", "parameters", "filters", "flops_removed", "parameters_removed",
-            "test_loss", "test_accuracy", "predicted_loss", "measured_loss",
+            "test_loss", "test_accuracy", "predicted_loss", "measured_loss", "reconstructed",
         ]
         func text(_ value: Double?) -> String { value.map { String(format: "%.6f", $0) } ?? "" }
         let rows = points.map { point in
@@ -68,7 +80,7 @@ struct CompressionCurve {
                 "\(point.round)", point.method ?? "none", point.isFinetuned ? "yes" : "no",
                 "\(point.multiplyAccumulates)", "\(point.parameters)", "\(point.filters)", text(removedFlops(point)),
                 text(removedParameters(point)), text(point.testLoss), text(point.testAccuracy),
-                text(point.predictedLoss), text(point.measuredLoss),
+                text(point.predictedLoss), text(point.measuredLoss), point.isReconstructed == true ? "yes" : "no",
             ]
         }
         return ([header] + rows).map { $0.joined(separator: ",") + "\n" }.joined()

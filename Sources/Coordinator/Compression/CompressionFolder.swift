@@ -1,7 +1,7 @@
 import Foundation
 import Shared
 
-/// The folder of a compression: what is there is done, so a killed compression goes on where it was. Every file appears
+/// The folder of a compression: what is there is done, so a killed compression resumes from it. Every file appears
 /// under its name when it is whole. One process at a time has it.
 final class CompressionFolder {
     /// The files of one round, in the order in which they are made.
@@ -13,7 +13,7 @@ final class CompressionFolder {
         var ranking: String { "\(folder)/ranking" }
         /// The smaller network, its batch norms recalibrated.
         var pruned: String { "\(folder)/pruned.safetensors" }
-        /// The same with the layers behind the removed filters fitted anew, which fine-tuning begins with.
+        /// The same with the layers after the removed filters refitted, which fine-tuning begins with.
         var reconstructed: String { "\(folder)/reconstructed.safetensors" }
         /// What a baseline makes of the same network at the same budget.
         func baseline(_ method: PruningMethod) -> String { "\(folder)/\(method.rawValue).safetensors" }

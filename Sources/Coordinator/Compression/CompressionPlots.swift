@@ -60,18 +60,20 @@ struct CompressionPlots {
     }
 
     private var series: [Series] {
+        // Filled points were trained, hollow ones were not: they do not compare.
         var series = [
             Series(
                 name: "ranking, fine-tuned", style: "first", isJoined: true,
                 points: [curve.start] + curve.rounds.compactMap(\.finetuned)),
-            Series(name: "ranking, before", style: "first hollow", points: curve.rounds.map(\.pruned)),
+            Series(name: "ranking, refitted", style: "first hollow", points: curve.rounds.compactMap(\.reconstructed)),
+            Series(name: "ranking, removed", style: "first hollow", points: curve.rounds.map(\.pruned)),
         ]
         let styles = ["second", "third", "fourth"]
         let methods = curve.rounds.first?.baselines.compactMap(\.method) ?? []
         for (method, style) in zip(methods, styles) {
             series.append(
                 Series(
-                    name: "\(Self.name(of: method)), before", style: style,
+                    name: "\(Self.name(of: method)), removed", style: "\(style) hollow",
                     points: curve.rounds.flatMap { $0.baselines.filter { $0.method == method } }))
         }
         return series

@@ -37,8 +37,19 @@ struct CompressionReport {
         page.heading("Accuracy against size")
         page.paragraph(
             "Every round prunes one network to one budget by the ranking and by each baseline, with the same filters "
-                + "free to go and batch norms corrected on training images; what the ranking leaves is fine-tuned. "
+                + "free to go and batch norms corrected on training images. What the ranking leaves is refitted, then fine-tuned. "
+                + "Hollow points were not trained: compare them with one another, not with the filled ones. "
                 + "FLOPs are multiply-accumulates of convolutions and linear layers for one image.")
+        for better in curve.betterBaselines {
+            page.paragraph(
+                "In round \(better.round) \(CompressionPlots.name(of: better.point.method)) left "
+                    + "\(Text.percent(better.point.testAccuracy, 2)) before training, the ranking "
+                    + "\(Text.percent(better.ranking.testAccuracy, 2))"
+                    + (better.point.method == PruningMethod.random.rawValue
+                        ? ": no better than chance, so this ranking knows nothing. Give it more masks or images."
+                        : "."),
+                "warning")
+        }
         page.pair(
             Page.figure(
                 plots.accuracy(against: .flops), caption: "Test accuracy against the share of the FLOPs removed."),
@@ -47,15 +58,14 @@ struct CompressionReport {
                 caption: "Test accuracy against the share of the parameters removed."))
         var table = Table(columns: [
             Table.Column(title: "round"), Table.Column(title: "chosen by", isName: true),
-            Table.Column(title: "fine-tuned", isName: true), Table.Column(title: "FLOPs"),
+            Table.Column(title: "then", isName: true), Table.Column(title: "FLOPs"),
             Table.Column(title: "removed"), Table.Column(title: "parameters"), Table.Column(title: "removed"),
             Table.Column(title: "test loss"), Table.Column(title: "test accuracy"),
         ])
-        table.sorts = true
         table.rows = curve.points.map { point in
             [
                 Table.Cell(text: "\(point.round)"), Table.Cell(text: CompressionPlots.name(of: point.method)),
-                Table.Cell(text: point.isFinetuned ? "yes" : "no"),
+                Table.Cell(text: Self.state(of: point)),
                 Table.Cell(text: Text.amount(point.multiplyAccumulates), value: Double(point.multiplyAccumulates)),
                 Table.Cell(text: Text.percent(curve.removedFlops(point), 1), value: curve.removedFlops(point)),
                 Table.Cell(text: Text.amount(point.parameters), value: Double(point.parameters)),
@@ -67,6 +77,11 @@ struct CompressionReport {
         }
         page.table(table)
         page.paragraph("curve.csv and curve.json beside this page hold the same.", "note")
+    }
+
+    private static func state(of point: CompressionPoint) -> String {
+        if point.method == nil { return "as it was" }
+        return point.isFinetuned ? "fine-tuned" : point.isReconstructed == true ? "refitted" : "nothing"
     }
 
     private func addRounds(to page: inout Page) {

@@ -5,12 +5,12 @@ import Shared
 final class CompressionSession {
     /// Ways to choose filters that the ranking is compared with; they too see training images only, or none.
     private static let baselines: [PruningMethod] = [.l1, .taylor, .random]
-    /// Training images that adapt a pruned network: its batch-norm statistics, and the layers behind what went.
+    /// Training images that adapt a pruned network: its batch-norm statistics, and the refitted layers.
     private static let adaptationImages = 1000
 
     /// The images, and where they are.
     struct Images {
-        let folder: String
+        let data: DataSet
         let training: ImageSet
         let test: ImageSet
     }
@@ -20,14 +20,17 @@ final class CompressionSession {
     private let images: Images
     private let sampling: SamplingOptions
     private let cluster: ClusterOptions
+    /// The live page; nil where it is not asked for.
+    private let dashboard: Dashboard?
     private let worker: WorkerProcess
     private let unpruned: Network
     private var endpoint: String?
 
     init(
         _ plan: CompressionPlan, in folder: CompressionFolder, images: Images, sampling: SamplingOptions,
-        cluster: ClusterOptions
+        cluster: ClusterOptions, dashboard: Dashboard?
     ) throws {
+        self.dashboard = dashboard
         self.plan = plan
         self.folder = folder
         self.images = images
@@ -40,6 +43,7 @@ final class CompressionSession {
     /// Goes on to the end. Throws an `.interrupted` ``Failure`` where a signal comes; what was done is in the folder.
     func run(signals: borrowing SignalQueue) throws -> CompressionCurve {
         do {
+            if !folder.has(folder.start) { Log.shared.step("measuring the unpruned network on the test images") }
             let start = try folder.stored(folder.start) {
                 try point(folder.unpruned, round: 0, method: nil, isFinetuned: false)
             }
@@ -55,7 +59,11 @@ final class CompressionSession {
         } catch {
             // A signal may also have ended a program that this one waited for.
             guard (error as? Failure)?.kind == .interrupted || signals.next() != nil else { throw error }
-            throw Failure(.interrupted, "interrupted; the same command goes on with what is in \(folder.path)")
+            dashboard?.show(.interrupted)
+            dashboard?.bidFarewell(isInterrupted: true)
+            let command = ShellWords.command(CommandLine.arguments)
+            throw Failure(
+                .interrupted, "interrupted; what was done is in \(folder.path), and '\(command)' goes on with it")
         }
     }
 
@@ -65,7 +73,10 @@ final class CompressionSession {
         let files = try folder.round(number)
         if !folder.has(files.pruning) {
             let ranking = try rank(network, number, files, signals)
+            begin("pruning", number)
+            dashboard?.show(.pruning)
             Log.shared.line("round \(number) of \(plan.rounds): pruning")
+            defer { Log.shared.clearStatus() }
             _ = try folder.stored(files.pruning) { try prune(ranking, number, files, signals) }
         }
         if !folder.has(files.result) {
@@ -78,29 +89,34 @@ final class CompressionSession {
         return try CompressionFolder.read(files.result)
     }
 
+    private func begin(_ what: String, _ number: Int) {
+        dashboard?.step = "round \(number) of \(plan.rounds): \(what)"
+    }
+
     // MARK: Ranking
 
     private func rank(
         _ path: String, _ number: Int, _ files: CompressionFolder.Round, _ signals: borrowing SignalQueue
     ) throws -> Report {
         let network = try Checkpoint.network(at: path)
-        let (evaluated, calibration) = try RunSession.readImages(plan.evaluation, from: images.folder)
+        let (evaluated, calibration) = try RunSession.readImages(plan.evaluation, from: images.data)
         try folder.ensure(files.run) { part in
             let ensemble = try sampling.ensemble(
                 of: FilterSpace(network.graph), seed: plan.seed(round: number))
             let checkpoint = Checkpoint.safetensors(of: network)
             let description = RunDescription(
                 of: network, checkpoint: checkpoint, from: path, images: evaluated, calibration: calibration,
-                in: images.folder, settings: plan.evaluation, ensemble: ensemble)
+                in: images.data.source, settings: plan.evaluation, ensemble: ensemble)
             try RunFile.create(at: part, description, checkpoint: checkpoint).finish()
         }
         let file = try RunFile.resume(at: files.run)
+        begin("ranking", number)
         Log.shared.line(
             "round \(number) of \(plan.rounds): ranking \(file.description.ensemble.participating.count) filters with "
                 + "\(file.description.ensemble.count) masks")
         if try file.evaluationCount() < file.description.ensemble.count {
             let session = RunSession(
-                file: file, images: evaluated, calibrationImages: calibration, cluster: cluster, dashboard: nil,
+                file: file, images: evaluated, calibrationImages: calibration, cluster: cluster, dashboard: dashboard,
                 reportFolder: nil)
             try session.evaluate(at: try listen(), signals: signals)
         }
@@ -130,35 +146,40 @@ final class CompressionSession {
             by scores: FilterScores, _ method: PruningMethod, to file: String, reconstructed: String? = nil
         ) throws -> CompressionPoint {
             if signals.next() != nil { throw Failure(.interrupted, "interrupted") }
+            Log.shared.step("pruning by \(CompressionPlots.name(of: method.rawValue)) and measuring")
             let pruner = Pruner(network.graph, scores: scores, model: plan.lossModel, rules: plan.rules)
             let outcome = try pruner.prune(to: budget)
             try folder.ensure(file) { part in
                 let recalibrated = try worker.recalibrated(
-                    network, .corrected(images: adaptation), under: outcome.mask, data: images.folder,
+                    network, .corrected(images: adaptation), under: outcome.mask, data: images.data.source,
                     normalisation: normalisation)
                 try folder.write(Checkpoint.safetensors(of: recalibrated.removing(outcome.mask)), to: part)
             }
             if let reconstructed {
                 try folder.ensure(reconstructed) { part in
+                    Log.shared.step("refitting the layers after the removed filters")
                     let selected = try worker.selected(
-                        from: network, asManyAs: outcome.mask, data: images.folder, images: adaptation,
+                        from: network, asManyAs: outcome.mask, data: images.data.source, images: adaptation,
                         normalisation: normalisation)
                     let fitted = try worker.reconstructed(
-                        network, removing: selected, data: images.folder, images: adaptation,
+                        network, removing: selected, data: images.data.source, images: adaptation,
                         normalisation: normalisation)
                     try folder.write(Checkpoint.safetensors(of: fitted), to: part)
                 }
             }
             var point = try point(file, round: number, method: method.rawValue, isFinetuned: false)
             point.predictedLoss = outcome.predictedLoss
-            point.measuredLoss = try worker.evaluate(file, data: images.folder, plan.evaluation).loss
+            point.measuredLoss = try worker.evaluate(file, data: images.data.source, plan.evaluation).loss
             return point
         }
         let gradients = GradientSource(
-            worker: worker, data: images.folder, images: plan.evaluation.images, normalisation: normalisation)
+            worker: worker, data: images.data.source, images: plan.evaluation.images, normalisation: normalisation)
+        let ensemble = try pruned(by: scores, .ensemble, to: files.pruned, reconstructed: files.reconstructed)
+        var refitted = try point(
+            files.reconstructed, round: number, method: PruningMethod.ensemble.rawValue, isFinetuned: false)
+        refitted.isReconstructed = true
         return CompressionRound(
-            number: number,
-            pruned: try pruned(by: scores, .ensemble, to: files.pruned, reconstructed: files.reconstructed),
+            number: number, pruned: ensemble,
             baselines: try Self.baselines.map { method in
                 let values = try PruningSource(network).scores(
                     method, scope: .all, seed: plan.seed(round: number), gradients: gradients
@@ -166,7 +187,7 @@ final class CompressionSession {
                 // The same filters may go, so that nothing but their order differs.
                 let others = FilterScores(values: values, removable: scores.removable, prediction: nil)
                 return try pruned(by: others, method, to: files.baseline(method))
-            })
+            }, reconstructed: refitted)
     }
 
     /// What a network costs, and how well it recognises the test images, which decide nothing.
@@ -177,7 +198,7 @@ final class CompressionSession {
         let cost = graph.cost()
         let settings = EvaluationSettings(
             split: .test, images: images.test.count, batchNorm: .frozen, normalisation: plan.evaluation.normalisation)
-        let measured = try worker.evaluate(file, data: images.folder, settings)
+        let measured = try worker.evaluate(file, data: images.data.source, settings)
         return CompressionPoint(
             round: round, method: method, isFinetuned: isFinetuned, parameters: cost.parameters,
             multiplyAccumulates: cost.multiplyAccumulates, filters: FilterSpace(graph).count,
@@ -198,10 +219,11 @@ final class CompressionSession {
             try TrainingFile.create(at: part, progress, origin).finish()
         }
         let state = try TrainingFile.open(at: files.training)
+        begin("fine-tuning", number)
         Log.shared.line("round \(number) of \(plan.rounds): fine-tuning for \(settings.epochs) epochs")
         let training = TrainingRun(
             trainingImages: images.training, testImages: images.test, cluster: cluster,
-            outputs: TrainingOutputs(network: files.finetuned))
+            outputs: TrainingOutputs(network: files.finetuned), dashboard: dashboard)
         return try training.run(state, at: listen(), signals: signals).history
     }
 

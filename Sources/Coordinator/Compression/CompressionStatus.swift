@@ -68,14 +68,15 @@ struct CompressionStatus: Encodable {
     /// The lines for a person.
     var text: String {
         var lines = ["compression in \(folder): \(state.rawValue)"]
-        if let accuracy { lines.append("unpruned  test accuracy \(Self.percent(accuracy))") }
+        if let accuracy { lines.append("unpruned  test accuracy \(Text.percent(accuracy, 2))") }
         for round in rounds {
             var parts = ["ranked \(round.masksRecorded) of \(round.masks) masks"]
             if round.isPruned {
-                parts.append("pruned" + (round.flopsRemoved.map { " (\(Self.percent($0)) of the FLOPs gone)" } ?? ""))
-                if let accuracy = round.accuracyPruned { parts[1] += " to \(Self.percent(accuracy))" }
+                parts.append(
+                    "pruned" + (round.flopsRemoved.map { " (\(Text.percent($0, 1)) of the FLOPs gone)" } ?? ""))
+                if let accuracy = round.accuracyPruned { parts[1] += " to \(Text.percent(accuracy, 2))" }
                 parts.append("fine-tuned \(round.epochsDone) of \(round.epochs) epochs")
-                if let accuracy = round.accuracyFinetuned { parts[2] += " to \(Self.percent(accuracy))" }
+                if let accuracy = round.accuracyFinetuned { parts[2] += " to \(Text.percent(accuracy, 2))" }
             }
             lines.append("round \(round.number) of \(roundsPlanned)  " + parts.joined(separator: ", "))
         }
@@ -86,6 +87,4 @@ struct CompressionStatus: Encodable {
         }
         return lines.joined(separator: "\n")
     }
-
-    private static func percent(_ share: Double) -> String { Progress.fixed(100 * share, 2) + " %" }
 }

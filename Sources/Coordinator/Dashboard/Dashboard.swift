@@ -15,8 +15,23 @@ final class Dashboard {
     /// between two turns of its loop.
     static let staleAfter = Duration.seconds(15)
 
+    /// Lines of the log that readers see.
+    private static let logLines = 100
+    /// How long the coordinator waits at its end for a page that somebody has open: two of the page's looks.
+    private static let farewellSeconds = 6.0
+    /// The same when its user wants it to stop.
+    private static let farewellInterruptedSeconds = 2.5
+
+    private static let lookSeconds = 0.1
+
     /// Where the loop leaves what readers see.
     let board = SnapshotBoard()
+    /// The part of a longer job that goes on now, for ``RunSnapshot/step``.
+    var step = ""
+    /// Where the report goes, for ``RunSnapshot/report``.
+    var report = ""
+    /// Seconds that the page is kept up after the end; nil for as long as an open page needs to learn it.
+    var lingerSeconds: Int?
     private let server: HTTPServer
 
     /// The address that it listens at, the port filled in.
@@ -37,6 +52,36 @@ final class Dashboard {
         server = try HTTPServer(at: address) { Dashboard.answer(path: $0, from: board) }
     }
 
+    /// Shows a snapshot, with what all of a job's have in common.
+    func show(_ snapshot: RunSnapshot) {
+        var snapshot = snapshot
+        snapshot.step = step
+        snapshot.report = report
+        snapshot.log = Log.shared.recent(Self.logLines)
+        board.post(snapshot)
+    }
+
+    /// Shows the last snapshot in another phase, such as pruning, during which nothing else changes.
+    func show(_ phase: RunSnapshot.Phase) {
+        guard var snapshot = board.read()?.snapshot else { return }
+        snapshot.phase = phase
+        snapshot.time = Date().timeIntervalSince1970
+        snapshot.secondsLeft = nil
+        snapshot.stall = nil
+        show(snapshot)
+    }
+
+    /// Waits until an open page has seen the last snapshot, or as long as was asked for.
+    func bidFarewell(isInterrupted: Bool = false) {
+        let asked = isInterrupted ? nil : lingerSeconds.map(Double.init)
+        let needed = isInterrupted ? Self.farewellInterruptedSeconds : Self.farewellSeconds
+        let seconds = asked ?? (board.hasReader ? needed : 0)
+        guard seconds > 0 else { return }
+        if asked != nil { Log.shared.line("the live page stays up for \(Int(seconds)) s at \(url); Ctrl-C ends it") }
+        let end = Date(timeIntervalSinceNow: seconds)
+        while Date() < end, asked != nil || !board.isNewestRead { Thread.sleep(forTimeInterval: Self.lookSeconds) }
+    }
+
     /// Answers a request.
     static func answer(path: String, from board: SnapshotBoard) -> HTTPResponse {
         switch path {
@@ -53,13 +98,15 @@ final class Dashboard {
             return HTTPResponse(
                 contentType: "text/plain; version=0.0.4; charset=utf-8", body: snapshot.prometheusText)
         case "/ranking.json": return json(LiveRanking(snapshot))
-        default: return HTTPResponse(contentType: "application/json", body: snapshot.forPage.json)
+        default:
+            board.wasRead(snapshot)
+            return HTTPResponse(contentType: "application/json", body: snapshot.forPage.json)
         }
     }
 
     private static func health(_ board: SnapshotBoard) -> HTTPResponse {
         guard let (snapshot, age) = board.read() else { return .error(503, "the run is starting") }
-        guard age < staleAfter || snapshot.phase == .finished || snapshot.phase == .fitting else {
+        guard age < staleAfter || !snapshot.phase.turns else {
             return .error(503, "the coordinator has not turned its loop for \(age.components.seconds) s")
         }
         let text = snapshot.stall.map { "\(snapshot.phase.rawValue), but nothing progresses: \($0)" }
@@ -96,15 +143,16 @@ private struct LiveRanking: Encodable {
 
     init(_ snapshot: RunSnapshot) {
         complete = snapshot.phase == .finished
-        masks = snapshot.settling.last?.masks ?? 0
+        masks = snapshot.rankedMasks
         split_half_correlation = snapshot.settling.last?.splitHalfCorrelation
         var rows: [Row] = []
         for (index, filter) in snapshot.ranking.enumerated() {
+            let half = AdditiveFit.intervalDeviations * filter.standardError
             rows.append(
                 Row(
                     rank: index + 1, layer: filter.layer, filter: filter.filter, importance: filter.importance,
-                    standard_error: filter.standardError, ci_low: filter.importance - 1.96 * filter.standardError,
-                    ci_high: filter.importance + 1.96 * filter.standardError))
+                    standard_error: filter.standardError, ci_low: filter.importance - half,
+                    ci_high: filter.importance + half))
         }
         ranking = rows
     }

@@ -19,6 +19,7 @@ enum DashboardPage {
           <p id="about" class="muted"></p>
         </header>
         <main id="main" tabindex="-1">
+          <p id="done" class="done" role="status" hidden></p>
           <p id="stall" class="stall" role="status" hidden></p>
           <p id="lost" class="stall" role="alert" hidden></p>
           <noscript><p class="stall">This page needs JavaScript; <a href="snapshot.json">snapshot.json</a> and
@@ -28,12 +29,16 @@ enum DashboardPage {
             <h2 id="progress-title">Progress</h2>
             <progress id="bar" value="0" max="1" aria-labelledby="progress-title"></progress>
             <dl class="tiles">
-              <div><dt>masks</dt><dd id="masks">–</dd></div>
+              <div class="ranking"><dt>masks</dt><dd id="masks">–</dd></div>
+              <div class="training"><dt>epoch</dt><dd id="epoch">–</dd></div>
               <div><dt>time left</dt><dd id="left">–</dd></div>
-              <div><dt>masks per second</dt><dd id="masks-rate">–</dd></div>
+              <div class="ranking"><dt>masks per second</dt><dd id="masks-rate">–</dd></div>
               <div><dt>images per second</dt><dd id="images-rate">–</dd></div>
               <div><dt>workers</dt><dd id="workers-count">–</dd></div>
-              <div><dt>split-half correlation</dt><dd id="settled">–</dd></div>
+              <div class="ranking"><dt>split-half correlation</dt><dd id="settled">–</dd></div>
+              <div class="training"><dt>loss in this epoch</dt><dd id="loss">–</dd></div>
+              <div class="training"><dt>accuracy before</dt><dd id="before">–</dd></div>
+              <div class="training"><dt>accuracy now</dt><dd id="accuracy">–</dd></div>
             </dl>
           </section>
 
@@ -43,7 +48,13 @@ enum DashboardPage {
               <figure><svg id="throughput" role="img" aria-label="images per second over time"></svg>
                 <figcaption>images per second</figcaption></figure>
             </section>
-            <section aria-labelledby="settling-title">
+            <section class="training" aria-labelledby="accuracy-title">
+              <h2 id="accuracy-title">Accuracy</h2>
+              <figure><svg id="accuracies" role="img" aria-label="accuracy over epochs"></svg>
+                <figcaption><span class="key first"></span>test
+                  <span class="key second"></span>training (distorted images), by epochs</figcaption></figure>
+            </section>
+            <section class="ranking" aria-labelledby="settling-title">
               <h2 id="settling-title">How the ranking settles</h2>
               <figure><svg id="settling" role="img" aria-label="split-half correlation over masks"></svg>
                 <figcaption><span class="key first"></span>split-half rank correlation
@@ -51,7 +62,7 @@ enum DashboardPage {
             </section>
           </div>
 
-          <section aria-labelledby="ranking-title">
+          <section class="ranking" aria-labelledby="ranking-title">
             <h2 id="ranking-title">Ranking so far</h2>
             <p class="muted" id="ranking-note">No fit yet.</p>
             <div class="two" id="filters" hidden>
@@ -62,7 +73,7 @@ enum DashboardPage {
             </div>
           </section>
 
-          <section aria-labelledby="workers-title">
+          <section class="ranking" aria-labelledby="workers-title">
             <h2 id="workers-title">Workers</h2>
             <div class="scroll" tabindex="0" role="region" aria-labelledby="workers-title">
               <table>
@@ -91,10 +102,10 @@ enum DashboardPage {
 
     static let style = #"""
         :root { --back: #fbfbf9; --card: #fff; --text: #1b1f23; --muted: #5c6670; --line: #d9dde1; --first: #0067a5;
-          --second: #c25400; --warn-back: #fff3d6; --warn-text: #6b4500; --warn-line: #e0a800; }
+          --second: #c25400; --done-back: #e5f4ea; --done-line: #4c9a68; --warn-back: #fff3d6; --warn-text: #6b4500; --warn-line: #e0a800; }
         @media (prefers-color-scheme: dark) { :root { --back: #14171a; --card: #1d2125; --text: #e6e9ec;
           --muted: #9aa5b0; --line: #363c43; --first: #6cb8ee; --second: #f0a050; --warn-back: #3a2f10;
-          --warn-text: #ffdf9a; --warn-line: #a17a00; } }
+          --warn-text: #ffdf9a; --warn-line: #a17a00; --done-back: #15301f; --done-line: #3c7d55; } }
         * { box-sizing: border-box; }
         body { margin: 0 auto; max-width: 72rem; padding: 1rem; background: var(--back); color: var(--text);
           font: 16px/1.45 system-ui, sans-serif; }
@@ -128,7 +139,9 @@ enum DashboardPage {
         .key.second { border-top: 2px dashed var(--second); margin-left: .8rem; }
         .stall { background: var(--warn-back); color: var(--warn-text); border: 1px solid var(--warn-line);
           border-radius: .5rem; padding: .7rem 1rem; margin: 0 0 1rem; }
-        [hidden] { display: none !important; }
+        .done { background: var(--done-back); border: 1px solid var(--done-line); border-radius: .5rem;
+          padding: .7rem 1rem; margin: 0 0 1rem; overflow-wrap: anywhere; }
+        [hidden], body:not(.trains) .training, body.trains .ranking { display: none !important; }
         .scroll { overflow-x: auto; }
         table { border-collapse: collapse; width: 100%; font-size: .9rem; }
         th, td { text-align: left; padding: .3rem .7rem .3rem 0; border-bottom: 1px solid var(--line);

@@ -59,6 +59,9 @@ extension DashboardPage {
           }
         }
 
+        // A rise of the log-loss as a rise of the loss in per cent, as the report has it.
+        const percent = rise => `${fine.format(100 * Math.expm1(rise))} %`;
+
         // Draws filters as dots with intervals on the scale `low` … `high`.
         function drawFilters(svg, filters, low, high, rank) {
           const width = Math.max(200, svg.clientWidth), row = 20, left = Math.min(170, width * 0.45);
@@ -70,13 +73,14 @@ extension DashboardPage {
           svg.append(element("line", { x1: x(0), x2: x(0), y1: 0, y2: height - 18, class: "axis" }));
           svg.append(element("text", { x: x(0), y: height - 4, "text-anchor": "middle" }, "0"));
           if (x(high) - x(0) > 30)
-            svg.append(element("text", { x: x(high), y: height - 4, "text-anchor": "end" }, fine.format(high)));
+            svg.append(element("text", { x: x(high), y: height - 4, "text-anchor": "end" }, percent(high)));
           filters.forEach((filter, index) => {
-            const middle = index * row + 10, half = 1.96 * filter.standardError;
+            const middle = index * row + 10, half = filter.half;
             const name = `${rank(index)}. ${filter.layer} : ${filter.filter}`;
             const group = element("g", {});
             group.append(element("title", {},
-              `${name}: ${fine.format(filter.importance)} ± ${fine.format(half)}`));
+              `${name}: ${percent(filter.importance)}, from ${percent(filter.importance - half)} to `
+                + percent(filter.importance + half)));
             group.append(element("text", { x: 0, y: middle + 4, class: "label" }, name));
             group.append(element("line", { x1: x(filter.importance - half), x2: x(filter.importance + half),
               y1: middle, y2: middle, class: "interval" }));
@@ -88,11 +92,13 @@ extension DashboardPage {
         function drawRanking(page) {
           const all = page.least.concat(page.most);
           byId("ranking-note").textContent = all.length === 0 ? "No fit yet."
-            : `${page.filters} filters; importance is the expected rise of the log-loss when a filter is removed.`;
+            : `${number.format(page.filters)} filters, from ${number.format(page.run.rankedMasks)} of `
+              + `${number.format(page.run.masks)} masks. Importance is the expected rise of the loss when a filter is `
+              + "removed.";
           byId("filters").hidden = all.length === 0;
           if (all.length === 0) return;
-          const low = Math.min(0, ...all.map(f => f.importance - 1.96 * f.standardError));
-          const high = Math.max(1e-12, ...all.map(f => f.importance + 1.96 * f.standardError));
+          const low = Math.min(0, ...all.map(f => f.importance - f.half));
+          const high = Math.max(1e-12, ...all.map(f => f.importance + f.half));
           drawFilters(byId("least"), page.least, low, high, i => i + 1);
           drawFilters(byId("most"), page.most, low, high, i => page.filters - page.most.length + i + 1);
         }
@@ -119,26 +125,71 @@ extension DashboardPage {
             : hidden > 0 ? `${hidden} more are in /metrics.` : "";
         }
 
+        // Settles whether the page is about a ranking or a training.
+        function drawTraining(run) {
+          const training = run.training;
+          document.body.classList.toggle("trains", Boolean(training));
+          if (!training) return;
+          const share = value => value === undefined || value === null ? "–" : `${(100 * value).toFixed(2)} %`;
+          byId("bar").max = Math.max(1, training.epochs * training.steps);
+          byId("bar").value = (training.epoch - 1) * training.steps + training.step;
+          byId("epoch").textContent = `${training.epoch} of ${training.epochs}`;
+          byId("loss").textContent = training.loss === undefined ? "–" : fine.format(training.loss);
+          byId("before").textContent = share(training.accuracyBefore);
+          const latest = training.history[training.history.length - 1];
+          byId("accuracy").textContent = latest ? share(latest.testAccuracy) : "–";
+          const points = key => training.history.filter(e => e[key] !== undefined && e[key] !== null)
+            .map(e => [e.epoch, e[key]]);
+          const test = points("testAccuracy");
+          if (training.accuracyBefore !== undefined) test.unshift([0, training.accuracyBefore]);
+          const trained = points("trainingAccuracy");
+          const values = test.concat(trained).map(p => p[1]);
+          const low = values.length === 0 ? 0 : Math.floor(20 * Math.min(...values)) / 20;
+          drawCurves(byId("accuracies"), [{ points: trained, style: "second" }, { points: test, style: "first" }],
+            low, 1, epoch => `epoch ${epoch}`);
+        }
+
         let last = null;
+
+        // Whether nothing more will come.
+        const isOver = run => run.phase === "finished";
+
+        // What is to be said about the end, in the words of its phase.
+        function ending(run) {
+          if (run.phase === "finished")
+            return run.report ? `Done. The report is at ${run.report}.` : "Done. The result is in the run file; "
+              + `'winnow-coordinator report --run ${run.runFile} --report DIR' writes the report.`;
+          if (run.phase === "interrupted")
+            return run.step ? "Interrupted; the same command goes on." : run.training
+              ? "Interrupted; the same command with --resume goes on."
+              : `Interrupted; 'winnow-coordinator resume --run ${run.runFile}' goes on.`;
+          return "";
+        }
 
         function show(page) {
           last = page;
           const run = page.run;
-          document.title = run.masks > 0
-            ? `${Math.floor(100 * run.masksRecorded / run.masks)} % – Winnow` : "Winnow";
-          byId("phase").textContent = run.phase;
+          const share = run.training
+            ? ((run.training.epoch - 1) * run.training.steps + run.training.step)
+              / Math.max(1, run.training.epochs * run.training.steps)
+            : run.masks > 0 ? run.masksRecorded / run.masks : 0;
+          document.title = isOver(run) ? "done – Winnow" : share > 0 ? `${Math.floor(100 * share)} % – Winnow` : "Winnow";
+          byId("phase").textContent = run.step || run.phase;
           byId("about").textContent = [run.model, run.data, `seed ${run.seed}`, run.runFile,
             `running for ${duration(run.time - run.started)}`].filter(Boolean).join(" · ");
+          byId("done").textContent = ending(run);
+          byId("done").hidden = !ending(run);
           byId("stall").hidden = !run.stall;
           if (byId("stall").textContent !== (run.stall || "")) byId("stall").textContent = run.stall || "";
           byId("bar").max = Math.max(1, run.masks);
           byId("bar").value = run.masksRecorded;
           const aside = run.masksSetAside > 0 ? ` (${number.format(run.masksSetAside)} set aside)` : "";
           byId("masks").textContent = `${number.format(run.masksRecorded)} of ${number.format(run.masks)}${aside}`;
-          byId("left").textContent = run.phase === "finished" ? "done" : duration(run.secondsLeft);
-          byId("masks-rate").textContent = fine.format(run.masksPerSecond);
-          byId("images-rate").textContent = number.format(run.imagesPerSecond);
+          byId("left").textContent = isOver(run) ? "done" : duration(run.secondsLeft);
+          byId("masks-rate").textContent = run.masksPerSecond > 0 ? fine.format(run.masksPerSecond) : "–";
+          byId("images-rate").textContent = run.imagesPerSecond > 0 ? number.format(run.imagesPerSecond) : "–";
           byId("workers-count").textContent = number.format(page.workersConnected);
+          drawTraining(run);
           const settled = run.settling[run.settling.length - 1];
           byId("settled").textContent = settled ? settled.splitHalfCorrelation.toFixed(3) : "–";
           const speeds = run.throughput.map(p => [p.time, p.imagesPerSecond]);
@@ -167,13 +218,13 @@ extension DashboardPage {
             show(await answer.json());
             byId("lost").hidden = true;
           } catch (error) {
-            const finished = last && last.run.phase === "finished";
-            byId("lost").textContent = finished ? "The run has finished and the coordinator has stopped."
-              : last ? "The coordinator does not answer; what is shown is its last word. It may have been stopped: "
-                + `'winnow-coordinator resume --run ${last.run.runFile}' goes on.`
+            const ended = last && ending(last.run);
+            byId("lost").textContent = last ? "The coordinator does not answer; what is shown is its last word. "
+                + `'winnow-coordinator status --run ${last.run.runFile}' tells how the run stands.`
               : `Nothing to show yet: ${error.message}`;
-            byId("lost").hidden = false;
+            byId("lost").hidden = Boolean(ended);
           }
+          if (last && isOver(last.run)) return;
           setTimeout(refresh, document.hidden ? 5000 : 2000);
         }
 

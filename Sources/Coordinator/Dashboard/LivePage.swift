@@ -3,21 +3,33 @@ import Shared
 
 /// The options of the live page; `run` and `resume` share them.
 struct LivePageOptions {
+    /// A week: longer looks like a mistake.
+    private static let lingerMax = 7 * 86_400
+
     @Option(
         "Show the run on a page for browsers at this address, such as 127.0.0.1:8080; /metrics there is for Prometheus.",
         value: "ADDRESS:PORT") var http: String?
+    @Option(
+        "Keep the page up for so many seconds after the end. An open page learns the end in any case.", value: "SECONDS"
+    )
+    var httpLinger: Int?
     @Flag("Let --http show the run beyond this host: there is no password.") var httpBeyondLoopback: Bool
 
     /// Checks the address. Throws a `.usage` ``Failure``.
     func validate() throws {
         _ = try http.map { try HTTPAddress(parsing: $0) }
         if http == nil, httpBeyondLoopback { throw Failure(.usage, "--http-beyond-loopback needs --http") }
+        if http == nil, httpLinger != nil { throw Failure(.usage, "--http-linger needs --http") }
+        if let httpLinger, !(0...Self.lingerMax).contains(httpLinger) {
+            throw Failure(.usage, "--http-linger must be from 0 to \(Self.lingerMax) seconds")
+        }
     }
 
     /// Starts to serve, and says where; nil where it is not asked for. Throws a ``Failure``.
     func open() throws -> Dashboard? {
         guard let http else { return nil }
         let dashboard = try Dashboard(at: HTTPAddress(parsing: http), beyondLoopback: httpBeyondLoopback)
+        dashboard.lingerSeconds = httpLinger
         Log.shared.line("the live page is at \(dashboard.url)")
         return dashboard
     }
@@ -25,14 +37,12 @@ struct LivePageOptions {
 
 /// Follows a run for its live page: called by the coordinator's loop, on its thread.
 final class LivePage {
-    private static let logLines = 100
-
     private let dashboard: Dashboard
     private let monitor: RankingMonitor
     private let space: FilterSpace
     private let endpoint: String
     private var history: RunHistory
-    private var latest: Scheduler.Snapshot?
+    private var latest: (run: Scheduler.Snapshot, rate: WorkRate)?
     /// Processor time of the loop's thread that the page took.
     private var loopSeconds = 0.0
 
@@ -59,16 +69,16 @@ final class LivePage {
     }
 
     /// About once a second: how the run stands.
-    func update(_ run: Scheduler.Snapshot) {
+    func update(_ run: Scheduler.Snapshot, _ rate: WorkRate) {
         let start = Self.threadSeconds()
-        latest = run
-        post(run, phase: .running)
+        latest = (run, rate)
+        post(run, rate, phase: .running)
         loopSeconds += Self.threadSeconds() - start
     }
 
     /// No more evaluations come.
     func ended(_ phase: RunSnapshot.Phase) {
-        if let latest { post(latest, phase: phase) }
+        if let latest { post(latest.run, latest.rate, phase: phase) }
     }
 
     /// Processor time of the calling thread, in seconds.
@@ -78,8 +88,8 @@ final class LivePage {
         return Double(used.tv_sec) + Double(used.tv_nsec) / 1e9
     }
 
-    private func post(_ run: Scheduler.Snapshot, phase: RunSnapshot.Phase) {
-        var snapshot = history.snapshot(of: run, phase: phase, at: Date().timeIntervalSince1970)
+    private func post(_ run: Scheduler.Snapshot, _ rate: WorkRate, phase: RunSnapshot.Phase) {
+        var snapshot = history.snapshot(of: run, rate, phase: phase, at: Date().timeIntervalSince1970)
         if snapshot.stall != nil, run.workers.isEmpty {
             snapshot.stall? += " Start one with: winnow-worker serve --connect \(endpoint)"
         }
@@ -93,8 +103,8 @@ final class LivePage {
                 standardError: row.standardError)
         }
         snapshot.settling = known.settling
+        snapshot.rankedMasks = known.masks
         snapshot.loopSeconds = loopSeconds
-        snapshot.log = Log.shared.recent(LivePage.logLines)
-        dashboard.board.post(snapshot)
+        dashboard.show(snapshot)
     }
 }

@@ -49,6 +49,10 @@ extension RunSnapshot {
         object.member("model", model)
         object.member("data", data)
         object.member("runFile", runFile)
+        object.member("step", step)
+        object.member("report", report)
+        object.member("rankedMasks", rankedMasks)
+        if let training { object.object("training") { training.write(to: &$0) } }
         object.member("seed", seed)
         object.member("phase", phase.rawValue)
         object.member("started", started)
@@ -84,6 +88,25 @@ extension RunSnapshot {
     }
 }
 
+extension RunSnapshot.Training {
+    fileprivate func write(to object: inout JSONWriter) {
+        object.member("epoch", epoch)
+        object.member("epochs", epochs)
+        object.member("step", step)
+        object.member("steps", steps)
+        if let loss { object.member("loss", loss) }
+        if let accuracyBefore { object.member("accuracyBefore", accuracyBefore) }
+        object.array("history", of: history) { writer, epoch in
+            writer.object {
+                $0.member("epoch", epoch.epoch)
+                $0.member("trainingAccuracy", epoch.trainingAccuracy)
+                if let accuracy = epoch.validationAccuracy { $0.member("validationAccuracy", accuracy) }
+                if let accuracy = epoch.testAccuracy { $0.member("testAccuracy", accuracy) }
+            }
+        }
+    }
+}
+
 extension RunSnapshot.Worker {
     fileprivate func write(to writer: inout JSONWriter) {
         writer.object {
@@ -106,7 +129,7 @@ extension RunSnapshot.Filter {
             $0.member("layer", layer)
             $0.member("filter", filter)
             $0.member("importance", importance)
-            $0.member("standardError", standardError)
+            $0.member("half", AdditiveFit.intervalDeviations * standardError)
         }
     }
 }

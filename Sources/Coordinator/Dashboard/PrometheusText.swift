@@ -11,6 +11,9 @@ extension RunSnapshot {
         text.gauge(
             "winnow_run_info", "The run that is served; always 1.", 1,
             labels: [("model", model), ("run_file", runFile), ("phase", phase.rawValue)])
+        text.gauge(
+            "winnow_run_finished", "1 when the run is done and its report written; --http-linger lets it be seen.",
+            phase == .finished ? 1 : 0)
         text.gauge("winnow_run_start_timestamp_seconds", "When this process took up the run.", started)
         text.gauge("winnow_masks", "Masks of the run.", Double(masks))
         text.gauge("winnow_masks_recorded", "Masks whose evaluation is in the run file.", Double(masksRecorded))
@@ -28,6 +31,7 @@ extension RunSnapshot {
         text.counter(
             "winnow_leases_requeued_total", "Leases that came back undone: worker lost or deadline passed.",
             Double(leasesRequeued))
+        text.gauge("winnow_images_per_second", "What the page shows: the workers' smoothed rate.", imagesPerSecond)
         text.gauge("winnow_stalled", "1 while nothing progresses, 0 otherwise.", stall == nil ? 0 : 1)
         if let secondsLeft { text.gauge("winnow_time_left_seconds", "Estimated time to the end.", secondsLeft) }
         if let settled = settling.last {

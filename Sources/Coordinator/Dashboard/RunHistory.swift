@@ -8,21 +8,15 @@ struct RunHistory {
     static let pointsMax = 600
     /// Workers that are gone and still shown, at most.
     static let goneMax = 100
-    /// Over how many seconds a point of the curve is taken at least: workers answer leases, not single masks, so that
-    /// shorter ones would only show that.
-    private static let smoothSeconds = 5.0
-    /// Over how many seconds the current rates are taken, and those that the time left is estimated from.
-    private static let rateSeconds = 10.0
-    private static let estimateSeconds = 120.0
 
     private let description: RunSnapshot
     private var throughput: [RunSnapshot.Throughput] = []
     private var pointSeconds = 1.0
     private var pointStart: Double?
-    private var recent: [(time: Double, recorded: Int)] = []
     private var firstRecorded: Int?
     private var connected: [Scheduler.Snapshot.Worker] = []
     private var connectedAt = 0.0
+    private var rate = WorkRate()
     /// Workers that are gone, as they were last seen, the last one first.
     private var gone: [(id: WorkerID, row: RunSnapshot.Worker)] = []
 
@@ -32,8 +26,13 @@ struct RunHistory {
     }
 
     /// The snapshot for readers. `time` is in seconds since 1970 and does not go back. O(workers).
-    mutating func snapshot(of run: Scheduler.Snapshot, phase: RunSnapshot.Phase, at time: Double) -> RunSnapshot {
-        note(run.recorded, at: time)
+    mutating func snapshot(
+        of run: Scheduler.Snapshot, _ rate: WorkRate, phase: RunSnapshot.Phase, at time: Double
+    ) -> RunSnapshot {
+        if firstRecorded == nil { firstRecorded = run.recorded }
+        self.rate = rate
+        let masksPerSecond = phase == .running ? rate.masksPerSecond : 0
+        note(masksPerSecond, at: time)
         var snapshot = description
         snapshot.phase = phase
         snapshot.time = time
@@ -45,11 +44,9 @@ struct RunHistory {
         snapshot.evaluationsRepeated = run.figures.duplicates
         snapshot.leasesGranted = run.figures.leases
         snapshot.leasesRequeued = run.figures.released
-        snapshot.masksPerSecond = rate(over: RunHistory.rateSeconds, at: time)
-        snapshot.imagesPerSecond = snapshot.masksPerSecond * Double(description.imagesPerMask)
-        let steady = rate(over: RunHistory.estimateSeconds, at: time)
-        let left = run.masks - run.recorded - run.setAsideCount
-        if phase == .running, steady > 0, run.whyIdle == nil { snapshot.secondsLeft = Double(left) / steady }
+        snapshot.masksPerSecond = masksPerSecond
+        snapshot.imagesPerSecond = masksPerSecond * Double(description.imagesPerMask)
+        if phase == .running { snapshot.secondsLeft = rate.secondsLeft }
         if phase == .running { snapshot.stall = run.whyIdle.map { $0.prefix(1).uppercased() + $0.dropFirst() + "." } }
         snapshot.throughput = throughput
         follow(run.workers, at: time)
@@ -58,18 +55,12 @@ struct RunHistory {
         return snapshot
     }
 
-    private mutating func note(_ recorded: Int, at time: Double) {
-        if firstRecorded == nil { firstRecorded = recorded }
-        recent.append((time, recorded))
-        let old = recent.prefix { $0.time < time - RunHistory.estimateSeconds }.count
-        // One point before the window stays, to measure from.
-        if old > 1 { recent.removeFirst(old - 1) }
+    private mutating func note(_ masksPerSecond: Double, at time: Double) {
         guard let start = pointStart else {
             pointStart = time
             return
         }
         guard time - start >= pointSeconds * 0.99 else { return }
-        let masksPerSecond = rate(over: max(RunHistory.smoothSeconds, time - start), at: time)
         throughput.append(
             RunSnapshot.Throughput(time: time, imagesPerSecond: masksPerSecond * Double(description.imagesPerMask)))
         pointStart = time
@@ -83,21 +74,13 @@ struct RunHistory {
         }
     }
 
-    /// Masks per second over the last seconds, or since the start where that is less; 0 while there is nothing to tell.
-    private func rate(over seconds: Double, at time: Double) -> Double {
-        guard let last = recent.last, let first = recent.last(where: { $0.time <= time - seconds }) ?? recent.first,
-            last.time > first.time
-        else { return 0 }
-        return Double(max(0, last.recorded - first.recorded)) / (last.time - first.time)
-    }
-
     /// Takes over who is connected, and notes who no longer is.
     private mutating func follow(_ workers: [Scheduler.Snapshot.Worker], at time: Double) {
         if !workers.elementsEqual(connected, by: { $0.id == $1.id }) {
             let present = Set(workers.map(\.id))
             gone.removeAll { present.contains($0.id) }
             for worker in connected where !present.contains(worker.id) {
-                let row = RunSnapshot.Worker(worker, imagesPerMask: description.imagesPerMask, at: connectedAt)
+                let row = RunSnapshot.Worker(worker, imagesPerSecond: 0, at: connectedAt)
                 gone.insert((worker.id, row.left), at: 0)
             }
             gone.removeLast(max(0, gone.count - RunHistory.goneMax))
@@ -106,20 +89,22 @@ struct RunHistory {
     }
 
     private var workers: Rows<RunSnapshot.Worker> {
-        let (connected, gone, images, time) = (connected, gone.map(\.row), description.imagesPerMask, connectedAt)
+        let (connected, gone, rate, time) = (connected, gone.map(\.row), rate, connectedAt)
+        let images = Double(description.imagesPerMask)
         return Rows(count: connected.count + gone.count) { place in
-            place < connected.count
-                ? RunSnapshot.Worker(connected[place], imagesPerMask: images, at: time) : gone[place - connected.count]
+            guard place < connected.count else { return gone[place - connected.count] }
+            let worker = connected[place]
+            return RunSnapshot.Worker(worker, imagesPerSecond: rate.masksPerSecond(of: worker.id) * images, at: time)
         }
     }
 }
 
 extension RunSnapshot.Worker {
     /// A connected worker's row.
-    fileprivate init(_ worker: Scheduler.Snapshot.Worker, imagesPerMask: Int, at time: Double) {
+    fileprivate init(_ worker: Scheduler.Snapshot.Worker, imagesPerSecond: Double, at time: Double) {
         self.init(
             name: String("\(worker.id)".prefix(8)), host: worker.host, instructionSet: worker.instructionSet,
-            threads: worker.threads, imagesPerSecond: (worker.masksPerSecond ?? 0) * Double(imagesPerMask),
+            threads: worker.threads, imagesPerSecond: imagesPerSecond,
             leases: worker.leases, evaluations: worker.evaluations,
             lastHeard: time - Double(worker.silentMilliseconds) / 1000, isConnected: true)
     }

@@ -3,7 +3,10 @@
 /// Times are seconds since 1970; rates are per second.
 struct RunSnapshot: Sendable {
     enum Phase: String, Sendable {
-        case starting, running, fitting, finished, interrupted
+        case starting, running, fitting, pruning, training, finished, interrupted
+
+        /// Whether the coordinator's loop turns, so that a snapshot that grows old is a fault.
+        var turns: Bool { self == .running || self == .training }
     }
 
     /// A point of a curve over time.
@@ -37,6 +40,33 @@ struct RunSnapshot: Sendable {
         let standardError: Double
     }
 
+    /// How a training stands.
+    struct Training: Sendable {
+        /// One epoch that is over; shares of images that were right.
+        struct Epoch: Sendable {
+            let epoch: Int
+            let trainingAccuracy: Double
+            let validationAccuracy: Double?
+            let testAccuracy: Double?
+        }
+
+        /// The epoch that goes on, from one, and the step in it.
+        var epoch = 0
+        var epochs = 0
+        var step = 0
+        var steps = 0
+        /// Of the images of this epoch so far.
+        var loss: Double?
+        var accuracyBefore: Double?
+        var history: [Epoch] = []
+    }
+
+    /// The part of a longer job that goes on, such as "round 1 of 2: ranking"; empty for a run by itself.
+    var step = ""
+    /// Where the report is, or will be; empty where none is asked for.
+    var report = ""
+    /// The training that goes on; nil while masks are evaluated.
+    var training: Training?
     /// The network's file and the images, in words.
     var model = ""
     var data = ""
@@ -69,7 +99,8 @@ struct RunSnapshot: Sendable {
     var workers = Rows<Worker>([])
     var workersConnected = 0
     var settling: [RankingMonitor.Settling] = []
-    /// The ranking so far, least important first.
+    /// The ranking so far, least important first, and the masks that it knows of.
+    var rankedMasks = 0
     var ranking = Rows<Filter>([])
     /// Processor time that the coordinator's loop has spent on the live page.
     var loopSeconds = 0.0

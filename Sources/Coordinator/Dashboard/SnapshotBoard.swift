@@ -9,7 +9,18 @@ final class SnapshotBoard: Sendable {
         init(_ snapshot: RunSnapshot) { self.snapshot = snapshot }
     }
 
+    /// How long after its last look a page counts as open: its longest pause, and some.
+    private static let readerSeconds = 8.0
+
+    /// When a page looked last, and at the snapshot of which time.
+    private struct Look {
+        var at: ContinuousClock.Instant
+        var time: Double
+        var phase: RunSnapshot.Phase
+    }
+
     private let newest = Locked<Entry?>(nil)
+    private let look = Locked<Look?>(nil)
 
     /// Replaces the snapshot.
     func post(_ snapshot: RunSnapshot) {
@@ -26,5 +37,21 @@ final class SnapshotBoard: Sendable {
     func read() -> (snapshot: RunSnapshot, age: Duration)? {
         guard let entry = newest.withLock({ $0 }) else { return nil }
         return (entry.snapshot, entry.posted.duration(to: .now))
+    }
+
+    /// A page was given a snapshot.
+    func wasRead(_ snapshot: RunSnapshot) {
+        look.withLock { $0 = Look(at: .now, time: snapshot.time, phase: snapshot.phase) }
+    }
+
+    /// Whether somebody has the page open.
+    var hasReader: Bool {
+        look.withLock { $0 }.map { $0.at.duration(to: .now) < .seconds(Self.readerSeconds) } ?? false
+    }
+
+    /// Whether a page was given the newest snapshot.
+    var isNewestRead: Bool {
+        guard let newest = read()?.snapshot, let look = look.withLock({ $0 }) else { return false }
+        return look.time == newest.time && look.phase == newest.phase
     }
 }

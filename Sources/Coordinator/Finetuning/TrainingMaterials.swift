@@ -21,7 +21,8 @@ struct TrainingMaterials: Sendable {
             teacher: teacher.map { store.add(Checkpoint.safetensors(of: $0)) },
             trainingImages: store.add(trainingImages.blob),
             testImages: store.add(testImages.blob), normalisation: settings.normalisation, loss: settings.loss,
-            shardSize: settings.shardSize, precision: settings.precision, cutout: settings.cutout)
+            shardSize: settings.shardSize, precision: settings.precision, cutout: settings.cutout,
+            mirrors: settings.mirrors)
         trainingImageCount = trainingImages.count
         testImageCount = testImages.count
         self.store = store

@@ -33,22 +33,16 @@ struct TrainingOutputs: Sendable {
 
     /// Writes all files as they are after the last epoch that is over; each is whole at any time.
     func write(_ progress: TrainingProgress) throws {
-        try Self.write(Checkpoint.safetensors(of: progress.network), to: network)
-        if let best = progress.bestNetwork { try Self.write(Checkpoint.safetensors(of: best), to: bestNetwork) }
-        try Self.write(Array(progress.history.csv.utf8), to: curveCSV)
+        try OutputFile.write(Checkpoint.safetensors(of: progress.network), to: network)
+        if let best = progress.bestNetwork { try OutputFile.write(Checkpoint.safetensors(of: best), to: bestNetwork) }
+        try OutputFile.write(Array(progress.history.csv.utf8), to: curveCSV)
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
         encoder.keyEncodingStrategy = .convertToSnakeCase
         let curve = Curve(
             settings: progress.settings, history: progress.history,
             bestEpochByValidation: progress.history.bestByValidation?.epoch)
-        try Self.write(Array(try encoder.encode(curve)) + [UInt8(ascii: "\n")], to: curveJSON)
-        try Self.write(Array(TrainingReport(progress: progress).html.utf8), to: report)
-    }
-
-    private static func write(_ bytes: [UInt8], to path: String) throws {
-        let file = try OutputFile(path)
-        try file.write(bytes)
-        try file.finish()
+        try OutputFile.write(Array(try encoder.encode(curve)) + [UInt8(ascii: "\n")], to: curveJSON)
+        try OutputFile.write(Array(TrainingReport(progress: progress).html.utf8), to: report)
     }
 }

@@ -6,6 +6,8 @@ struct TrainingRun {
     let testImages: ImageSet
     let cluster: ClusterOptions
     let outputs: TrainingOutputs
+    /// The live page; nil where it is not asked for.
+    var dashboard: Dashboard?
 
     /// Goes on to the last epoch and returns where the training stands then. Throws an `.interrupted` ``Failure`` where
     /// a signal comes; what was done is in the file.
@@ -26,8 +28,13 @@ struct TrainingRun {
         }
         let cluster = TrainingCluster(
             at: listener, serving: materials, layout: progress.layout, localWorkers: localWorkers)
+        // The workers end first: they would complain of a socket that is gone.
+        defer { withExtendedLifetime(cluster) { localWorkers?.stop() } }
         let session = TrainingSession(
-            cluster: cluster, file: state.file, outputs: outputs, testImageCount: testImages.count)
+            cluster: cluster, file: state.file, outputs: outputs, testImageCount: testImages.count,
+            page: dashboard.map {
+                TrainingPage($0, of: progress, file: state.file.path, images: trainingImages.count)
+            })
         try session.run(&progress, signals: signals)
         try cluster.finish()
         return progress

@@ -14,6 +14,7 @@ struct TrainingSession {
     let file: TrainingFile
     let outputs: TrainingOutputs
     let testImageCount: Int
+    var page: TrainingPage?
 
     /// Goes on until the last epoch. Throws an `.interrupted` ``Failure`` where a signal comes; what was done is saved.
     func run(_ progress: inout TrainingProgress, signals: borrowing SignalQueue) throws {
@@ -51,9 +52,14 @@ struct TrainingSession {
             try file.save(progress)
             throw Failure(
                 .interrupted,
-                "interrupted in epoch \(progress.position.epoch + 1), step \(progress.position.step); go on with the same "
-                    + "command and --resume (the state is in \(file.path))")
+                "interrupted in epoch \(progress.position.epoch + 1), step \(progress.position.step); the state is in "
+                    + "\(file.path), and '\(Self.commandToGoOn)' goes on with it")
         }
+    }
+
+    private static var commandToGoOn: String {
+        let words = CommandLine.arguments
+        return ShellWords.command(words.contains("--resume") ? words : words + ["--resume"])
     }
 
     private func parameters(_ progress: TrainingProgress) -> TrainingCluster.Parameters {
@@ -106,6 +112,7 @@ struct TrainingSession {
         let stepsLeft = progress.settings.epochs * progress.stepsPerEpoch - progress.stepsDone
         let left = Double(stepsLeft * progress.settings.batchSize) / rate
         let position = progress.position
+        page?.update(progress, imagesPerSecond: rate, secondsLeft: left, workers: cluster.workerCount)
         let images = Double(max(position.images, 1))
         let text = [
             "epoch \(position.epoch + 1)/\(progress.settings.epochs)",
@@ -124,18 +131,17 @@ struct TrainingSession {
     }
 
     private func tellEpoch(_ progress: TrainingProgress) {
-        func percent(_ share: Double) -> String { Progress.fixed(share * 100, 2) + " %" }
         guard let epoch = progress.history.epochs.last else {
             let before = progress.history.testAccuracyBefore ?? 0
-            Log.shared.line("before training: \(percent(before)) of the test images right")
+            Log.shared.line("before training: \(Text.percent(before, 2)) of the test images right")
             return
         }
         var parts = [
             "epoch \(epoch.epoch)/\(progress.settings.epochs): training loss \(Progress.fixed(epoch.trainingLoss, 4))",
-            "\(percent(epoch.trainingAccuracy)) right",
+            "\(Text.percent(epoch.trainingAccuracy, 2)) right",
         ]
-        if let accuracy = epoch.validationAccuracy { parts.append("validation \(percent(accuracy))") }
-        parts.append("test \(percent(epoch.testAccuracy))")
+        if let accuracy = epoch.validationAccuracy { parts.append("validation \(Text.percent(accuracy, 2))") }
+        parts.append("test \(Text.percent(epoch.testAccuracy, 2))")
         parts.append("\(Progress.duration(epoch.seconds))")
         Log.shared.line(parts.joined(separator: ", "))
     }

@@ -18,6 +18,8 @@ struct TrainingSettings: Sendable, Hashable, Codable {
     var seed: UInt64 = 1
     /// Whether images are cropped and mirrored at random.
     var augments = true
+    /// Whether half of these are mirrored.
+    var mirrors = true
     /// Height and width of the square that is hidden in every augmented image; 0 for none.
     var cutout = 0
     /// What convolutions multiply.

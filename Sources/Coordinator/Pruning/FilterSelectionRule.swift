@@ -4,6 +4,6 @@ import Shared
 enum FilterSelectionRule: String, CaseIterable, ArgumentValue, Encodable {
     /// Those of the lowest scores.
     case scores
-    /// Those that the layer behind can best make up for when it is fitted anew.
+    /// Those whose loss a refit of the next layer can best make up for.
     case reconstruction
 }

@@ -1,15 +1,16 @@
 import Shared
 
-/// How many images of a folder a command uses: as many as it would like, or all where there are fewer.
+/// How many images of a data set a command uses: as many as it would like, or all where there are fewer.
 enum ImageSupply {
     /// The number of images to use where `wanted` are wanted for a purpose, such as "correct batch norms". Says so where
     /// there are fewer. Throws a `.badInput` ``Failure`` where there are none.
     static func count(
-        _ wanted: Int, of split: EvaluationSettings.Split, in folder: String, to purpose: String
+        _ wanted: Int, of split: EvaluationSettings.Split, in data: DataSet, to purpose: String
     ) throws -> Int {
-        let there = try CIFAR10.count(directory: folder, split: split)
+        let there = try data.count(split)
         guard there < wanted else { return wanted }
-        Log.shared.line("\(folder) has \(there) \(split.rawValue) images, not \(wanted): all of them \(purpose)")
+        Log.shared.line(
+            "\(data.source.path) has \(there) \(split.rawValue) images, not \(wanted): all of them \(purpose)")
         return there
     }
 }

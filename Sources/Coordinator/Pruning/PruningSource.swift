@@ -26,6 +26,9 @@ struct PruningSource {
         run = nil
     }
 
+    /// Where the run's images were.
+    var images: ImageSource? { run?.description.data.source }
+
     /// How the run's masks were evaluated.
     var settings: EvaluationSettings? { run?.description.settings }
 
@@ -56,8 +59,8 @@ struct PruningSource {
 /// engine, on training images.
 struct GradientSource {
     let worker: WorkerProcess
-    /// The folder of the CIFAR-10 binary batches.
-    let data: String
+    /// Where they are.
+    let data: ImageSource
     /// How many training images, the first ones.
     let images: Int
     let normalisation: Normalisation

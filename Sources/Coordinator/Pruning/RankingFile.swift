@@ -24,7 +24,7 @@ enum RankingFile {
             func damaged(_ what: String) -> Failure { Failure(.badInput, "\(path), line \(number + 1): \(what)") }
             let row = fields(line)
             guard let last = places.max(), row.count > last else { throw damaged("it has too few columns") }
-            guard let layer = space.layer(named: row[places[0]]) else {
+            guard let layer = space.layer(written: row[places[0]]) else {
                 throw damaged("the network has no layer '\(Log.printable(String(row[places[0]].prefix(80))))'")
             }
             guard let filter = Int(row[places[1]]), (0..<layer.filters.count).contains(filter) else {

@@ -16,7 +16,7 @@ struct WorkerProcess {
 
     /// Mean cross-entropy and correct images of a network, as it is or under a mask.
     func evaluate(
-        _ model: String, data: String, _ settings: EvaluationSettings, under mask: (Mask, FilterSpace)? = nil
+        _ model: String, data: ImageSource, _ settings: EvaluationSettings, under mask: (Mask, FilterSpace)? = nil
     ) throws -> PruningRecord.Measurement {
         struct Answer: Decodable {
             struct Result: Decodable {
@@ -31,11 +31,12 @@ struct WorkerProcess {
             let disabled = mask.map { MaskFile.text(of: $0, in: $1) } ?? "{}"
             try Data("{\"masks\":[{\"disabled\":\(disabled)}]}".utf8).write(to: masks)
             var arguments = [
-                "evaluate", "--model", model, "--data", data, "--split", settings.split.rawValue,
+                "evaluate", "--model", model, "--split", settings.split.rawValue,
                 "--images", "\(settings.images)", "--masks", masks.path, "--output", losses.path,
             ]
             let batchNorm = settings.batchNorm.source.rawValue
             arguments += ["--batchnorm", batchNorm]
+            arguments += data.arguments
             if let images = settings.batchNorm.calibrationImages { arguments += ["--calibration-images", "\(images)"] }
             try run(arguments + Self.options(settings.normalisation) + threadOptions)
             let answer = try JSONDecoder().decode(Answer.self, from: Data(contentsOf: losses))
@@ -51,35 +52,35 @@ struct WorkerProcess {
 
     /// A network with the batch-norm statistics that it has under a mask, which must not be frozen ones.
     func recalibrated(
-        _ network: Network, _ batchNorm: EvaluationSettings.BatchNorm, under mask: Mask, data: String,
+        _ network: Network, _ batchNorm: EvaluationSettings.BatchNorm, under mask: Mask, data: ImageSource,
         normalisation: Normalisation
     ) throws -> Network {
         try change(
             network, under: mask, "recalibrate",
             [
-                "--data", data, "--batchnorm", batchNorm.source.rawValue, "--calibration-images",
+                "--batchnorm", batchNorm.source.rawValue, "--calibration-images",
                 "\(batchNorm.calibrationImages ?? 0)",
-            ] + Self.options(normalisation) + threadOptions, read: { try Checkpoint.network(at: $0) })
+            ] + data.arguments + Self.options(normalisation) + threadOptions, read: { try Checkpoint.network(at: $0) })
     }
 
-    /// A network without the filters of a mask, the layers behind them fitted anew on the first training images.
+    /// A network without the filters of a mask, the layers after them refitted on the first training images.
     func reconstructed(
-        _ network: Network, removing mask: Mask, data: String, images: Int, normalisation: Normalisation
+        _ network: Network, removing mask: Mask, data: ImageSource, images: Int, normalisation: Normalisation
     ) throws -> Network {
         try change(
             network, under: mask, "reconstruct",
-            ["--data", data, "--calibration-images", "\(images)"] + Self.options(normalisation),
+            ["--calibration-images", "\(images)"] + data.arguments + Self.options(normalisation),
             read: { try Checkpoint.network(at: $0) })
     }
 
-    /// As many filters of each layer as a mask disables, those that the layer behind can best make up for when it is
-    /// fitted anew on the first training images.
+    /// As many filters of each layer as a mask disables: those whose loss a refit of the next layer on the first training
+    /// images can best make up for.
     func selected(
-        from network: Network, asManyAs mask: Mask, data: String, images: Int, normalisation: Normalisation
+        from network: Network, asManyAs mask: Mask, data: ImageSource, images: Int, normalisation: Normalisation
     ) throws -> Mask {
         try change(
             network, under: mask, "select",
-            ["--data", data, "--calibration-images", "\(images)"] + Self.options(normalisation)
+            ["--calibration-images", "\(images)"] + data.arguments + Self.options(normalisation)
         ) { try MaskFile.mask(at: $0, for: FilterSpace(network.graph)) }
     }
 
@@ -102,7 +103,7 @@ struct WorkerProcess {
 
     /// The mean squared gate gradient of every filter of a network, by its number, on the first training images.
     func gateGradients(
-        of network: Network, data: String, images: Int, normalisation: Normalisation
+        of network: Network, data: ImageSource, images: Int, normalisation: Normalisation
     ) throws -> [Double] {
         struct Answer: Decodable { var importance: [String: [Double]] }
         return try Self.withTemporaryFolder { folder in
@@ -111,9 +112,8 @@ struct WorkerProcess {
             try Data(Checkpoint.safetensors(of: network)).write(to: model)
             try run(
                 [
-                    "gradients", "--model", model.path, "--data", data, "--images", "\(images)", "--output",
-                    output.path,
-                ] + Self.options(normalisation) + threadOptions)
+                    "gradients", "--model", model.path, "--images", "\(images)", "--output", output.path,
+                ] + data.arguments + Self.options(normalisation) + threadOptions)
             let answer = try JSONDecoder().decode(Answer.self, from: Data(contentsOf: output))
             return try FilterSpace(network.graph).layers.flatMap { layer in
                 guard let values = answer.importance[layer.name], values.count == layer.filters.count else {
@@ -154,6 +154,7 @@ struct WorkerProcess {
     private var threadOptions: [String] { threads.map { ["--threads", "\($0)"] } ?? [] }
 
     private static func options(_ normalisation: Normalisation) -> [String] {
+        if normalisation == .none { return [] }
         func text(_ values: [Float]) -> String { values.map { "\($0)" }.joined(separator: ",") }
         return ["--mean=\(text(normalisation.mean))", "--deviation=\(text(normalisation.deviation))"]
     }

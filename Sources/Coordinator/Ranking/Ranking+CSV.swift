@@ -23,7 +23,7 @@ extension Ranking {
     }
 
     /// A field of RFC 4180: in quotes where it holds what would end it.
-    private static func quoted(_ field: String) -> String {
+    static func quoted(_ field: String) -> String {
         guard field.contains(where: { $0 == "," || $0 == "\"" || $0.isNewline }) else { return field }
         return "\"" + field.replacingOccurrences(of: "\"", with: "\"\"") + "\""
     }

@@ -17,6 +17,8 @@ final class RankingMonitor: Sendable {
     struct State: Sendable {
         /// The filters by importance, the least important first.
         var ranking: [AdditiveFit.Estimate] = []
+        /// The masks that the ranking knows of.
+        var masks = 0
         /// How the ranking settled, oldest first.
         var settling: [Settling] = []
     }
@@ -31,6 +33,8 @@ final class RankingMonitor: Sendable {
     private static let firstMasksPerFilter = 0.25
     /// New masks that a fit is worth: this share of those that were fitted before.
     private static let growth = 0.1
+    /// New masks after which the ranking is fitted whatever that costs: this share of the run's.
+    private static let staleShare = 0.2
     /// Points of the settling curve at most; then every second one is dropped.
     private static let pointsMax = 400
     private static let pauseSeconds = 0.25
@@ -89,7 +93,8 @@ final class RankingMonitor: Sendable {
             }
             let needed = Swift.max(first, fitted + 1, Int(Double(fitted) * (1 + Self.growth)))
             let rest = Swift.max(.zero, spent - .seconds(Self.freeSeconds)) * (1 / Self.share)
-            guard ContinuousClock.now >= began + rest, count >= needed else { continue }
+            let isStale = fitted > 0 && Double(count - fitted) >= Self.staleShare * Double(ensemble.count)
+            guard ContinuousClock.now >= began + rest || isStale, count >= needed else { continue }
             fitted = count
             let start = ContinuousClock.now
             // Too few masks are no fault here: more are coming.
@@ -101,7 +106,7 @@ final class RankingMonitor: Sendable {
     private func publish(_ fit: AdditiveFit) {
         let ranking = fit.estimates.sorted { ($0.importance, $0.filter) < ($1.importance, $1.filter) }
         outbox.withLock { state in
-            state.ranking = ranking
+            (state.ranking, state.masks) = (ranking, fit.masks)
             guard let splitHalf = fit.splitHalf else { return }
             let point = Settling(
                 masks: fit.masks, splitHalfCorrelation: splitHalf, heldOutRSquared: fit.heldOutRSquared)

@@ -3,6 +3,8 @@ import Shared
 
 /// Everything that a report tells of a run.
 public struct RunRecord: Sendable {
+    /// The run file; nil where there is none.
+    public let path: String?
     /// What was evaluated and how it came about.
     public let description: RunDescription
     /// The network that was ranked.
@@ -22,8 +24,9 @@ public struct RunRecord: Sendable {
     /// Makes a record.
     public init(
         description: RunDescription, network: Network, evaluations: [Evaluation?], workers: [RunFile.Worker] = [],
-        leases: [RunFile.LeaseRecord] = [], setAside: [(mask: Int, reason: String)] = []
+        leases: [RunFile.LeaseRecord] = [], setAside: [(mask: Int, reason: String)] = [], path: String? = nil
     ) {
+        self.path = path
         self.description = description
         self.network = network
         self.evaluations = evaluations
@@ -40,6 +43,14 @@ public struct RunRecord: Sendable {
         try file.forEachEvaluation { evaluations[$0.mask] = $0.evaluation }
         self.init(
             description: file.description, network: network, evaluations: evaluations, workers: try file.workers(),
-            leases: try file.leases(atMost: Self.leasesMax), setAside: try file.masksSetAside())
+            leases: try file.leases(atMost: Self.leasesMax), setAside: try file.masksSetAside(), path: file.path)
+    }
+
+    /// The share of the run's images that the unpruned network recognises; nil where no mask measured it.
+    var unprunedAccuracy: Double? {
+        // A design that has such a mask has it last or first.
+        let ends = [evaluations.count - 1, 0].filter(evaluations.indices.contains)
+        let unmasked = ends.first { description.ensemble.mask($0).disabledCount == 0 }
+        return unmasked.flatMap { evaluations[$0] }.map { Double($0.correct) / Double(max($0.images, 1)) }
     }
 }

@@ -78,12 +78,14 @@ struct Chart {
     }
 
     mutating func rectangle(
-        x: Double, y: Double, width: Double, height: Double, _ style: String, tip: String? = nil
+        x: Double, y: Double, width: Double, height: Double, _ style: String, opacity: Double? = nil,
+        tip: String? = nil
     ) {
+        let fill = opacity.map { " fill-opacity=\"\(Text.plain($0))\"" } ?? ""
         elements.append(
             """
             <rect class="\(style)" x="\(Self.place(x))" y="\(Self.place(y))" width="\(Self.place(max(width, 0)))" \
-            height="\(Self.place(max(height, 0)))"
+            height="\(Self.place(max(height, 0)))"\(fill)
             """ + Self.closed("rect", tip: tip))
     }
 

@@ -47,29 +47,57 @@ struct Comparison: Sendable {
         self.names = (names.0, names.1)
     }
 
-    /// Writes `comparison.html`. Throws an `.unavailable` ``Failure`` where that fails.
+    /// Writes `comparison.html`, `comparison.csv` and `comparison.json`. Throws an `.unavailable` ``Failure`` where that fails.
     func write(to directory: String) throws {
-        let folder = URL(fileURLWithPath: directory, isDirectory: true)
-        do {
-            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-            try Data(html.utf8).write(to: folder.appendingPathComponent("comparison.html"), options: .atomic)
-        } catch {
-            throw Failure(
-                .unavailable, "the comparison cannot be written to \(directory): \(error.localizedDescription)")
-        }
+        try OutputGuard.prepareFolder(directory)
+        try OutputFile.write(Array(html.utf8), to: "\(directory)/comparison.html")
+        try OutputFile.write(Array(csv.utf8), to: "\(directory)/comparison.csv")
+        try OutputFile.write(Array(json()), to: "\(directory)/comparison.json")
     }
+
+    /// A line for each filter, in the order of the first run.
+    var csv: String {
+        let header = "layer,filter,rank_a,rank_b,importance_a,importance_b,standard_error_a,standard_error_b,deviation"
+        let rows = pairs.map { pair in
+            let (a, b) = (pair.first, pair.second)
+            let numbers = [
+                a.estimate.importance, b.estimate.importance, a.estimate.standardError, b.estimate.standardError,
+                pair.deviation,
+            ]
+            return (["\(Ranking.quoted(a.layer))", "\(a.filter)", "\(a.rank)", "\(b.rank)"] + numbers.map { "\($0)" })
+                .joined(separator: ",")
+        }
+        return ([header] + rows).joined(separator: "\n") + "\n"
+    }
+
+    /// How the rankings agree, for programs.
+    private func json() throws -> Data {
+        struct Document: Encodable {
+            let a, b: String
+            let filters: Int
+            let agreement: Ranking.Agreement
+            let differing: Int
+        }
+        let document = Document(
+            a: names.first, b: names.second, filters: pairs.count, agreement: agreement, differing: differing)
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        return try encoder.encode(document) + Data("\n".utf8)
+    }
+
+    /// Filters whose importances differ by more than their intervals allow.
+    private var differing: Int { pairs.count { abs($0.deviation) > AdditiveFit.intervalDeviations } }
 
     /// The page.
     var html: String {
         var page = Page(title: "Two rankings of \(reports.first.record.description.network.architecture)")
         page.add("<h1>\(Text.escaped(page.title))</h1>")
         page.paragraph("A is \(names.first), B is \(names.second).", "soft")
-        let differing = pairs.filter { abs($0.deviation) > AdditiveFit.intervalDeviations }.count
         page.tiles([
             (Text.coefficient(agreement.spearman), "Spearman’s ρ"),
             (Text.coefficient(agreement.kendall), "Kendall’s τ"),
             (Text.grouped(pairs.count), "filters in both"),
-            (Text.grouped(differing), "differ by more than 1.96 standard errors"),
+            (Text.grouped(differing), "differ by more than their 95 % intervals allow"),
         ])
         page.paragraph(
             "Of filters of which both runs measure the same thing, about one in twenty differs so by chance.")
@@ -103,6 +131,7 @@ struct Comparison: Sendable {
         var table = Table(columns: [
             Table.Column(title: "", isName: true), Table.Column(title: "A"), Table.Column(title: "B"),
         ])
+        table.sorts = false
         func row(_ name: String, _ value: (Report) -> String) -> [Table.Cell] {
             [
                 Table.Cell(text: name), Table.Cell(text: value(reports.first)),
@@ -140,7 +169,6 @@ struct Comparison: Sendable {
             Table.Column(title: "importance in B"), Table.Column(title: "difference / error"),
         ])
         table.name = "pairs"
-        table.sorts = true
         table.rows = pairs.map { pair in
             let moved = pair.second.rank - pair.first.rank
             let importances = (pair.first.estimate.importance, pair.second.estimate.importance)

@@ -36,7 +36,15 @@ struct Page {
 
     mutating func heading(_ text: String) { add("<h2>\(Text.escaped(text))</h2>") }
 
-    mutating func subheading(_ text: String) { add("<h3>\(Text.escaped(text))</h3>") }
+    /// A command to copy.
+    mutating func code(_ text: String) { add("<pre><code>\(Text.escaped(text))</code></pre>") }
+
+    /// A part that is unfolded by its reader.
+    mutating func folded(_ title: String, _ content: (inout Page) -> Void) {
+        var inner = Page(title: title)
+        content(&inner)
+        add("<details><summary>\(Text.escaped(title))</summary>\n\(inner.parts.joined(separator: "\n"))\n</details>")
+    }
 
     mutating func paragraph(_ text: String, _ style: String = "") {
         let attribute = style.isEmpty ? "" : " class=\"\(style)\""
@@ -93,7 +101,7 @@ struct Table {
     var rows: [[Cell]] = []
     /// The element's name, for a table with a field that filters it.
     var name: String?
-    var sorts = false
+    var sorts = true
 
     var html: String {
         let head = columns.map { column in

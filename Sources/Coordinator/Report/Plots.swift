@@ -6,16 +6,21 @@ struct Plots {
     let ranking: Ranking
     let record: RunRecord
 
-    private var fit: AdditiveFit { ranking.fit }
+    var fit: AdditiveFit { ranking.fit }
     private var logarithmic: Bool { fit.response == .logLoss }
 
-    /// How a rise of the response reads: a logarithm's as a percentage of the loss.
-    private func rise(_ value: Double) -> String {
-        logarithmic ? Text.fixed((Response.logLoss.loss(value) - 1) * 100, 1) + " %" : Text.fixed(value, 4) + " nats"
+    /// A rise of the response as the page's axes have it: a logarithm's in per cent of the loss.
+    private func shown(_ value: Double) -> Double { logarithmic ? 100 * (exp(value) - 1) : value }
+
+    /// How a rise of the response reads.
+    func rise(_ value: Double) -> String {
+        logarithmic ? Text.fixed(shown(value), 1) + " %" : Text.fixed(value, 4) + " nats"
     }
 
     /// What the axis of importance is called.
-    private var importanceTitle: String { logarithmic ? "importance (rise of ln loss)" : "importance (rise of loss)" }
+    private var importanceTitle: String {
+        logarithmic ? "importance (rise of the loss, %)" : "importance (rise of the loss)"
+    }
 
     /// The filters of every layer with their intervals, in rows of about equally many filters.
     func importances() -> [String] {
@@ -28,7 +33,7 @@ struct Plots {
             rows[rows.count - 1].append(layer)
         }
         let ends = ranking.rows.flatMap { [$0.estimate.interval.lowerBound, $0.estimate.interval.upperBound] }
-        return rows.map { row(of: $0, ends: ends + [0]) }
+        return rows.map { row(of: $0, ends: ends.map(shown) + [0]) }
     }
 
     private func row(of layers: [(String, [Ranking.Row])], ends: [Double]) -> String {
@@ -61,8 +66,8 @@ struct Plots {
                 let tip =
                     "\(name) filter \(filter.filter): \(rise(filter.estimate.importance)) "
                     + "(\(rise(interval.lowerBound)) to \(rise(interval.upperBound))), rank \(filter.rank)"
-                chart.line(x, y(interval.lowerBound), x, y(interval.upperBound), "interval")
-                chart.circle(x, y(filter.estimate.importance), radius: min(2.2, slot * 0.7), "dot", tip: tip)
+                chart.line(x, y(shown(interval.lowerBound)), x, y(shown(interval.upperBound)), "interval")
+                chart.circle(x, y(shown(filter.estimate.importance)), radius: min(2.2, slot * 0.7), "dot", tip: tip)
             }
             let label = name.hasSuffix(".conv1") ? String(name.dropLast(6)) : name
             chart.slanted(place + width / 2, chart.bottom + 12, label)
@@ -76,12 +81,12 @@ struct Plots {
         var chart = Chart(height: 380, margins: Chart.Margins(top: 14, right: 108, bottom: 44, left: 68))
         let shareMax = min(1, 2 * (record.description.ensemble.layers.map(\.dropRate).max() ?? 0.5))
         let shares = (0...24).map { Double($0) / 24 * shareMax }
-        let curves = fit.layers.map { layer in shares.map { layer.rise(disabled: $0 * Double(layer.filters)) } }
+        let curves = fit.layers.map { layer in shares.map { shown(layer.rise(disabled: $0 * Double(layer.filters))) } }
         let x = Scale(domain: 0...shareMax, from: chart.left, to: chart.right)
         let y = Scale(holding: curves.flatMap { $0 } + [0], from: chart.bottom, to: chart.top)
         chart.axes(
             x: x, y: y, xTitle: "share of the layer's filters disabled",
-            yTitle: logarithmic ? "rise of ln loss" : "rise of loss", xLabel: { Text.percent($0) })
+            yTitle: logarithmic ? "rise of the loss (%)" : "rise of the loss", xLabel: { Text.percent($0) })
         var labels: [(y: Double, name: String, color: String)] = []
         for (index, layer) in fit.layers.enumerated() {
             let color = Self.depthColor(index, of: fit.layers.count)
@@ -179,36 +184,14 @@ struct Plots {
         }
         let points = ranking.rows.map { row in (row.l1Norm / max(means[row.layer] ?? 1, 1e-30), row) }
         let x = Scale(holding: points.map(\.0), from: chart.left, to: chart.right)
-        let y = Scale(holding: ranking.rows.map(\.estimate.importance), from: chart.bottom, to: chart.top)
+        let y = Scale(holding: ranking.rows.map { shown($0.estimate.importance) }, from: chart.bottom, to: chart.top)
         chart.axes(x: x, y: y, xTitle: "L1 norm, as a multiple of the layer's mean", yTitle: importanceTitle)
         for (norm, row) in points {
             chart.circle(
-                x(norm), y(row.estimate.importance), radius: 2.2, "dot faint",
+                x(norm), y(shown(row.estimate.importance)), radius: 2.2, "dot faint",
                 tip: "\(row.layer) filter \(row.filter): \(rise(row.estimate.importance))")
         }
         return chart.svg(title: "Importance against the L1 norm of each filter")
-    }
-
-    /// What removing the least important filters costs and saves.
-    func budgets(_ steps: [PruningStep]) -> String {
-        var chart = Chart(margins: Chart.Margins(top: 14, right: 92, bottom: 44, left: 68))
-        let x = Scale(domain: 0...1, from: chart.left, to: chart.right)
-        let y = Scale(holding: steps.map(\.loss), from: chart.bottom, to: chart.top)
-        chart.axes(
-            x: x, y: y, xTitle: "share removed", yTitle: "predicted loss (nats)", xTicks: 5,
-            xLabel: { Text.percent($0) })
-        for (name, style, share) in [
-            ("parameters", "second", { (step: PruningStep) in step.parameters }), ("FLOPs", "first", { $0.flops }),
-        ] {
-            let known = steps.filter(\.isWithinMeasured).map { (x(share($0)), y($0.loss)) }
-            let beyond = steps.drop { !$0.isLastMeasured }.map { (x(share($0)), y($0.loss)) }
-            chart.path(beyond, "curve beyond \(style)")
-            chart.path(known, "curve \(style)")
-            if let last = steps.last {
-                chart.text(x(share(last)) + 6, y(last.loss) + (style == "first" ? -4 : 12), name, "tick")
-            }
-        }
-        return chart.svg(title: "Predicted loss against the share of FLOPs and parameters removed")
     }
 
     /// Who evaluated what when: a lane for each worker, a bar for each lease.

@@ -15,17 +15,18 @@ extension Report {
         let predictedLoss: Double
     }
 
-    /// The choices for a tenth, two tenths, … of the FLOPs, as far as the ranked filters allow, with the defaults of
-    /// `prune`.
+    /// Budgets are this share of the FLOPs apart.
+    private static let budgetStep = 0.05
+
+    /// The choices for a twentieth, two twentieths, … of the FLOPs, as far as the ranked filters allow, with the defaults
+    /// of `prune`.
     func budgets() -> [Budget] {
         let network = record.network
-        let pruner = Pruner(
-            network.graph, scores: FilterScores(ranking.fit, of: record.description.ensemble), model: .scarce,
-            rules: WidthRules(leastShare: 0.1))
+        let pruner = pruner
         let whole = network.graph.cost()
         var found: [Budget] = []
-        for tenth in 1...9 {
-            let asked = Double(tenth) / 10
+        for number in 1..<Int((1 / Self.budgetStep).rounded()) {
+            let asked = Double(number) * Self.budgetStep
             let most = Int(((1 - asked) * Double(whole.multiplyAccumulates)).rounded(.down))
             // A budget that cannot be kept ends the table: larger ones cannot either.
             guard let outcome = try? pruner.prune(to: PruningBudget(multiplyAccumulatesMax: most)),
@@ -41,39 +42,56 @@ extension Report {
         return found
     }
 
-    func addBudgets(to page: inout Page, _ plots: Plots, _ steps: [PruningStep]) {
-        page.heading("What pruning would cost")
+    private var pruner: Pruner {
+        Pruner(
+            record.network.graph, scores: FilterScores(ranking.fit, of: record.description.ensemble),
+            model: .scarce, rules: WidthRules(leastShare: 0.1))
+    }
+
+    func addBudgets(to page: inout Page, _ plots: Plots, _ budgets: [Budget]) {
+        page.heading("What smaller networks are worth")
+        let unpruned = pruner.unpruned.predictedLoss
         page.paragraph(
-            "Losses that are predicted before fine-tuning. The table has what “winnow-coordinator prune --remove-flops” "
-                + "would choose, weighing each filter’s importance against what it costs; the plot, by the fit’s own "
-                + "model, what removing filters in the plain order of the ranking would do. Where it is dotted, more "
-                + "is removed than masks disabled, and the model extrapolates.")
+            "Before any training: each orange dot is a mask that was measured, which removes filters at random; the blue "
+                + "line is what prune would choose by this ranking, as the model predicts it. Its accuracy is that of masks "
+                + "of the same loss, and ends where none was measured. Refitting and fine-tuning bring most of the accuracy "
+                + "back.")
+        let cost = record.network.graph.cost()
+        page.pair(
+            Page.figure(
+                plots.accuracy(budgets),
+                caption: "Accuracy against the share removed of \(Text.amount(cost.multiplyAccumulates)) FLOPs "
+                    + "(multiply-accumulates)."),
+            Page.figure(
+                plots.loss(budgets, unpruned: unpruned),
+                caption: "Loss against the same. The dashed line is the unpruned network's, by the model."))
         // Who knows nothing gives every class the same probability. Beyond that loss the model's number says no more.
         let guess = log(Double(record.network.graph.classes))
         var table = Table(columns: [
             Table.Column(title: "FLOPs to remove"), Table.Column(title: "filters"), Table.Column(title: "parameters"),
             Table.Column(title: "predicted loss"),
         ])
-        table.rows = budgets().map { budget in
+        // Every second one: tenths.
+        table.rows = budgets.enumerated().filter { $0.offset % 2 == 1 }.map(\.element).map { budget in
             [
-                Table.Cell(text: Text.percent(budget.asked)), Table.Cell(text: Text.grouped(budget.filters)),
-                Table.Cell(text: Text.percent(budget.parameters)),
+                Table.Cell(text: Text.percent(budget.asked), value: budget.asked),
+                Table.Cell(text: Text.grouped(budget.filters), value: Double(budget.filters)),
+                Table.Cell(text: Text.percent(budget.parameters), value: budget.parameters),
                 Table.Cell(
                     text: budget.predictedLoss < guess
-                        ? Text.fixed(budget.predictedLoss, 3) : "no better than a guess"),
+                        ? Text.fixed(budget.predictedLoss, 3) : "no better than a guess",
+                    value: budget.predictedLoss),
             ]
         }
-        let cost = record.network.graph.cost()
-        page.pair(
-            Page.figure(
-                plots.budgets(steps),
-                caption: "Predicted loss against the share removed of \(Text.amount(cost.multiplyAccumulates)) FLOPs "
-                    + "(multiply-accumulates) and \(Text.amount(cost.parameters)) parameters."),
-            table.html)
+        page.folded("As a table") { page in
+            page.paragraph(
+                "What “winnow-coordinator prune --remove-flops” would choose, weighing each filter’s importance against "
+                    + "what it costs.")
+            page.table(table)
+        }
     }
 
     func addAgreement(to page: inout Page, _ plots: Plots) {
-        page.heading("Agreement with weight norms")
         page.paragraph(
             "Ranking filters by their weights alone needs no evaluation. How the two orders agree, each norm divided "
                 + "by its mean over the layer:")

@@ -4,8 +4,6 @@ import Shared
 /// Who did the work, and what was asked.
 extension Report {
     func addRun(to page: inout Page, _ plots: Plots) {
-        guard !record.workers.isEmpty else { return }
-        page.heading("Who did what when")
         if let schedule = plots.schedule() {
             page.figure(
                 schedule,
@@ -18,7 +16,6 @@ extension Report {
             Table.Column(title: "masks kept"), Table.Column(title: "computing"), Table.Column(title: "masks/s"),
             Table.Column(title: "remark", isName: true),
         ])
-        table.sorts = true
         table.rows = record.workers.map { worker in
             let rate = worker.computeSeconds > 0 ? Double(worker.evaluations) / worker.computeSeconds : 0
             return [
@@ -38,7 +35,6 @@ extension Report {
         let description = record.description
         let ensemble = description.ensemble
         let cost = record.network.graph.cost()
-        page.heading("What was asked")
         page.definitions([
             ("command", description.commandLine.joined(separator: " "), true),
             ("program", description.program, false),

@@ -22,33 +22,29 @@ public struct Report: Sendable {
     /// Writes `ranking.csv`, `ranking.json` and `report.html` into a folder, which is made where there is none. Throws
     /// an `.unavailable` ``Failure`` where that fails; a file that is there is replaced whole or not at all.
     public func write(to directory: String) throws {
-        let folder = URL(fileURLWithPath: directory, isDirectory: true)
-        do {
-            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-            try Data(ranking.csv.utf8).write(to: folder.appendingPathComponent("ranking.csv"), options: .atomic)
-            try RankingDocument(ranking, of: record).encoded()
-                .write(to: folder.appendingPathComponent("ranking.json"), options: .atomic)
-            try Data(html.utf8).write(to: folder.appendingPathComponent("report.html"), options: .atomic)
-        } catch {
-            throw Failure(
-                .unavailable, "the report cannot be written to \(directory): \(error.localizedDescription)")
-        }
+        try OutputGuard.prepareFolder(directory)
+        try OutputFile.write(Array(ranking.csv.utf8), to: "\(directory)/ranking.csv")
+        try OutputFile.write(Array(RankingDocument(ranking, of: record).encoded()), to: "\(directory)/ranking.json")
+        try OutputFile.write(Array(html.utf8), to: "\(directory)/report.html")
     }
 
     /// The page.
     public var html: String {
         let plots = Plots(ranking: ranking, record: record)
-        let steps = PruningStep.steps(of: ranking, record)
+        let budgets = budgets()
         var page = Page(title: "Filter ranking of \(description.network.architecture)")
         addSummary(to: &page)
+        addBudgets(to: &page, plots, budgets)
         addExtremes(to: &page)
-        addImportances(to: &page, plots)
         addCertainty(to: &page, plots)
-        addBudgets(to: &page, plots, steps)
-        addAgreement(to: &page, plots)
-        addRanking(to: &page)
-        addRun(to: &page, plots)
-        addQuestion(to: &page)
+        page.folded("Filter by filter") { page in
+            addImportances(to: &page, plots)
+            addRanking(to: &page)
+        }
+        page.folded("Agreement with weight norms") { addAgreement(to: &$0, plots) }
+        if !record.workers.isEmpty { page.folded("Who did what when") { addRun(to: &$0, plots) } }
+        page.folded("What was asked") { addQuestion(to: &$0) }
+        addNextStep(to: &page)
         return page.html
     }
 
@@ -60,6 +56,7 @@ public struct Report: Sendable {
                 + "\(Text.grouped(description.settings.images)) \(imageKind) images, "
                 + Self.day(description.created),
             "soft")
+        addVerdict(to: &page)
         page.tiles([
             (Text.grouped(fit.masks), fit.masks == count ? "masks evaluated" : "of \(Text.grouped(count)) masks"),
             (Text.coefficient(fit.heldOutRSquared), "R² on held-out masks"),
@@ -90,11 +87,19 @@ public struct Report: Sendable {
         page.paragraph(
             "Importance is the expected rise of the "
                 + (fit.response == .logLoss ? "loss, in per cent," : "loss, in nats,")
-                + " when the filter is disabled among others, with its 95 % interval.")
+                + " when the filter is disabled among others, with its 95 % interval. A wide interval means that the "
+                + "masks do not tell much of this filter, not that it may go.")
         let shown = 10
         page.pair(
             "<h3>Least important</h3>" + extremes(Array(ranking.rows.prefix(shown))).html,
             "<h3>Most important</h3>" + extremes(Array(ranking.rows.suffix(shown).reversed())).html)
+        if let map = Plots(ranking: ranking, record: record).heatMap() {
+            page.figure(
+                map,
+                caption:
+                    "Every filter, a row for each layer; the darker, the more its removal costs. Orange: removing it "
+                    + "among others is expected to help.", isWide: true)
+        }
     }
 
     private func extremes(_ rows: [Ranking.Row]) -> Table {
@@ -119,10 +124,10 @@ public struct Report: Sendable {
     }
 
     private func addImportances(to page: inout Page, _ plots: Plots) {
-        page.heading("Importance by layer")
         page.paragraph(
             "Each dot is a filter, each line its 95 % interval; within a layer filters stand in the order of their "
-                + "importance. A filter whose line crosses zero may as well be left out.")
+                + "importance. Where a line crosses zero the masks do not tell whether removing the filter costs anything."
+        )
         for drawing in plots.importances() { page.add("<figure><div class=\"wide\">\(drawing)</div></figure>") }
         page.pair(
             Page.figure(
@@ -137,7 +142,6 @@ public struct Report: Sendable {
             Table.Column(title: "layer", isName: true), Table.Column(title: "filters"),
             Table.Column(title: "mean importance"), Table.Column(title: "spread"), Table.Column(title: "ρ with L1"),
         ])
-        table.sorts = true
         let agreements = Dictionary(
             ranking.agreementWithL1ByLayer.map { ($0.layer, $0.agreement) }, uniquingKeysWith: { first, _ in first })
         table.rows = fit.layers.map { layer in
@@ -178,7 +182,7 @@ public struct Report: Sendable {
     private var responseName: String { fit.response == .logLoss ? "logarithm of the loss" : "loss" }
 
     private func addRanking(to page: inout Page) {
-        page.heading("The whole ranking")
+        page.add("<h3>The whole ranking</h3>")
         page.paragraph("Rank 1 is the least important filter. ranking.csv and ranking.json hold the same in full.")
         var table = Table(columns: [
             Table.Column(title: "rank"), Table.Column(title: "layer", isName: true), Table.Column(title: "filter"),
@@ -186,7 +190,6 @@ public struct Report: Sendable {
             Table.Column(title: "L1 norm"), Table.Column(title: "FLOPs saved"), Table.Column(title: "parameters saved"),
         ])
         table.name = "ranking"
-        table.sorts = true
         table.rows = ranking.rows.map { row in
             let estimate = row.estimate
             return [

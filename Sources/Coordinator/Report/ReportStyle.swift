@@ -38,6 +38,8 @@ enum ReportStyle {
         svg .dot { fill: var(--first); } svg .dot.second { fill: var(--second); }
         svg .dot.third { fill: var(--third); } svg .dot.fourth { fill: var(--soft); }
         svg .dot.hollow { fill: var(--page); stroke: var(--first); stroke-width: 1.6; }
+        svg .dot.hollow.second { stroke: var(--second); } svg .dot.hollow.third { stroke: var(--third); }
+        svg .dot.hollow.fourth { stroke: var(--soft); }
         svg .dot.faint { fill-opacity: .45; }
         svg .curve { fill: none; stroke: var(--first); stroke-width: 1.8; stroke-linejoin: round; }
         svg .guide { fill: none; stroke-width: 1; stroke-opacity: .7; }
@@ -60,6 +62,12 @@ enum ReportStyle {
         dl { display: grid; grid-template-columns: minmax(120px, 200px) 1fr; gap: 4px 20px; margin: 12px 0; }
         dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
         code { font: .875em ui-monospace, "DejaVu Sans Mono", monospace; }
+        .verdict { font-size: 1.15rem; max-width: 52em; border-left: 3px solid var(--third); padding-left: 14px; }
+        details { margin: 20px 0; border-top: 1px solid var(--line); padding-top: 12px; }
+        summary { cursor: pointer; font-weight: 620; } summary:hover { color: var(--first); }
+        pre { overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere; background: var(--panel); padding: 12px 14px;
+          border: 1px solid var(--line); border-radius: 8px; }
+        svg .heat { fill: var(--first); } svg .heat.below { fill: var(--second); }
         .warning { border-left: 3px solid var(--second); padding-left: 14px; }
         @media (max-width: 560px) { dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: 8px; }
           main { padding: 24px 14px 60px; } h1 { font-size: 1.6rem; }
@@ -94,6 +102,8 @@ enum ReportStyle {
             });
           });
         }
+        // A sheet of paper cannot be unfolded.
+        addEventListener('beforeprint', () => { for (const part of document.querySelectorAll('details')) part.open = true; });
         for (const field of document.querySelectorAll('input.filter')) {
           field.hidden = false;
           const body = document.getElementById(field.dataset.table).tBodies[0];

@@ -27,6 +27,9 @@ enum Text {
         return text.hasPrefix("-") ? "−" + text.dropFirst() : text
     }
 
+    /// A share in hundredths, as markup has it.
+    static func plain(_ share: Double) -> String { String(format: "%.2f", share) }
+
     /// A correlation or a share of variance; a dash where there is none.
     static func coefficient(_ value: Double?) -> String { value.map { fixed($0, 2) } ?? "–" }
 

@@ -55,7 +55,6 @@ struct TrainingReport {
             Table.Column(title: "test loss"), Table.Column(title: "test accuracy"), Table.Column(title: "time"),
         ])
         table.name = "epochs"
-        table.sorts = true
         table.rows = history.epochs.reversed().map { epoch in
             [
                 Table.Cell(text: "\(epoch.epoch)"), Table.Cell(text: Text.fixed(Double(epoch.learningRate), 5)),

@@ -17,8 +17,10 @@ public struct RunDescription: Sendable, Equatable, Codable {
 
     /// The images that are evaluated. They are not in the run file.
     public struct DataSource: Sendable, Equatable, Codable {
-        /// The folder that they were read from.
+        /// The folder or file that they were read from.
         public var path: String
+        /// In which form they are and how they were read.
+        public var source: ImageSource?
         /// The digest of the evaluated images, ``ImageSet/digest``.
         public var images: Digest
         /// The digest of the images that batch norms are recalibrated with, where they are.
@@ -90,10 +92,10 @@ public struct RunDescription: Sendable, Equatable, Codable {
 }
 
 extension RunDescription {
-    /// Describes a new run of a network whose checkpoint was read from `path`, on images of a folder.
+    /// Describes a new run of a network whose checkpoint was read from `path`, on images of a source.
     init(
         of network: Network, checkpoint: [UInt8], from path: String, images: ImageSet, calibration: ImageSet?,
-        in folder: String, settings: EvaluationSettings, ensemble: Ensemble,
+        in source: ImageSource, settings: EvaluationSettings, ensemble: Ensemble,
         verifiedShare: Double = defaultVerifiedShare, verificationWaits: Bool = false
     ) {
         func absolute(_ path: String) -> String { URL(fileURLWithPath: path).standardizedFileURL.path }
@@ -104,7 +106,8 @@ extension RunDescription {
                 path: absolute(path), digest: Digest(sha256Of: checkpoint),
                 architecture: network.graph.summary, filters: FilterSpace(network.graph).count),
             data: DataSource(
-                path: absolute(folder), images: images.digest, calibrationImages: calibration?.digest),
+                path: absolute(source.path), source: source, images: images.digest,
+                calibrationImages: calibration?.digest),
             settings: settings, ensemble: ensemble, masksDigest: Self.maskSample(of: ensemble),
             verifiedShare: verifiedShare, verificationWaits: verificationWaits)
     }

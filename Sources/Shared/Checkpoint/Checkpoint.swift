@@ -34,9 +34,10 @@ public enum Checkpoint {
         return Network(graph: read.graph, parameters: read.parameters)
     }
 
-    /// A file from which anybody reads this network as it is: what was read, if it says all by itself, otherwise the
-    /// network as safetensors with its graph.
-    public static func portable(_ network: Network, readFrom bytes: [UInt8]) -> [UInt8] {
+    /// A file from which anybody reads this network as it is: the one it was read from, if that says all by itself,
+    /// otherwise the network as safetensors with its graph. Throws a ``Failure`` where the file cannot be read.
+    public static func portable(_ network: Network, from path: String) throws -> [UInt8] {
+        let bytes = try InputFile.bytes(at: path, bytesMax: bytesMax)
         let alone = try? self.network(bytes: bytes, name: "", note: { _ in })
         return alone == network ? bytes : safetensors(of: network)
     }
@@ -55,7 +56,9 @@ public enum Checkpoint {
         if TorchLegacy.matches(bytes) { return try TorchLegacy.read(bytes) }
         if Safetensors.matches(bytes) { return try Safetensors.read(bytes) }
         throw Failure(
-            .badInput, "neither a PyTorch checkpoint nor a safetensors or ONNX file, or one cut short in its first bytes")
+            .badInput,
+            "neither a PyTorch checkpoint nor a safetensors or ONNX file"
+                + (ForeignFile.words(of: bytes).map { ": \($0)" } ?? ", or one cut short in its first bytes"))
     }
 
     private static func network(_ state: StateDict, image: Shape?) throws -> Network {

@@ -8,6 +8,10 @@ enum PickleGlobal: Hashable, Sendable {
     case rebuildTensor
     /// `torch._utils._rebuild_parameter`, whose first argument is a tensor.
     case rebuildParameter
+    /// `numpy.core.multiarray._reconstruct`, which makes an empty array, whose state follows.
+    case rebuildArray
+    /// `numpy.dtype`, whose first argument names the type, such as `u1`.
+    case arrayType
     /// `torch.FloatStorage` and its kin.
     case storage(ElementType)
     /// Something that stands in many checkpoints beside the parameters and is of no use here; its value is dropped.
@@ -19,6 +23,8 @@ enum PickleGlobal: Hashable, Sendable {
         case ("collections", "OrderedDict"): self = .orderedDictionary
         case ("torch._utils", "_rebuild_tensor"), ("torch._utils", "_rebuild_tensor_v2"): self = .rebuildTensor
         case ("torch._utils", "_rebuild_parameter"): self = .rebuildParameter
+        case ("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct"): self = .rebuildArray
+        case ("numpy", "dtype"): self = .arrayType
         case ("torch", "DoubleStorage"): self = .storage(.float64)
         case ("torch", "FloatStorage"): self = .storage(.float32)
         case ("torch", "HalfStorage"): self = .storage(.float16)
@@ -39,7 +45,7 @@ enum PickleGlobal: Hashable, Sendable {
         "torch.Size", "torch.device", "torch.dtype", "torch.float64", "torch.float32", "torch.float16",
         "torch.bfloat16", "torch.int64", "torch.int32", "torch.uint8", "torch.bool",
         "collections.defaultdict", "collections.Counter", "argparse.Namespace", "_codecs.encode",
-        "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype",
+        "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.ndarray",
         "builtins.set", "builtins.frozenset", "builtins.list", "builtins.dict", "builtins.int", "builtins.float",
         "__builtin__.set", "__builtin__.frozenset", "__builtin__.list", "__builtin__.dict", "__builtin__.int",
         "__builtin__.float",

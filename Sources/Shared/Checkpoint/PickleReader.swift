@@ -1,5 +1,5 @@
-/// Python's pickle machine, without Python: reads the opcodes that PyTorch's checkpoints are made of (protocols 2 to
-/// 5) into a ``Pickle``, and refuses every other.
+/// Python's pickle machine, without Python: reads the opcodes that PyTorch's checkpoints and CIFAR's batches are made
+/// of (protocols 2 to 5) into a ``Pickle``, and refuses every other.
 ///
 /// Nothing that a pickle names is ever called. Time and memory are proportional to the pickle's length, and bounded.
 struct PickleReader {
@@ -35,7 +35,7 @@ struct PickleReader {
             }
             try machine.step(opcode, at: position)
         }
-        throw Failure(.badInput, "the pickle takes more than \(stepsMax) steps; no checkpoint of a network here does")
+        throw Failure(.badInput, "the pickle takes more than \(stepsMax) steps; no checkpoint or batch of images does")
     }
 
     private mutating func step(_ opcode: UInt8, at position: Int) throws {
@@ -60,8 +60,10 @@ struct PickleReader {
         case Opcode.binFloat:
             stack.append(.float(Double(bitPattern: try reader.unsigned(bytes: 8).byteSwapped)))
 
-        case Opcode.shortBinUnicode, Opcode.shortBinString: try pushText(lengthBytes: 1)
-        case Opcode.binUnicode, Opcode.binString: try pushText(lengthBytes: 4)
+        case Opcode.shortBinUnicode: try pushText(lengthBytes: 1)
+        case Opcode.binUnicode: try pushText(lengthBytes: 4)
+        case Opcode.shortBinString: try pushBytesOrText(lengthBytes: 1)
+        case Opcode.binString: try pushBytesOrText(lengthBytes: 4)
         case Opcode.binUnicode8: try pushText(lengthBytes: 8)
         case Opcode.shortBinBytes: stack.append(.bytes(try reader.slice(try reader.count(bytes: 1))))
         case Opcode.binBytes: stack.append(.bytes(try reader.slice(try reader.count(bytes: 4))))
@@ -99,9 +101,11 @@ struct PickleReader {
             try pushGlobal(module: module, name: name, at: position)
         case Opcode.reduce, Opcode.newObj: try reduce()
         case Opcode.build:
-            // Attributes of an object, such as a state dict's version numbers: of no use here.
-            _ = try pop()
-            guard case .object = try top() else { throw damaged("gives attributes to a plain value") }
+            // Attributes of an object, such as a state dict's version numbers, are of no use here; those of an array
+            // are its shape and bytes.
+            let state = try pop()
+            guard case .object(let number) = try top() else { throw damaged("gives attributes to a plain value") }
+            if case .rebuilt(.rebuildArray, _) = objects[number] { objects[number] = .rebuilt(.rebuildArray, [state]) }
         case Opcode.binPersId:
             guard case .object(let number) = try pop(), case .tuple(let description) = objects[number] else {
                 throw damaged("describes a storage by something that is no tuple")
@@ -185,6 +189,13 @@ struct PickleReader {
         stack.append(.string(try text(try reader.slice(length))))
     }
 
+    /// A string of Python 2, which may be a text or any bytes.
+    private mutating func pushBytesOrText(lengthBytes: Int) throws {
+        let bytes = try reader.slice(try reader.count(bytes: lengthBytes))
+        let text = bytes.count <= Self.textBytesMax ? String(validating: bytes, as: UTF8.self) : nil
+        stack.append(text.map { .string($0) } ?? .bytes(bytes))
+    }
+
     private mutating func pushGlobal(module: String, name: String, at position: Int) throws {
         guard let global = PickleGlobal(module: module, name: name) else {
             throw Failure(
@@ -231,7 +242,7 @@ struct PickleReader {
         case .orderedDictionary:
             push(.dictionary([]))
             if let first = arguments.first { try setItems(try pairs(first)) }
-        case .rebuildTensor, .rebuildParameter: push(.rebuilt(global, arguments))
+        case .rebuildTensor, .rebuildParameter, .rebuildArray, .arrayType: push(.rebuilt(global, arguments))
         case .inert: push(.inert)
         case .storage: throw damaged("makes a storage instead of referring to one")
         }

@@ -1,6 +1,6 @@
 import CZip
 
-/// A zip archive in memory.
+/// A zip archive in memory or in a file.
 struct ZipArchive: ~Copyable {
     /// More entries than a checkpoint of any network here has.
     static let entriesMax = 200_000
@@ -11,6 +11,8 @@ struct ZipArchive: ~Copyable {
         let name: String
         /// Its length in bytes.
         let size: Int
+        /// Its length in the archive.
+        let storedSize: Int
     }
 
     private let handle: OpaquePointer
@@ -32,33 +34,55 @@ struct ZipArchive: ~Copyable {
         self.handle = handle
     }
 
+    /// Opens an archive in a file. Throws a `.badInput` ``Failure``.
+    init(at path: String) throws {
+        _ = try InputFile.size(of: path)
+        var error = zip_error_t()
+        zip_error_init(&error)
+        defer { zip_error_fini(&error) }
+        var code: Int32 = 0
+        guard let handle = zip_open(path, ZIP_RDONLY, &code) else {
+            zip_error_init_with_code(&error, code)
+            throw Self.failure("\(path): the zip archive is cut short or damaged", &error)
+        }
+        self.handle = handle
+    }
+
     deinit { zip_discard(handle) }
 
-    /// All entries. Throws where one is compressed, which PyTorch never does and which would let a small file demand
-    /// much memory.
-    func entries() throws -> [Entry] {
+    /// All entries. Throws where one is compressed and may not be: PyTorch never does that, and it would let a small
+    /// file demand much memory.
+    func entries(compressed: Bool = false) throws -> [Entry] {
         let count = zip_get_num_entries(handle, 0)
         guard count <= Self.entriesMax else {
             throw Failure(.badInput, "the zip archive has \(count) entries; at most \(Self.entriesMax) are read")
         }
         return try (0..<UInt64(max(count, 0))).map { index in
             var status = zip_stat_t()
-            let needed = UInt64(ZIP_STAT_NAME | ZIP_STAT_SIZE | ZIP_STAT_COMP_METHOD)
+            let needed = UInt64(ZIP_STAT_NAME | ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD)
             guard zip_stat_index(handle, index, 0, &status) == 0, status.valid & needed == needed,
                 let name = String(validatingCString: status.name)
             else { throw damaged("its entry \(index) cannot be read") }
-            guard status.comp_method == ZIP_CM_STORE else {
+            guard compressed || status.comp_method == ZIP_CM_STORE else {
                 throw Failure(.badInput, "the zip archive's \(name) is compressed, as PyTorch never writes it")
             }
-            return Entry(index: index, name: name, size: Int(clamping: status.size))
+            return Entry(
+                index: index, name: name, size: Int(clamping: status.size),
+                storedSize: Int(clamping: status.comp_size))
         }
+    }
+
+    /// Opens an entry to be read from its front. The caller closes it by `zip_fclose` before the archive goes.
+    func open(_ entry: Entry) throws -> OpaquePointer {
+        guard let file = zip_fopen_index(handle, entry.index, 0) else {
+            throw damaged("its \(entry.name) cannot be read")
+        }
+        return file
     }
 
     /// The bytes of an entry, checked by its checksum. The caller bounds its size.
     func bytes(of entry: Entry) throws -> [UInt8] {
-        guard let file = zip_fopen_index(handle, entry.index, 0) else {
-            throw damaged("its \(entry.name) cannot be read")
-        }
+        let file = try open(entry)
         defer { zip_fclose(file) }
         let bytes = [UInt8](unsafeUninitializedCapacity: entry.size) { buffer, filled in
             while filled < entry.size, let base = buffer.baseAddress {

@@ -37,7 +37,8 @@ extension Program {
                 elif [[ $word == -* || $command == help ]]; then
                     COMPREPLY=($(compgen -W "$options" -- "$word"))
                 else
-                    COMPREPLY=($(compgen -f -- "$word"))
+                    # Names with blanks stay whole.
+                    mapfile -t COMPREPLY < <(compgen -f -- "$word")
                 fi
             }
             complete -o filenames -F \(functionName) \(name)

@@ -72,6 +72,27 @@ public struct ImageSet: Sendable, Equatable {
         }
     }
 
+    /// The same images, of which more classes are told apart than have any.
+    func telling(classes: Int) -> ImageSet {
+        var layout = layout
+        layout.classes = classes
+        return ImageSet(layout, split: split, count: count) { labels, pixels in
+            withLabels { _ = labels.update(fromContentsOf: $0) }
+            withPixels { pixels.copyMemory(from: $0) }
+        }
+    }
+
+    /// The images of these numbers, in their order.
+    func picking(_ images: [Int]) -> ImageSet {
+        ImageSet(layout, split: split, count: images.count) { labels, pixels in
+            for (place, image) in images.enumerated() {
+                labels[place] = Int32(label(image))
+                let bytes = place * layout.imageBytes..<(place + 1) * layout.imageBytes
+                UnsafeMutableRawBufferPointer(rebasing: pixels[bytes]).copyBytes(from: self.pixels(image))
+            }
+        }
+    }
+
     /// Some images of the set, in their order.
     public func subset(_ images: Range<Int>) -> ImageSet {
         if images == 0..<count { return self }

@@ -12,12 +12,28 @@ public struct Normalisation: Sendable, Hashable, Codable {
         self.deviation = deviation
     }
 
+    /// Nothing is done: pixels are inputs as they are.
+    public static let none = Normalisation(mean: [], deviation: [])
+
     /// Scales to 0…1 and leaves it at that.
     public static func scaling(channels: Int) -> Normalisation {
         Normalisation(
             mean: [Float](repeating: 0, count: channels), deviation: [Float](repeating: 1, count: channels))
     }
 
+    /// CIFAR-100's statistics.
+    static let cifar100 = Normalisation(mean: [0.5071, 0.4867, 0.4408], deviation: [0.2675, 0.2565, 0.2761])
+    /// MNIST's statistics.
+    static let mnist = Normalisation(mean: [0.1307], deviation: [0.3081])
+
     /// ImageNet's statistics, which most CIFAR-10 networks are trained with.
     public static let standard = Normalisation(mean: [0.485, 0.456, 0.406], deviation: [0.229, 0.224, 0.225])
+}
+
+extension Normalisation: CustomStringConvertible {
+    /// Such as `mean 0.1307, deviation 0.3081`.
+    public var description: String {
+        func text(_ values: [Float]) -> String { values.map { "\($0)" }.joined(separator: ",") }
+        return mean.isEmpty ? "inputs as they are" : "mean \(text(mean)), deviation \(text(deviation))"
+    }
 }

@@ -63,7 +63,7 @@ public enum MaskFile {
             guard key == "disabled" else { return try json.skip() }
             var disabled = Mask(count: count)
             try json.object { json, name in
-                guard let layer = layers[name] else {
+                guard let layer = layers[name] ?? layers[LayerName.plain(name)] else {
                     throw json.damaged("the network has no layer \"\(name.prefix(80))\" whose filters can be disabled")
                 }
                 try json.array { json, _ in

@@ -54,6 +54,9 @@ public struct SamplingDesign: Sendable, Hashable, Codable {
     public static let ablation = SamplingDesign(
         unchecked: "ablation", isBalanced: false, sizeSpread: 0, levels: 1, branching: 1)
 
+    /// The designs of one name each.
+    private static let known = [independent, balanced, tree, ablation]
+
     private init(unchecked name: String, isBalanced: Bool, sizeSpread: Double, levels: Int, branching: Int) {
         self.name = name
         self.isBalanced = isBalanced
@@ -65,8 +68,7 @@ public struct SamplingDesign: Sendable, Hashable, Codable {
     /// The design of a name: `independent`, `balanced`, `tree`, `ablation`, or `tree-LxB` for L segments with B branches each.
     /// Throws a `.usage` ``Failure`` where there is none.
     public init(named name: String) throws {
-        let known = [Self.independent, .balanced, .tree, .ablation]
-        if let design = known.first(where: { $0.name == name }) {
+        if let design = Self.known.first(where: { $0.name == name }) {
             self = design
             return
         }
@@ -78,7 +80,7 @@ public struct SamplingDesign: Sendable, Hashable, Codable {
             self = design
             return
         }
-        let names = known.map(\.name)
+        let names = Self.known.map(\.name)
         throw Failure(
             .usage,
             "no sampling design '\(name)'\(suggestion(for: name, among: names)): use \(names.joined(separator: ", ")),"
@@ -99,6 +101,7 @@ extension SamplingDesign: ArgumentValue {
         self = design
     }
     public var argumentText: String { name }
+    public static var choices: [String] { known.map(\.name) }
     public static var expectation: String {
         "independent, balanced, tree, ablation, or tree-LxB with L segments and B branches"
     }

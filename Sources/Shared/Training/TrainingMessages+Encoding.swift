@@ -63,6 +63,7 @@ extension TrainingOrder {
         writer.write(UInt32(welcome.shardSize))
         writer.write(UInt8(welcome.precision == .float32 ? 0 : 1))
         writer.write(UInt16(welcome.cutout))
+        writer.write(UInt8(welcome.mirrors ? 1 : 0))
         return writer.finished()
     }
 
@@ -93,10 +94,12 @@ extension TrainingOrder {
         guard shardSize > 0 else { throw .meaningless(field: "shard size") }
         let isRounded = try reader.read("precision", as: UInt8.self, max: 1) == 1
         let cutout = try reader.read("cutout", as: UInt16.self, max: ImageLayout.extentMax)
+        let mirrors = try reader.read("mirrors", as: UInt8.self, max: 1) == 1
         return TrainingWelcome(
             run: run, network: network, teacher: teacher, trainingImages: trainingImages, testImages: testImages,
             normalisation: normalisation, loss: loss, shardSize: shardSize, precision: isRounded ? .bfloat16 : .float32,
-            cutout: cutout)
+            cutout: cutout,
+            mirrors: mirrors)
     }
 
     private static func encode(_ task: TrainingTask) -> [UInt8] {

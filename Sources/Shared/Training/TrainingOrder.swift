@@ -17,9 +17,9 @@ public struct TrainingWelcome: Sendable, Equatable {
     public var network: CoordinatorMessage.Blob
     /// The network that distillation learns from, where there is distillation.
     public var teacher: CoordinatorMessage.Blob?
-    /// The records of the training split.
+    /// The images of the training split.
     public var trainingImages: CoordinatorMessage.Blob
-    /// The records of the test split.
+    /// The images of the test split.
     public var testImages: CoordinatorMessage.Blob
     /// How pixels become inputs.
     public var normalisation: Normalisation
@@ -31,12 +31,14 @@ public struct TrainingWelcome: Sendable, Equatable {
     public var precision: TrainingPrecision
     /// Height and width of the square that is hidden in augmented images; 0 for none.
     public var cutout: Int
+    /// Whether half of the augmented images are mirrored.
+    public var mirrors: Bool
 
     /// Makes a welcome.
     public init(
         run: RunID, network: CoordinatorMessage.Blob, teacher: CoordinatorMessage.Blob?,
         trainingImages: CoordinatorMessage.Blob, testImages: CoordinatorMessage.Blob, normalisation: Normalisation,
-        loss: TrainingLoss, shardSize: Int, precision: TrainingPrecision, cutout: Int
+        loss: TrainingLoss, shardSize: Int, precision: TrainingPrecision, cutout: Int, mirrors: Bool
     ) {
         self.run = run
         self.network = network
@@ -48,6 +50,7 @@ public struct TrainingWelcome: Sendable, Equatable {
         self.shardSize = shardSize
         self.precision = precision
         self.cutout = cutout
+        self.mirrors = mirrors
     }
 
     /// The blobs that a worker needs, each once.

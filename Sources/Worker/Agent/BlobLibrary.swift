@@ -9,11 +9,11 @@ final class BlobLibrary: Sendable {
 
     private let cache: BlobCache
     private let model: String?
-    private let data: String?
+    private let data: ImageSource?
     private let loaded = Locked<[Digest: [UInt8]]>([:])
 
-    /// A library of a cache and, where given, a checkpoint and a folder of CIFAR-10 batches.
-    init(cache: BlobCache, model: String?, data: String?) {
+    /// A library of a cache and, where given, a checkpoint and labelled images.
+    init(cache: BlobCache, model: String?, data: ImageSource?) {
         self.cache = cache
         self.model = model
         self.data = data
@@ -63,9 +63,11 @@ final class BlobLibrary: Sendable {
         {
             return bytes
         }
-        guard let data, let count = ImageSet.count(CIFAR10.layout, blobBytes: Int(blob.size)) else { return nil }
+        guard let data = try? data?.open(), let count = ImageSet.count(data.layout, blobBytes: Int(blob.size)) else {
+            return nil
+        }
         for split in EvaluationSettings.Split.allCases {
-            let images = try? CIFAR10.read(directory: data, split: split, limit: count)
+            let images = try? data.read(split, limit: count)
             if let bytes = checked(images?.blob) { return bytes }
         }
         return nil

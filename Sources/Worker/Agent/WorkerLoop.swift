@@ -234,7 +234,10 @@ final class WorkerLoop {
             case .retrying:
                 // Who ended the handshake does listen.
                 if !handshakeEnded {
-                    complain("nobody listens at \(settings.endpoint) yet; is the coordinator running?")
+                    complain(
+                        HostName.isKnown(in: settings.endpoint)
+                            ? "nobody listens at \(settings.endpoint) yet; is the coordinator running?"
+                            : "the host in \(settings.endpoint) is not known here; is its name spelt right?")
                 }
                 handshakeEnded = false
             case .handshakeFailed:

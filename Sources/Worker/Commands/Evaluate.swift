@@ -14,7 +14,8 @@ struct Evaluate: Command {
             """)
 
     @Option("The trained network: a PyTorch checkpoint or safetensors.", value: "FILE") var model: String
-    @Option("The folder of CIFAR-10's binary batches.", value: "DIR") var data: String
+    @Option("Labelled images: a folder or file in a form that docs/images.md lists.", value: "PATH") var data: String
+    @OptionGroup var dataFormat = DataFormatOptions()
     @Option("The images to evaluate: test or train.", value: "SPLIT") var split: EvaluationSettings.Split = .test
     @Option("How many of them, the first ones. By default all.", value: "N") var images: Int?
     @Option("The masks.", value: "FILE") var masks: String
@@ -27,19 +28,22 @@ struct Evaluate: Command {
         if let images, !(1...Evaluation.imagesMax).contains(images) {
             throw Failure(.usage, "--images must be from 1 to \(Evaluation.imagesMax)")
         }
+        try dataFormat.validate()
+        try normalisationOptions.validate()
     }
 
     func run() throws {
         try OutputGuard(reading: [model, masks]).check(output)
         let batchNorm = try batchNormOptions.batchNorm()
-        let normalisation = try normalisationOptions.normalisation()
-        let network = try Checkpoint.network(at: model)
+        let source = try dataFormat.source(data).open()
+        let network = try Checkpoint.network(at: model, image: source.layout.shape)
         let masks = try MaskFile.read(at: masks, for: FilterSpace(network.graph))
         let engine = try engineOptions.engine(network)
-        let evaluated = try CIFAR10.read(directory: data, split: split, limit: images)
+        let normalisation = try normalisationOptions.normalisation(for: source)
+        let evaluated = try source.read(split, limit: images)
         var calibration: ImageSet?
         if let count = batchNorm.calibrationImages {
-            calibration = try CIFAR10.read(directory: data, split: .train, limit: count)
+            calibration = try source.read(.train, limit: count)
         }
         let settings = EvaluationSettings(
             split: split, images: evaluated.count, batchNorm: batchNorm, normalisation: normalisation)

@@ -15,7 +15,8 @@ struct Gradients: Command {
             """)
 
     @Option("The network's checkpoint: PyTorch or safetensors.", value: "FILE") var model: String
-    @Option("The folder of the CIFAR-10 binary batches.", value: "DIR") var data: String
+    @Option("Labelled images: a folder or file in a form that docs/images.md lists.", value: "PATH") var data: String
+    @OptionGroup var dataFormat = DataFormatOptions()
     @Option("How many images: the first N records of the training batches.", value: "N") var images: Int = 1024
     @Option("Where to write the importances.", value: "FILE") var output: String
     @OptionGroup var normalisationOptions = NormalisationOptions()
@@ -25,6 +26,8 @@ struct Gradients: Command {
         guard (1...Evaluation.imagesMax).contains(images) else {
             throw Failure(.usage, "--images must be from 1 to \(Evaluation.imagesMax)")
         }
+        try dataFormat.validate()
+        try normalisationOptions.validate()
         if let threads, !(1...1024).contains(threads) { throw Failure(.usage, "--threads must be from 1 to 1024") }
     }
 
@@ -38,9 +41,11 @@ struct Gradients: Command {
     func run() throws {
         try OutputGuard(reading: [model]).check(output)
         let network = try Checkpoint.network(at: model)
-        let set = try CIFAR10.read(directory: data, split: .train, limit: images)
+        let source = try dataFormat.source(data).open()
+        let set = try source.read(.train, limit: images)
+        try set.check(fits: network.graph)
         let importance = try TaylorImportance.ofFilters(
-            network, images: set, normalisation: try normalisationOptions.normalisation(),
+            network, images: set, normalisation: try normalisationOptions.normalisation(for: source),
             threads: threads ?? CPUAllowance.processors)
         let layers = FilterSpace(network.graph).layers
         let document = Document(

@@ -17,7 +17,8 @@ struct Recalibrate: Command {
             """)
 
     @Option("The network: a PyTorch checkpoint or safetensors.", value: "FILE") var model: String
-    @Option("The folder of CIFAR-10's binary batches.", value: "DIR") var data: String
+    @Option("Labelled images: a folder or file in a form that docs/images.md lists.", value: "PATH") var data: String
+    @OptionGroup var dataFormat = DataFormatOptions()
     @Option(
         "The statistics that are written: recalibrated (the training images') or corrected (the network's own, corrected "
             + "by how the mask changes the training images').", value: "SOURCE")
@@ -34,6 +35,8 @@ struct Recalibrate: Command {
         guard (1...Evaluation.imagesMax).contains(calibrationImages) else {
             throw Failure(.usage, "--calibration-images must be from 1 to \(Evaluation.imagesMax)")
         }
+        try dataFormat.validate()
+        try normalisationOptions.validate()
         if batchnorm == .frozen { throw Failure(.usage, "--batchnorm frozen would change nothing") }
         if batchnorm == .corrected && masks == nil {
             throw Failure(.usage, "--batchnorm corrected needs --masks: without a mask it would change nothing")
@@ -42,14 +45,15 @@ struct Recalibrate: Command {
 
     func run() throws {
         try OutputGuard(reading: [model, masks], isForced: force).check(output)
-        let network = try Checkpoint.network(at: model)
+        let source = try dataFormat.source(data).open()
+        let network = try Checkpoint.network(at: model, image: source.layout.shape)
         let engine = try engineOptions.engine(network)
         let space = FilterSpace(network.graph)
         let mask = try masks.map { try MaskFile.mask(at: $0, for: space) } ?? Mask(count: space.count)
-        let images = try CIFAR10.read(directory: data, split: .train, limit: calibrationImages)
+        let images = try source.read(.train, limit: calibrationImages)
         let changed = try engine.recalibrated(
             network, .init(batchnorm, images: calibrationImages), under: mask, of: images,
-            normalisation: try normalisationOptions.normalisation())
+            normalisation: try normalisationOptions.normalisation(for: source))
         let bytes = Checkpoint.safetensors(of: changed)
         try OutputFile.write(bytes, to: output)
     }

@@ -1,14 +1,14 @@
 import Shared
 
-/// `winnow-worker select`: which filters of each layer the layer behind can best do without.
+/// `winnow-worker select`: which filters of each layer the next layer can best do without.
 struct Select: Command {
     static let description = CommandDescription(
         name: "select",
-        summary: "choose the filters of each layer that the layer behind can best do without",
+        summary: "choose the filters of each layer that the next layer can best do without",
         discussion: """
-            Takes from a mask how many filters of each layer go, and chooses which: one after the other, those whose part \
-            in what the layer behind puts out the others can best make up for on the first training images, once that \
-            layer is fitted anew, as 'reconstruct' does. No labels and no gradients are used.
+            The mask says how many filters of each layer go. This chooses which, one after the other: the filter whose \
+            part in the next layer's output the other filters can best make up for on the first training images, after a \
+            refit of that layer, as 'reconstruct' does it. It uses no labels and no gradients.
 
                 winnow-worker select --model resnet56.th --masks mask.json --data cifar10 --output chosen.json
             """)
@@ -21,10 +21,11 @@ struct Select: Command {
     func run() throws {
         try OutputGuard(reading: [options.model, options.masks]).check(output)
         let network = try options.network()
+        let (images, normalisation) = try options.images(for: network)
         let space = FilterSpace(network.graph)
         let selection = FilterSelection(
-            network, asManyAs: try options.mask(for: space), images: try options.images(),
-            normalisation: try options.normalisation())
+            network, asManyAs: try options.mask(for: space), images: images,
+            normalisation: normalisation)
         try MaskFile.write([try selection.mask()], for: space, to: output)
     }
 }

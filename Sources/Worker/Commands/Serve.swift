@@ -26,11 +26,11 @@ struct Serve: Command {
     var cache: String?
     @Option("The most that the cache holds, in megabytes.", value: "MB") var cacheSize: Int = 4096
     @Option("A checkpoint on this host, so that it need not be fetched.", value: "FILE") var model: String?
-    @Option("A folder of CIFAR-10 batches on this host, so that images need not be fetched.", value: "DIR")
-    var data: String?
+    @Option("Labelled images on this host, so that they need not be fetched.", value: "PATH") var data: String?
+    @OptionGroup var dataFormat = DataFormatOptions()
     @Option("This worker's secret key.", value: "FILE") var keyFile: String?
     @Option("The coordinator's public key.", value: "FILE") var serverKeyFile: String?
-    @Option("End when no coordinator was there for so long; never, where not given.", value: "SECONDS")
+    @Option("Give up after so many seconds without a coordinator. By default never.", value: "SECONDS")
     var giveUpAfter: Int?
     @Flag("End when the run ends, instead of waiting for the next one.") var once: Bool
     @Flag("End when the standard input does; the coordinator starts its local workers so.") var stopWhenInputEnds: Bool
@@ -39,6 +39,7 @@ struct Serve: Command {
         _ = try Endpoint(connectingTo: connect, option: "--connect")
         if let threads, !(1...1024).contains(threads) { throw Failure(.usage, "--threads must be from 1 to 1024") }
         if let giveUpAfter, giveUpAfter < 1 { throw Failure(.usage, "--give-up-after must be at least 1") }
+        try dataFormat.validate()
         guard cacheSize >= 0 else { throw Failure(.usage, "--cache-size must not be negative") }
     }
 
@@ -50,7 +51,7 @@ struct Serve: Command {
         let threads = threads ?? CPUAllowance.processors
         let instructionSet = try InstructionSet.preferred()
         let cache = try BlobCache(folder: cache ?? BlobCache.defaultFolder, bytesMax: Int64(cacheSize) << 20)
-        let library = BlobLibrary(cache: cache, model: model, data: data)
+        let library = BlobLibrary(cache: cache, model: model, data: data.map { dataFormat.source($0) })
         var settings = WorkerLoop.Settings(endpoint: connect)
         settings.security = try security()
         settings.isOnce = once

@@ -7,13 +7,16 @@ import Shared
 struct ImageLoader: Sendable {
     private let images: ImageSet
     private let cutout: Int
+    private let mirrors: Bool
     /// What each of the 256 values of a channel becomes; empty where pixels are inputs already.
     private let values: [Float]
 
-    /// `cutout` is the side of the square that is hidden in distorted images.
-    init(_ images: ImageSet, _ normalisation: Normalisation, cutout: Int = 0) {
+    /// `cutout` is the side of the square that is hidden in distorted images, half of which are mirrored where that
+    /// leaves them of their class.
+    init(_ images: ImageSet, _ normalisation: Normalisation, cutout: Int = 0, mirrors: Bool = true) {
         self.images = images
         self.cutout = cutout
+        self.mirrors = mirrors
         let hasBytes = images.layout.pixelType == .uint8
         values = (0..<(hasBytes ? images.layout.shape.channels : 0)).flatMap { channel in
             (0...255).map { (Float($0) / 255 - normalisation.mean[channel]) / normalisation.deviation[channel] }
@@ -95,7 +98,9 @@ struct ImageLoader: Sendable {
 
     /// How an image is distorted in an epoch.
     func distortion(seed: UInt64, epoch: Int, image: Int) -> Distortion {
-        Distortion(seed: seed, epoch: epoch, image: image, of: images.layout.shape, cutout: cutout)
+        var distortion = Distortion(seed: seed, epoch: epoch, image: image, of: images.layout.shape, cutout: cutout)
+        if !mirrors { distortion.mirrored = false }
+        return distortion
     }
 
     func label(_ image: Int) -> Int { images.label(image) }

@@ -201,7 +201,7 @@ final class TrainingAgent {
             let set = try ImageSet(blob: library.take(blob), name: "the images from the coordinator")
             try set.check(fits: graph)
             try set.check(welcome.normalisation)
-            return ImageLoader(set, welcome.normalisation, cutout: welcome.cutout)
+            return ImageLoader(set, welcome.normalisation, cutout: welcome.cutout, mirrors: welcome.mirrors)
         }
         let materials = TrainingPool.Materials(
             graph: graph, teacher: try welcome.teacher.map(network), loss: welcome.loss,

@@ -1,0 +1,57 @@
+import Foundation
+import Shared
+
+/// `winnow-coordinator images`.
+struct ConvertImages: Command {
+    static let description = CommandDescription(
+        name: "images",
+        summary: "look at labelled images, and write them as NumPy's arrays",
+        discussion: """
+            Reads images in any form that --data takes and says what they are: how many of each class, and the mean and \
+            deviation of each channel. With --output it writes them as one .npz file, which is read faster than many \
+            pictures are decoded, so that what is repeated is fast. For ImageNet's pictures, as most networks take them:
+
+              winnow-coordinator images --data imagenet --resize 256 --crop 224 --output imagenet.npz
+              winnow-coordinator run --data imagenet.npz …
+            """)
+
+    @Option("Labelled images: a folder or file in a form that docs/images.md lists.", value: "PATH") var data: String
+    @OptionGroup var dataFormat = DataFormatOptions()
+    @Option("How many images of each split, the first N; all, where not given.", value: "N") var images: Int?
+    @OptionGroup var normalisation = NormalisationOptions()
+    @Option("Where to write the images: a .npz file.", value: "FILE") var output: String?
+    @Flag("Replace a file that is there.") var force: Bool
+
+    func validate() throws {
+        try dataFormat.validate()
+        try normalisation.validate()
+        if let images, images < 1 { throw Failure(.usage, "--images must be at least 1") }
+        if let output, !output.hasSuffix(".npz") { throw Failure(.usage, "--output must end in .npz") }
+    }
+
+    func run() throws {
+        try OutputGuard(reading: [data], isForced: force).check(output)
+        let start = ContinuousClock.now
+        let source = try dataFormat.source(data).open()
+        let normalisation = try normalisation.normalisation(for: source)
+        print(source.summary(normalisation))
+        var sets: [ImageSet] = []
+        for split in source.splits {
+            let limit = try images.map { min($0, try source.count(split)) }
+            sets.append(try source.read(split, limit: limit))
+        }
+        let count = sets.reduce(0) { $0 + $1.count }
+        let seconds = start.duration(to: .now) / .seconds(1)
+        Log.shared.line("\(count) images read, \(Int(Double(count) / max(seconds, 0.001))) a second")
+        for set in sets {
+            if source.hasSplits { print("\(set.split.rawValue):") }
+            print(ImageStatistics(set).text(of: set.layout))
+        }
+        guard let output else { return }
+        let archive = try NumpyArchive(output)
+        for set in sets { try archive.add(set, prefix: source.hasSplits ? "\(set.split.rawValue)_" : "") }
+        try archive.add(classes: source.layout.classes, normalisation)
+        try archive.finish()
+        print(output)
+    }
+}

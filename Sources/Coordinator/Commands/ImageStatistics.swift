@@ -1,0 +1,66 @@
+import Shared
+
+/// What a person wants to know of a set of images: how many each class has, and the mean and deviation of each channel,
+/// of pixels in 0…1 where they are bytes.
+struct ImageStatistics {
+    /// Images of each class.
+    private(set) var counts: [Int]
+    /// The mean of each channel.
+    private(set) var means: [Double] = []
+    /// The standard deviation of each channel, over all pixels of all images.
+    private(set) var deviations: [Double] = []
+
+    /// Classes of which each is listed.
+    private static let listedMax = 20
+
+    /// Goes through all images.
+    init(_ images: ImageSet) {
+        let layout = images.layout
+        counts = [Int](repeating: 0, count: layout.classes)
+        images.withLabels { for label in $0 { counts[Int(label)] += 1 } }
+        let shape = layout.shape
+        images.withPixels { raw in
+            for channel in 0..<shape.channels {
+                var (sum, squares) = (0.0, 0.0)
+                for image in 0..<images.count {
+                    let range =
+                        image * shape.count + channel * shape.pixels..<image * shape.count + (channel + 1)
+                        * shape.pixels
+                    switch layout.pixelType {
+                    case .uint8:
+                        var (whole, square) = (0, 0)
+                        for value in raw[range] {
+                            whole += Int(value)
+                            square += Int(value) * Int(value)
+                        }
+                        sum += Double(whole) / 255
+                        squares += Double(square) / (255 * 255)
+                    case .float32:
+                        for value in raw.bindMemory(to: Float.self)[range] {
+                            sum += Double(value)
+                            squares += Double(value) * Double(value)
+                        }
+                    }
+                }
+                let count = Double(max(images.count * shape.pixels, 1))
+                let mean = sum / count
+                means.append(mean)
+                deviations.append(max(0, squares / count - mean * mean).squareRoot())
+            }
+        }
+    }
+
+    /// A few lines for a person.
+    func text(of layout: ImageLayout) -> String {
+        let total = counts.reduce(0, +)
+        let each =
+            counts.count <= Self.listedMax
+            ? counts.map(String.init).joined(separator: ", ")
+            : "\(counts.min() ?? 0) to \(counts.max() ?? 0)"
+        func list(_ values: [Double]) -> String { values.map { Progress.fixed($0, 4) }.joined(separator: ",") }
+        return """
+              \(total) images in \(layout.classes) classes: \(each)
+              mean \(list(means)), deviation \(list(deviations))
+            """
+    }
+}

@@ -1,0 +1,48 @@
+import Foundation
+import Shared
+
+extension CompressionPlan {
+    /// The options behind the plan's members, for those that an option sets by itself.
+    private static let options = [
+        "network": "--model", "trainingImages": "--data (training images)", "testImages": "--data (test images)",
+        "removeFlops": "--remove-flops", "removeParameters": "--remove-parameters", "rounds": "--rounds",
+        "ensemble.count": "--masks", "ensemble.seed": "--seed", "ensemble.design.name": "--design",
+        "evaluation.images": "--images", "lossModel": "--loss-model", "keepAtLeast": "--keep-at-least",
+        "roundTo": "--round-to", "lastTraining.epochs": "--epochs", "earlierTraining.epochs": "--epochs-between",
+        "lastTraining.batchSize": "--batch-size", "lastTraining.shards": "--shards",
+        "lastTraining.schedule.peak": "--learning-rate", "lastTraining.cutout": "--cutout",
+        "lastTraining.precision": "--precision", "lastTraining.validationImages": "--validation-images",
+    ]
+
+    /// What is different here from a plan that was begun, as `--masks is 2000, was 1000`; options where one is behind it.
+    func differences(from begun: CompressionPlan) -> [String] {
+        let (new, old) = (Self.leaves(of: self), Self.leaves(of: begun))
+        let changed = Set(new.keys).union(old.keys).filter { new[$0] != old[$0] }
+        let named = changed.filter { Self.options[$0] != nil }
+        // What follows from a named one (a layer's windows from the masks) says nothing more.
+        return (named.isEmpty ? changed : named).sorted().map { path in
+            let name = Self.options[path] ?? path
+            return "\(name) is \(new[path] ?? "not given"), was \(old[path] ?? "not given")"
+        }
+    }
+
+    /// The plan's values by their paths.
+    private static func leaves(of plan: CompressionPlan) -> [String: String] {
+        guard let data = try? JSONEncoder().encode(plan), let tree = try? JSONSerialization.jsonObject(with: data)
+        else {
+            return [:]
+        }
+        var found: [String: String] = [:]
+        func visit(_ value: Any, _ path: String) {
+            if let object = value as? [String: Any] {
+                for (key, value) in object { visit(value, path.isEmpty ? key : "\(path).\(key)") }
+            } else if let list = value as? [Any] {
+                for (index, value) in list.enumerated() { visit(value, "\(path).\(index)") }
+            } else {
+                found[path] = "\(value)"
+            }
+        }
+        visit(tree, "")
+        return found
+    }
+}

@@ -1,0 +1,92 @@
+import Foundation
+import Shared
+
+/// What the ranking is good for, said first, and the command that uses it, said last.
+extension Report {
+    /// How sure a ranking is, by its reliability: the rank correlation that it would have with another one, made of as
+    /// many other masks.
+    enum Verdict: Equatable {
+        /// The order of single filters holds.
+        case filters
+        /// How much of each layer may go is known, the order of its filters roughly.
+        case layers
+        /// Neither is known well.
+        case rough
+        /// The masks do not tell.
+        case unknown
+
+        static let filtersReliability = 0.8
+        static let layersReliability = 0.5
+
+        init(reliability: Double?) {
+            switch reliability {
+            case nil: self = .unknown
+            case .some(let value) where value >= Self.filtersReliability: self = .filters
+            case .some(let value) where value >= Self.layersReliability: self = .layers
+            default: self = .rough
+            }
+        }
+    }
+
+    var verdict: Verdict { Verdict(reliability: ranking.fit.reliability) }
+
+    /// How many masks a ranking of this network would need for a reliability, by Spearman and Brown's formula; nil where
+    /// this one tells nothing.
+    func masksNeeded(for reliability: Double) -> Int? {
+        guard let own = ranking.fit.reliability, own > 0, own < 1 else { return nil }
+        let factor = reliability * (1 - own) / (own * (1 - reliability))
+        let needed = Double(ranking.fit.masks) * factor
+        // Beyond that the formula says only "very many".
+        guard needed < 1e9 else { return nil }
+        let step = pow(10, floor(log10(max(needed, 10))) - 1)
+        return Int((needed / step).rounded(.up) * step)
+    }
+
+    /// The verdict in words.
+    var verdictText: String {
+        let masks = Text.grouped(ranking.fit.masks)
+        let reliability = Text.coefficient(ranking.fit.reliability)
+        func more(_ target: Double) -> String {
+            masksNeeded(for: target).map { "About \(Text.grouped($0)) masks in all would" } ?? "Many more masks would"
+        }
+        switch verdict {
+        case .filters:
+            return
+                "Sure enough to choose single filters: a second ranking from other masks would agree with this one with "
+                + "a rank correlation of about \(reliability)."
+        case .layers:
+            return
+                "Sure enough to decide how much of each layer goes; the order of single filters is rough (reliability "
+                + "\(reliability) from \(masks) masks). Prune with --reconstruct, which chooses within a layer by other "
+                + "means. \(more(Verdict.filtersReliability)) give the order of single filters as well (reliability "
+                + "\(Text.coefficient(Verdict.filtersReliability)))."
+        case .rough:
+            return "Too few masks yet: this ranking is mostly noise (reliability \(reliability) from \(masks) masks). "
+                + "\(more(Verdict.layersReliability)) tell how much of each layer may go, and "
+                + (masksNeeded(for: Verdict.filtersReliability).map { "about \(Text.grouped($0))" } ?? "many more")
+                + " the order of single filters."
+        case .unknown:
+            return "The masks are too few, or their losses too equal, to tell how sure this ranking is."
+        }
+    }
+
+    func addVerdict(to page: inout Page) {
+        page.paragraph(verdictText, verdict == .filters || verdict == .layers ? "verdict" : "verdict warning")
+    }
+
+    func addNextStep(to page: inout Page) {
+        page.heading("Prune by it")
+        page.paragraph(
+            "This removes half of the FLOPs, refits the layers after the removed filters, and measures the result. "
+                + "--dry-run shows first what would go.")
+        page.code(pruneCommand)
+    }
+
+    /// The command for half of the FLOPs.
+    var pruneCommand: String {
+        ShellWords.command([
+            "winnow-coordinator", "prune", "--run", record.path ?? "RUN.winnow", "--remove-flops", "0.5", "--data",
+            record.description.data.path, "--reconstruct", "--output", "pruned.safetensors",
+        ])
+    }
+}

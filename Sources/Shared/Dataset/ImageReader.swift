@@ -1,0 +1,22 @@
+/// A place where images are stored in some form, looked at but not read yet.
+protocol ImageReader: Sendable {
+    /// The form.
+    var format: ImageFormat { get }
+    /// What the images have in common.
+    var layout: ImageLayout { get }
+    /// Whether training and test images are told apart. Where they are not, all images are of either split.
+    var hasSplits: Bool { get }
+    /// How networks for such images usually normalise them.
+    var normalisation: Normalisation { get }
+    /// Whether a mirrored image is still one of its class.
+    var mayBeMirrored: Bool { get }
+    /// How many images a split has. Throws a `.badInput` ``Failure`` where it is not there.
+    func count(_ split: EvaluationSettings.Split) throws -> Int
+    /// Reads the first `count` images of a split, which are there by ``count(_:)``.
+    func read(_ split: EvaluationSettings.Split, count: Int) throws -> ImageSet
+}
+
+extension ImageReader {
+    var hasSplits: Bool { true }
+    var mayBeMirrored: Bool { true }
+}

@@ -1,0 +1,91 @@
+import Foundation
+
+/// Where images are, and what the user said of them: as much as it takes to read the same images again.
+public struct ImageSource: Sendable, Hashable, Codable {
+    /// Which of CIFAR-100's labels count.
+    public enum CIFAR100Labels: String, Sendable, Hashable, Codable, CaseIterable {
+        /// The 100 classes.
+        case fine
+        /// The 20 superclasses.
+        case coarse
+    }
+
+    /// A folder or file.
+    public var path: String
+    /// The form of the images; nil for what is recognised.
+    public var format: ImageFormat?
+    /// The number of classes, where more are meant than have images.
+    public var classes: Int?
+    /// CIFAR-100's labels.
+    public var cifar100Labels: CIFAR100Labels
+    /// The length that the shorter side of a picture is scaled to.
+    public var resize: Int?
+    /// Height and width of what is cut out of the middle of a picture.
+    public var crop: Int?
+    /// Whether pictures that cannot be read are left out, where they are few.
+    public var skipsBroken: Bool
+
+    /// Names images.
+    public init(
+        _ path: String, format: ImageFormat? = nil, classes: Int? = nil, cifar100Labels: CIFAR100Labels = .fine,
+        resize: Int? = nil, crop: Int? = nil, skipsBroken: Bool = false
+    ) {
+        self.path = path
+        self.format = format
+        self.classes = classes
+        self.cifar100Labels = cifar100Labels
+        self.resize = resize
+        self.crop = crop
+        self.skipsBroken = skipsBroken
+    }
+
+    /// The options of a command line that name the same images.
+    public var arguments: [String] {
+        var words = ["--data", path]
+        func add(_ name: String, _ value: (some CustomStringConvertible)?) {
+            if let value { words += [name, "\(value)"] }
+        }
+        add("--data-format", format?.rawValue)
+        add("--classes", classes)
+        if cifar100Labels != .fine { add("--cifar100-labels", cifar100Labels.rawValue) }
+        add("--resize", resize)
+        add("--crop", crop)
+        if skipsBroken { words.append("--skip-broken") }
+        return words
+    }
+
+    /// Finds out in which form the images are. Throws a `.badInput` ``Failure`` where there is none, or several.
+    public func open() throws -> DataSet {
+        let formats = format.map { [$0] } ?? ImageFormat.allCases.filter { $0 != .folder }
+        var readers = try formats.compactMap { try reader($0) }
+        // Folders of pictures lie beside anything, so they count only where nothing else does.
+        if readers.isEmpty, format == nil, let pictures = try reader(.folder) { readers.append(pictures) }
+        guard readers.count <= 1 else {
+            let found = readers.map { $0.format.rawValue }.joined(separator: " and ")
+            throw Failure(.badInput, "\(path) holds \(found); name one with --data-format")
+        }
+        guard let reader = readers.first else { throw unrecognised() }
+        return try DataSet(self, reader)
+    }
+
+    private func reader(_ format: ImageFormat) throws -> (any ImageReader)? {
+        switch format {
+        case .cifar10: try CIFAR10.reader(at: path)
+        case .cifar100: try CIFAR100.reader(at: path, cifar100Labels)
+        case .idx: try IDXImages(at: path)
+        case .numpy: try NumpyImages(at: path)
+        case .folder: try PictureFolder(self)
+        }
+    }
+
+    private func unrecognised() -> Failure {
+        guard FileManager.default.fileExists(atPath: path) else {
+            return Failure(.badInput, "\(path) is not there, or cannot be read")
+        }
+        let what = format.map { "no \($0.rawValue) images" } ?? "no images in a form that is known"
+        return Failure(
+            .badInput,
+            "\(path) holds \(what): CIFAR-10 or CIFAR-100 (binary or Python version; deploy/get-cifar10 gets one), MNIST's "
+                + "IDX files, NumPy's images.npz, or a folder of pictures for each class")
+    }
+}

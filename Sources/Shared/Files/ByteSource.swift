@@ -1,0 +1,38 @@
+/// Bytes that are read from the front, and never more of them than are asked for.
+protocol ByteSource: AnyObject {
+    /// What is read, for errors.
+    var name: String { get }
+    /// The most bytes that it can hold, whatever it says of itself.
+    var bytesMax: Int { get }
+    /// Reads as many bytes as are left, at most the buffer's. Throws a `.badInput` ``Failure``.
+    func read(into buffer: UnsafeMutableRawBufferPointer) throws -> Int
+}
+
+extension ByteSource {
+    /// The most that a byte of deflated data can become.
+    static var deflationMax: Int { 1032 }
+
+    /// Fills a buffer. Throws a `.badInput` ``Failure`` where there are fewer bytes.
+    func fill(_ buffer: UnsafeMutableRawBufferPointer) throws {
+        var filled = 0
+        while filled < buffer.count {
+            let got = try read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[filled...]))
+            guard got > 0 else {
+                throw Failure(
+                    .badInput, "\(name) is cut short: \(buffer.count) bytes are needed where \(filled) are left")
+            }
+            filled += got
+        }
+    }
+
+    /// The next bytes.
+    func bytes(_ count: Int) throws -> [UInt8] {
+        guard count <= bytesMax else {
+            throw Failure(.badInput, "\(name) is cut short: it cannot hold the \(count) bytes that its header promises")
+        }
+        return try [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+            try fill(UnsafeMutableRawBufferPointer(buffer))
+            filled = count
+        }
+    }
+}
