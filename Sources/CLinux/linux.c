@@ -3,6 +3,7 @@
 #include "winnow_linux.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/eventfd.h>
@@ -63,3 +64,5 @@ int32_t winnow_processors_allowed(void) {
     cpu_set_t set;
     return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 0;
 }
+
+void winnow_trim_memory(void) { malloc_trim(0); }

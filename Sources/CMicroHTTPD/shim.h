@@ -6,12 +6,13 @@
 /// Starts a server with a thread of its own. Here, because Swift cannot call a function with variable arguments.
 static inline struct MHD_Daemon *_Nullable winnow_http_start(
     const struct sockaddr *_Nonnull address, MHD_AccessHandlerCallback _Nonnull handler, void *_Nonnull context,
-    unsigned int connections_max, unsigned int timeout_seconds, size_t request_bytes_max) {
+    unsigned int connections_max, unsigned int connections_per_address_max, unsigned int timeout_seconds,
+    size_t request_bytes_max) {
     unsigned int flags = MHD_USE_EPOLL_INTERNAL_THREAD;
     if (address->sa_family == AF_INET6) flags |= MHD_USE_IPv6;
     return MHD_start_daemon(
         flags, 0, NULL, NULL, handler, context, MHD_OPTION_SOCK_ADDR, address, MHD_OPTION_CONNECTION_LIMIT,
-        connections_max, MHD_OPTION_CONNECTION_TIMEOUT, timeout_seconds, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        connections_max, MHD_OPTION_PER_IP_CONNECTION_LIMIT, connections_per_address_max, MHD_OPTION_CONNECTION_TIMEOUT, timeout_seconds, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         request_bytes_max, MHD_OPTION_END);
 }
 

@@ -109,6 +109,32 @@ import Testing
         #expect(try RunFile.read(at: cluster.runFile).workers().allSatisfy { $0.host != "light" })
     }
 
+    @Test func aMessageThatNeverEndsTakesNoMemoryWithoutEnd() async throws {
+        let cluster = try TestCluster()
+        let masks = 2000
+        let coordinator = try cluster.startRun(masks: masks)
+        let endpoint = try await cluster.endpoint(of: coordinator)
+        let port = try #require(UInt16(endpoint.split(separator: ":").last ?? ""))
+        let frame = [UInt8](repeating: 7, count: 1 << 20)
+        let peer = try RawPeer(port: port)
+        var most = 0
+        for _ in 0..<2500 {
+            guard peer.sendMore(frame) else { break }
+            most = max(most, residentBytes(of: coordinator.identifier))
+        }
+        #expect(most > 300 << 20, "the attack reaches the coordinator")
+        #expect(most < 1500 << 20)
+        try await coordinator.line(containing: "all connections are closed", seconds: 20)
+        _ = try cluster.startWorker(endpoint)
+        #expect(try await coordinator.exitCode() == 0)
+        try cluster.expectComplete(masks: masks)
+    }
+
+    private func residentBytes(of process: pid_t) -> Int {
+        let text = (try? String(contentsOfFile: "/proc/\(process)/statm", encoding: .utf8)) ?? ""
+        return (text.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0) * Int(getpagesize())
+    }
+
     @Test func aWorkerOfAnotherVersionIsTold() async throws {
         let cluster = try TestCluster()
         let coordinator = try cluster.startRun(masks: 50)

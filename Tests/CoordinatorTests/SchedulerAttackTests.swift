@@ -324,6 +324,7 @@ private func expectTruth(_ actions: [Scheduler.Action], masks: Int) {
     stage.join(2)
     let copy = stage.wait(5000, heartbeatsFrom: [1, 2]).grants
     #expect(copy.map(\.masks) == [first.masks])
+    stage.scheduler.workers[0].evaluations = 1
     let joined = stage.join(3)
     let taken = (joined + stage.wait(8000, heartbeatsFrom: [1, 2, 3])).grants
     #expect(taken.isEmpty, "who has not shown that it works takes nothing from others")

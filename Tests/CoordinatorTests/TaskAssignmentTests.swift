@@ -23,6 +23,70 @@ import Testing
         #expect(assigned.count { $0.peer == b } == 3)
     }
 
+    @Test func nobodyAnswersATaskThatItDoesNotHold() throws {
+        var assignment = TaskAssignment()
+        assignment.workerJoined(a, threads: 1, witness: "a", at: moment(0))
+        assignment.begin(tasks(0..<1))
+        #expect(assignment.assign(at: moment(0)).map(\.peer) == [a])
+        // It only said hello.
+        assignment.workerJoined(b, threads: 1, witness: "b", at: moment(0))
+        for stranger in [b, Peer(id: 77)] {
+            #expect(assignment.answered(0, by: stranger, at: moment(1)) == .unneeded)
+            try assignment.failed(0, by: stranger, reason: "none")
+        }
+        #expect(!assignment.isDone)
+        #expect(assignment.answered(0, by: a, at: moment(2)) == .wanted)
+        assignment.checkInvariants()
+    }
+
+    @Test func oneHostThatFailsEndsNoTraining() throws {
+        var assignment = TaskAssignment()
+        assignment.workerJoined(a, threads: 1, witness: "a", at: moment(0))
+        assignment.workerJoined(b, threads: 1, witness: "b", at: moment(0))
+        assignment.begin(tasks(0..<20))
+        var now: Int64 = 0
+        while !assignment.isDone {
+            now += 1
+            try #require(now < 1000)
+            for (peer, task) in assignment.assign(at: moment(now)) {
+                if peer == b {
+                    try assignment.failed(task.number, by: b, reason: "no number")
+                } else {
+                    #expect(assignment.answered(task.number, by: a, at: moment(now)) == .wanted)
+                }
+            }
+            assignment.workerHeard(a, at: moment(now))
+            assignment.workerHeard(b, at: moment(now))
+            assignment.checkInvariants()
+        }
+    }
+
+    @Test func whatNobodyCanComputeEndsTheTraining() throws {
+        var assignment = TaskAssignment()
+        assignment.workerJoined(a, threads: 1, witness: "a", at: moment(0))
+        assignment.begin(tasks(0..<1))
+        var failure: Failure?
+        for now in 0..<10 as Range<Int64> where failure == nil {
+            for (peer, task) in assignment.assign(at: moment(now)) {
+                do {
+                    try assignment.failed(task.number, by: peer, reason: "its loss is no number")
+                } catch { failure = error as? Failure }
+            }
+        }
+        #expect(failure?.description.contains("failed 3 times") == true)
+        #expect(failure?.description.contains("no number") == true)
+    }
+
+    @Test func whoDoesNotReadGetsNothing() {
+        var assignment = TaskAssignment()
+        assignment.workerJoined(a, threads: 1, at: moment(0))
+        assignment.workerBlocked(a, true)
+        assignment.begin(tasks(0..<1))
+        #expect(assignment.assign(at: moment(0)).isEmpty)
+        assignment.workerBlocked(a, false)
+        #expect(assignment.assign(at: moment(0)).map(\.peer) == [a])
+    }
+
     @Test func theTasksOfALostWorkerGoToAnother() {
         var assignment = TaskAssignment()
         assignment.workerJoined(a, threads: 1, at: moment(0))

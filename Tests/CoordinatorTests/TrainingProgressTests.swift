@@ -76,6 +76,14 @@ import Testing
             try file.save(first)
         }
         #expect(throws: Failure.self) { try TrainingFile.create(at: path, first, origin) }
+        do {
+            let (file, _, _) = try TrainingFile.open(at: path)
+            let second = #expect(throws: Failure.self) { try TrainingFile.open(at: path) }
+            #expect(second?.description.contains("another process trains") == true)
+            rename(path, path + "-moved")
+            #expect(file.wasMoved)
+            rename(path + "-moved", path)
+        }
         var (_, second, readOrigin) = try TrainingFile.open(at: path)
         #expect(readOrigin == origin)
         #expect(second.position == first.position && second.settings == first.settings)

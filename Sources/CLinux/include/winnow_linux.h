@@ -25,3 +25,6 @@ uint64_t winnow_raise_descriptor_limit(void);
 
 /// Processors that the scheduler may put this process on; 0 where the system does not say.
 int32_t winnow_processors_allowed(void);
+
+/// Gives memory that is free within this process back to the system.
+void winnow_trim_memory(void);

@@ -13,7 +13,8 @@ struct Listener: ~Copyable {
     }
 
     let context: Context
-    let socket: Socket
+    private(set) var socket: Socket
+    private let options: SocketOptions
     /// The endpoint with the port that was taken.
     let endpoint: String
     /// What a worker that is started here needs in its environment: a key that lives as long as this process.
@@ -32,7 +33,7 @@ struct Listener: ~Copyable {
         // Messages of workers are small; those to them are chunks of blobs at most.
         var options = SocketOptions()
         options.receivedFrameBytesMax = Int64(Wire.messageBytesMax)
-        options.sendQueueMax = 64
+        options.sendQueueMax = 16
         options.usesIPv6 = endpoint.ipv4 == nil
         var authenticator: Authenticator?
         var localEnvironment: [String: String] = [:]
@@ -82,12 +83,36 @@ struct Listener: ~Copyable {
         self.endpoint = try socket.lastEndpoint()
         self.context = context
         self.socket = socket
+        self.options = options
         self.authenticator = authenticator
         self.localEnvironment = localEnvironment
         self.localKey = localKey
     }
 
     deinit { authenticator?.stop() }
+
+    /// Closes all connections, with everything that waits on them, and listens again; workers connect again by
+    /// themselves. Throws a ``TransportError`` where the port cannot be had again.
+    mutating func restart() throws {
+        var options = options
+        // What waits is what is in the way.
+        options.lingerMilliseconds = 0
+        try? socket.unbind(from: endpoint)
+        socket = try Socket(.router, in: context, options: options)
+        let end = Moment.now() + Self.restartMilliseconds
+        while true {
+            do {
+                try socket.bind(to: endpoint)
+                return
+            } catch let error as TransportError where error.code == EADDRINUSE && Moment.now() < end {
+                usleep(Self.restartPauseMicroseconds)
+            }
+        }
+    }
+
+    /// How long the port may take to become free, and the pause between two looks.
+    private static let restartMilliseconds: Int64 = 10_000
+    private static let restartPauseMicroseconds: UInt32 = 20_000
 
     /// Where a message came from.
     func origin(of message: Socket.Message) -> Origin {

@@ -33,11 +33,14 @@ final class RunLoop {
     private static let logMilliseconds: Int64 = 5000
     /// The longest wait, so that stragglers are noticed.
     private static let waitMillisecondsMax: Int64 = 250
+    /// Workers' numbers that are kept by peers that are gone.
+    private static let numbersKept = 1000
     /// Ticks for which a referee is wanted until it is started.
     private static let refereeAfterTicks = 5
 
     private let file: RunFile
-    private let listener: Listener
+    private var listener: Listener
+    private var memory = MemoryGuard()
     private let materials: RunMaterials
     private let observer: Observer
     private let localWorkers: LocalWorkers?
@@ -89,6 +92,15 @@ final class RunLoop {
         }
     }
 
+    /// Gives back the memory that peers make us hold: all connections are closed, and honest workers come back.
+    private func dropConnections() throws {
+        notes.line(MemoryGuard.complaint)
+        try listener.restart()
+        outbox = []
+        numbersByPeer = [:]
+        memory.settle()
+    }
+
     /// Starts a worker of our own that judges what the others disagree about, or what one of them alone evaluated, once
     /// that has been missing for a while.
     private func tendReferee() {
@@ -109,12 +121,13 @@ final class RunLoop {
     /// Turns until the run is over or the user interrupts it. Throws a ``Failure``; what was committed before is kept.
     func run(signals: borrowing SignalQueue) throws -> Ending {
         defer { referee?.stop() }
-        var poller = Poller()
-        let messages = poller.watch(listener.socket)
-        let interrupts = poller.watch(descriptor: signals.descriptor)
         var nextTick = now
         var logDue = now + Self.logMilliseconds
         while true {
+            // The socket may become another one.
+            var poller = Poller()
+            let messages = poller.watch(listener.socket)
+            let interrupts = poller.watch(descriptor: signals.descriptor)
             let due = min(scheduler.nextDeadline - now, nextTick - now, Self.waitMillisecondsMax)
             try poller.wait(milliseconds: Int(max(0, due)))
             now = Moment.now()
@@ -131,6 +144,7 @@ final class RunLoop {
                 nextTick = now + Self.tickMilliseconds
                 try tick()
             }
+            if memory.isExceeded() { try dropConnections() }
             try settle()
             if logDue <= now {
                 logDue = now + Self.logMilliseconds
@@ -152,6 +166,10 @@ final class RunLoop {
                     + "'winnow-coordinator resume --run' and its new name")
         }
         tendReferee()
+        if numbersByPeer.count > 2 * scheduler.connectedCount + Self.numbersKept {
+            let connected = Set(scheduler.connectedPeers)
+            numbersByPeer = numbersByPeer.filter { connected.contains($0.key) }
+        }
         if let localWorkers, !localWorkers.tend(), scheduler.connectedCount == 0 {
             throw Failure(
                 .unavailable,

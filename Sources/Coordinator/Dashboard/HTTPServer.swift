@@ -20,8 +20,10 @@ struct HTTPResponse: Sendable, Equatable {
 /// The answer is computed on the server's thread, which must therefore not wait for the run's.
 final class HTTPServer {
     /// Limits that keep a careless or hostile reader from costing the run anything.
-    private static let connectionsMax: UInt32 = 64
-    private static let timeoutSeconds: UInt32 = 15
+    private static let connectionsMax: UInt32 = 256
+    /// Whoever holds connections open without a request leaves room for others, such as what asks for `/health`.
+    private static let connectionsPerAddressMax: UInt32 = 32
+    private static let timeoutSeconds: UInt32 = 5
     private static let requestBytesMax = 16 * 1024
 
     /// Where it listens, the port filled in.
@@ -37,6 +39,7 @@ final class HTTPServer {
         let started = address.withSocketAddress { [context] in
             winnow_http_start(
                 $0, { handleRequest($0, $1, $2, $3, $6, $7) }, context.toOpaque(), HTTPServer.connectionsMax,
+                HTTPServer.connectionsPerAddressMax,
                 HTTPServer.timeoutSeconds, HTTPServer.requestBytesMax)
         }
         guard let started else {

@@ -9,7 +9,7 @@ struct TaskAssignment: Sendable {
     enum Verdict: Equatable {
         /// It is the first answer.
         case wanted
-        /// Somebody was faster, or the task is of an earlier step.
+        /// Somebody was faster, the task is of an earlier step, or it is not this worker's.
         case unneeded
     }
 
@@ -21,21 +21,29 @@ struct TaskAssignment: Sendable {
     static let copiesMax = 2
     /// A task that takes so many times as long as the median of the last ones is given to an idle worker as well.
     static let patience = 3.0
-    /// Failures of one task after which the training is given up.
+    /// Failures of one task, of so many witnesses or all that there are, after which the training is given up.
     static let failuresMax = 3
+    /// Failures of one worker, one after the other, after which it gets nothing while others are there.
+    static let failuresInRowMax = 3
     /// Durations from which the median is taken.
     private static let durationsMax = 31
 
     private struct Worker {
         var threads: Int
         var lastHeard: Moment
+        /// Who vouches for it: ``Origin/witness``.
+        var witness: String
         var tasks: Set<UInt64> = []
+        var failuresInRow = 0
+        /// Whether messages to it wait for room: it gets no more.
+        var isBlocked = false
     }
 
     private struct Open {
         let task: TrainingTask
         var holders: [Peer: Moment] = [:]
-        var failures = 0
+        /// Tries that failed, by witness.
+        var failures: [String: Int] = [:]
     }
 
     private var workers: [Peer: Worker] = [:]
@@ -60,10 +68,13 @@ struct TaskAssignment: Sendable {
         waiting = tasks.map(\.number)
     }
 
-    mutating func workerJoined(_ peer: Peer, threads: Int, at now: Moment) {
+    mutating func workerJoined(_ peer: Peer, threads: Int, witness: String = "", at now: Moment) {
         workerLeft(peer)
-        workers[peer] = Worker(threads: max(1, threads), lastHeard: now)
+        workers[peer] = Worker(threads: max(1, threads), lastHeard: now, witness: witness)
     }
+
+    /// Messages to a worker wait for room, or no longer do.
+    mutating func workerBlocked(_ peer: Peer, _ isBlocked: Bool) { workers[peer]?.isBlocked = isBlocked }
 
     mutating func workerHeard(_ peer: Peer, at now: Moment) { workers[peer]?.lastHeard = now }
 
@@ -86,25 +97,28 @@ struct TaskAssignment: Sendable {
     /// Tasks to send now.
     mutating func assign(at now: Moment) -> [(peer: Peer, task: TrainingTask)] {
         var assigned: [(peer: Peer, task: TrainingTask)] = []
-        while let number = waiting.first, let peer = leastLoaded(limitPerThread: Self.tasksPerThread) {
+        while let number = waiting.first, let peer = leastLoaded(limitPerThread: Self.tasksPerThread, for: number) {
             waiting.removeFirst()
             assigned += give(number, to: peer, at: now)
         }
         guard waiting.isEmpty, let limit = lateMilliseconds else { return assigned }
         for (number, entry) in open.sorted(by: { $0.key < $1.key }) {
             guard entry.holders.count < Self.copiesMax, let since = entry.holders.values.min(), now - since > limit,
-                let peer = leastLoaded(limitPerThread: 1), entry.holders[peer] == nil
+                let peer = leastLoaded(limitPerThread: 1, for: number), entry.holders[peer] == nil
             else { continue }
             assigned += give(number, to: peer, at: now)
         }
         return assigned
     }
 
+    /// Whether a worker has a task now. Nobody else may answer it.
+    func holds(_ peer: Peer, _ number: UInt64) -> Bool { open[number]?.holders[peer] != nil }
+
     /// An answer has come.
     mutating func answered(_ number: UInt64, by peer: Peer, at now: Moment) -> Verdict {
         workers[peer]?.lastHeard = now
-        workers[peer]?.tasks.remove(number)
-        guard let entry = open.removeValue(forKey: number) else { return .unneeded }
+        guard holds(peer, number), let entry = open.removeValue(forKey: number) else { return .unneeded }
+        workers[peer]?.failuresInRow = 0
         for holder in entry.holders.keys { workers[holder]?.tasks.remove(number) }
         waiting.removeAll { $0 == number }
         if let since = entry.holders[peer] {
@@ -114,15 +128,19 @@ struct TaskAssignment: Sendable {
         return .wanted
     }
 
-    /// A worker could not compute a task. Throws an `.internalFault` ``Failure`` once it failed too often.
+    /// A worker could not compute a task, or its answer cannot be. Throws an `.unavailable` ``Failure`` once it failed
+    /// too often, and for all who could compute it.
     mutating func failed(_ number: UInt64, by peer: Peer, reason: String) throws {
-        workers[peer]?.tasks.remove(number)
         // A worker that was given up may still tell of a task that others have now.
         guard open[number]?.holders.removeValue(forKey: peer) != nil else { return }
-        open[number]?.failures += 1
-        if open[number]?.failures ?? 0 >= Self.failuresMax {
-            throw Failure(
-                .internalFault, "a share of a step failed \(Self.failuresMax) times, the last with: \(reason)")
+        workers[peer]?.tasks.remove(number)
+        workers[peer]?.failuresInRow += 1
+        open[number]?.failures[workers[peer]?.witness ?? "", default: 0] += 1
+        let failures = open[number]?.failures ?? [:]
+        let count = failures.values.reduce(0, +)
+        let witnesses = Set(workers.values.map(\.witness)).union(failures.keys).count
+        if count >= Self.failuresMax, failures.count >= min(Self.failuresMax, witnesses) {
+            throw Failure(.unavailable, "a share of a step failed \(count) times, the last with: \(reason)")
         }
         if open[number]?.holders.isEmpty == true { waiting.append(number) }
     }
@@ -134,8 +152,17 @@ struct TaskAssignment: Sendable {
         return Int64(Self.patience * Double(max(median, 100)))
     }
 
-    private func leastLoaded(limitPerThread: Int) -> Peer? {
-        let free = workers.filter { $0.value.tasks.count < limitPerThread * $0.value.threads }
+    /// Who has the least to do. Who failed at the task, or at everything, is asked where nobody else is there.
+    private func leastLoaded(limitPerThread: Int, for number: UInt64) -> Peer? {
+        let failures = open[number]?.failures ?? [:]
+        func isDoubtful(_ worker: Worker) -> Bool {
+            worker.failuresInRow >= Self.failuresInRowMax || failures[worker.witness] != nil
+        }
+        let able = workers.filter { !$0.value.isBlocked }
+        let trusted = able.filter { !isDoubtful($0.value) }
+        let free = (trusted.isEmpty ? able : trusted).filter {
+            $0.value.tasks.count < limitPerThread * $0.value.threads
+        }
         return free.min { a, b in
             let left = a.value.tasks.count * b.value.threads
             let right = b.value.tasks.count * a.value.threads

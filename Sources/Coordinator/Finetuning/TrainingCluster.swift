@@ -22,6 +22,10 @@ final class TrainingCluster {
     private static let quietMilliseconds: Int64 = 15_000
     /// The wait while messages wait for room in a queue.
     private static let fullMilliseconds = 5
+    /// How long a worker may not read what waits for it.
+    private static let unreadMilliseconds: Int64 = 10_000
+    /// Connections at one time.
+    private static let connectionsMax = 10_000
 
     /// What is known of a connection.
     private struct Connection {
@@ -31,11 +35,15 @@ final class TrainingCluster {
         var version: UInt64?
         /// A gradient of which some parts have come.
         var assembly: FloatsAssembly?
-        /// Messages that found no room.
+        /// Messages that found no room, and since when none has.
         var outbox: [[UInt8]] = []
+        var fullSince: Moment?
+        /// Where it comes from.
+        var origin = Origin(key: nil, address: "")
     }
 
-    private let listener: Listener
+    private var listener: Listener
+    private var memory = MemoryGuard()
     private let materials: TrainingMaterials
     private let layout: ParameterLayout
     private let localWorkers: LocalWorkers?
@@ -86,10 +94,11 @@ final class TrainingCluster {
         lastProgress = Moment.now()
         assignment.begin(tasks)
 
-        var poller = Poller()
-        let messages = poller.watch(listener.socket)
-        let interrupts = poller.watch(descriptor: signals.descriptor)
         while true {
+            // The socket may become another one.
+            var poller = Poller()
+            let messages = poller.watch(listener.socket)
+            let interrupts = poller.watch(descriptor: signals.descriptor)
             try distribute()
             if assignment.isDone { break }
             let isFull = connections.values.contains { !$0.outbox.isEmpty }
@@ -98,6 +107,7 @@ final class TrainingCluster {
             if poller.isReadable(interrupts), signals.next() != nil { throw Failure(.interrupted, "interrupted") }
             if poller.isReadable(messages) { try receive() }
             if nextBeat <= now { try beat() }
+            if memory.isExceeded() { try dropConnections() }
         }
         return tasks.compactMap { answers[$0.number] }
     }
@@ -125,8 +135,14 @@ final class TrainingCluster {
         try flush(peer)
     }
 
+    /// Sends what waits. Whoever does not read it for long is given up; until then it gets nothing more.
     private func flush(_ peer: Peer) throws {
         guard let waiting = connections[peer]?.outbox, !waiting.isEmpty else { return }
+        defer {
+            let isFull = connections[peer]?.outbox.isEmpty == false
+            assignment.workerBlocked(peer, isFull)
+            if !isFull { connections[peer]?.fullSince = nil }
+        }
         var sent = 0
         loop: for message in waiting {
             switch try listener.socket.send(message, to: peer.routingID) {
@@ -138,7 +154,15 @@ final class TrainingCluster {
             }
         }
         connections[peer]?.outbox.removeFirst(sent)
+        guard sent == 0, let since = connections[peer]?.fullSince else {
+            connections[peer]?.fullSince = now
+            return
+        }
+        if now - since > Self.unreadMilliseconds { lose(peer, "does not read what it is sent") }
     }
+
+    /// Whether a peer reads what it is sent; what it asks for meanwhile, it may ask for again.
+    private func reads(_ peer: Peer) -> Bool { connections[peer]?.outbox.isEmpty ?? false }
 
     private func lose(_ peer: Peer, _ reason: String) {
         guard let connection = connections.removeValue(forKey: peer) else { return }
@@ -146,10 +170,21 @@ final class TrainingCluster {
         notes.line("the worker on \(connection.host) \(reason); others take over its share")
     }
 
+    /// Gives back the memory that peers make us hold: all connections are closed, and honest workers come back.
+    private func dropConnections() throws {
+        notes.line(MemoryGuard.complaint)
+        try listener.restart()
+        for peer in connections.keys { assignment.workerLeft(peer) }
+        connections = [:]
+        memory.settle()
+    }
+
     private func beat() throws {
         nextBeat = now + Self.heartbeatMilliseconds
         for peer in assignment.silentWorkers(at: now) { lose(peer, "is silent") }
-        for peer in connections.keys { try send(CoordinatorMessage.heartbeat(life: 1, lease: 0).encoded(), to: peer) }
+        for peer in connections.keys where reads(peer) {
+            try send(CoordinatorMessage.heartbeat(life: 1, lease: 0).encoded(), to: peer)
+        }
         if let localWorkers, !localWorkers.tend(), connections.isEmpty {
             throw Failure(.unavailable, "no local worker stays alive (see the lines above)")
         }
@@ -173,7 +208,7 @@ final class TrainingCluster {
                 if TrainingAnswer.mayBe(bytes) {
                     try take(try TrainingAnswer(decoding: bytes), from: peer)
                 } else {
-                    try take(try WorkerMessage(decoding: bytes), from: peer)
+                    try take(try WorkerMessage(decoding: bytes), from: peer, of: listener.origin(of: message))
                 }
             } catch let error as WireError {
                 notes.line("dropped \(error)")
@@ -184,11 +219,13 @@ final class TrainingCluster {
         }
     }
 
-    private func take(_ message: WorkerMessage, from peer: Peer) throws {
+    private func take(_ message: WorkerMessage, from peer: Peer, of origin: Origin) throws {
         assignment.workerHeard(peer, at: now)
         switch message {
         case .hello(let hello):
+            guard connections[peer] != nil || connections.count < Self.connectionsMax else { return }
             var connection = connections[peer] ?? Connection()
+            connection.origin = origin
             connection.threads = hello.threads
             connection.host = hello.host
             connections[peer] = connection
@@ -197,7 +234,7 @@ final class TrainingCluster {
             try send(welcome, to: peer)
         case .want(let range):
             guard connections[peer] != nil else { return try introduce(peer) }
-            if let chunk = materials.store.chunk(range) {
+            if reads(peer), let chunk = materials.store.chunk(range) {
                 try send(CoordinatorMessage.chunk(chunk).encoded(), to: peer)
             }
         case .ready(let run):
@@ -205,7 +242,8 @@ final class TrainingCluster {
             // A worker repeats it until it has parameters; it must not lose its tasks thereby.
             guard !assignment.knows(peer) else { return }
             connections[peer]?.version = nil
-            assignment.workerJoined(peer, threads: connection.threads, at: now)
+            assignment.workerJoined(
+                peer, threads: connection.threads, witness: connection.origin.witness, at: now)
             notes.line("a worker on \(connection.host) with \(connection.threads) threads takes part")
         case .heartbeat: if connections[peer] == nil { try introduce(peer) }
         case .goodbye: lose(peer, "has left")
@@ -234,6 +272,12 @@ final class TrainingCluster {
             guard let assembly, assembly.subject == task, let row = assembly.row,
                 images == materials.welcome.shardSize
             else { return try assignment.failed(task, by: peer, reason: "an incomplete gradient") }
+            guard lossSum.isFinite, layout.isPossible(row) else {
+                let reason =
+                    "its loss or gradient is no number; a smaller --learning-rate or a longer --warm-up helps where all "
+                    + "workers say so"
+                return try assignment.failed(task, by: peer, reason: reason)
+            }
             let gradient = ShardGradient(
                 gradient: Array(row[..<layout.trainedCount]), statistics: Array(row[layout.trainedCount...]),
                 lossSum: lossSum, correct: correct, images: images)
@@ -247,6 +291,7 @@ final class TrainingCluster {
     }
 
     private func record(_ answer: Answer, _ task: UInt64, _ peer: Peer) throws {
+        guard assignment.holds(peer, task) else { return }
         switch (works[task], answer) {
         case (.gradient, .gradient), (nil, _): break
         case (.evaluation(_, let range), .evaluation(let evaluation)) where evaluation.images == range.count: break

@@ -18,41 +18,96 @@ final class TrainingFile {
     /// The file's path.
     let path: String
 
-    private init(database: consuming Database, path: String) {
+    /// Says that this process trains: one at a time goes on from a file.
+    private let lock: Int32
+    /// The byte that is locked; SQLite's own locks lie at 2^30.
+    private static let lockedByte: Int64 = 1 << 40
+
+    private init(database: consuming Database, path: String, lock: Int32 = -1) {
         self.database = database
         self.path = path
+        self.lock = lock
     }
 
-    /// Makes a file; one that is there is refused unless it is empty. Throws a ``Failure``.
+    deinit { if lock >= 0 { close(lock) } }
+
+    /// Makes a file, which appears when it is whole; one that is there is refused unless it is empty. Throws a
+    /// ``Failure``.
     static func create(at path: String, _ progress: TrainingProgress, _ origin: Origin) throws -> TrainingFile {
-        if (try? InputFile.size(of: path)) ?? 0 > 0 {
-            throw Failure(
-                .badInput, "\(path) exists; go on with it by --resume, or name another file by --state")
-        }
+        let exists = Failure(
+            .badInput, "\(path) exists; go on with it by --resume, or name another file by --state")
         return try reporting(path) {
-            let database = try Database(path: path, access: .create)
-            try database.execute(
-                "PRAGMA journal_mode = WAL; CREATE TABLE entry (name TEXT PRIMARY KEY, value BLOB NOT NULL)", "begin")
-            let file = TrainingFile(database: database, path: path)
-            try file.write([
-                "format": Array(format.utf8), "settings": try json(progress.settings),
-                "image count": Array(String(progress.imageCount).utf8),
-                "training images": origin.trainingImages.bytes,
-                "teacher": origin.teacher.map { Checkpoint.safetensors(of: $0) } ?? [],
-            ])
-            try file.save(progress)
-            return file
+            if (try? InputFile.size(of: path)) == 0 { unlink(path) }
+            try WholeFile.make(at: path, ifThere: exists) { part in
+                let database = try Database(path: part, access: .create)
+                try database.execute("CREATE TABLE entry (name TEXT PRIMARY KEY, value BLOB NOT NULL)", "begin")
+                let file = TrainingFile(database: database, path: part)
+                try file.write([
+                    "format": Array(format.utf8), "settings": try json(progress.settings),
+                    "image count": Array(String(progress.imageCount).utf8),
+                    "training images": origin.trainingImages.bytes,
+                    "teacher": origin.teacher.map { Checkpoint.safetensors(of: $0) } ?? [],
+                ])
+                try file.save(progress)
+            }
+            return try own(path)
         }
     }
 
-    /// Opens a file to go on. Throws a ``Failure``.
+    /// Opens a file to go on. Throws a ``Failure``, also where another process goes on with it.
     static func open(at path: String) throws -> (file: TrainingFile, progress: TrainingProgress, origin: Origin) {
         try reporting(path) {
-            let file = TrainingFile(database: try Database(path: path, access: .write), path: path)
+            let file = try own(path)
+            try file.checkDigest()
             var (progress, origin) = try file.read()
             try file.readPosition(&progress)
             return (file, progress, origin)
         }
+    }
+
+    private static func own(_ path: String) throws -> TrainingFile {
+        let lock = Glibc.open(path, O_RDWR | O_CLOEXEC)
+        guard lock >= 0 else {
+            throw Failure(.badInput, "cannot open \(path) for writing: \(String(cString: strerror(errno)))")
+        }
+        if let refusal = FileLock.take(lock, byte: lockedByte) {
+            close(lock)
+            throw refusal == .taken
+                ? Failure(.unavailable, "another process trains from \(path); one at a time can")
+                : FileLock.unsupported(path)
+        }
+        do {
+            let database = try Database(path: path, access: .write)
+            try database.execute("PRAGMA journal_mode = WAL", "begin")
+            return TrainingFile(database: database, path: path, lock: lock)
+        } catch {
+            close(lock)
+            throw error
+        }
+    }
+
+    /// Whether the file is no longer where it was opened.
+    var wasMoved: Bool { database.wasMoved }
+
+    /// Compares the entries with the digest that was written with them; files of older releases have none. Throws a
+    /// `.badInput` ``Failure``.
+    private func checkDigest() throws {
+        guard let stored = try? bytes("digest") else { return }
+        guard stored == (try digest()).bytes else { throw damaged }
+    }
+
+    /// The digest of all other entries, in the order of their names.
+    private func digest() throws -> Digest {
+        var hash = SHA256()
+        let rows = try database.prepare("SELECT name, value FROM entry WHERE name <> 'digest' ORDER BY name", "read")
+        while try rows.step() {
+            let (name, value) = (Array(rows.text(0).utf8), rows.blob(1))
+            for part in [name, value] {
+                withUnsafeBytes(of: UInt64(part.count).littleEndian) { hash.update($0) }
+                part.withUnsafeBytes { hash.update($0) }
+            }
+        }
+        return hash.finished()
     }
 
     /// Saves where a training stands.
@@ -113,6 +168,7 @@ final class TrainingFile {
         do {
             let statement = try database.prepare("INSERT OR REPLACE INTO entry VALUES (?, ?)", "save")
             for (name, value) in entries { try statement.run(.text(name), .blob(value)) }
+            try statement.run(.text("digest"), .blob(digest().bytes))
             try database.execute("COMMIT", "save")
         } catch {
             if database.isInTransaction { try? database.execute("ROLLBACK", "save") }

@@ -23,6 +23,12 @@ struct TrainingSession {
         do {
             while true {
                 let start = Date()
+                guard !file.wasMoved else {
+                    throw Failure(
+                        .unavailable,
+                        "the state file \(file.path) was moved or deleted while the training goes on; put it back, and "
+                            + "go on with the same command and --resume")
+                }
                 switch progress.next {
                 case .finished:
                     try outputs.write(progress)

@@ -104,31 +104,14 @@ public final class RunFile {
         guard checkpoint.count <= checkpointBytesMax else {
             throw Failure(.badInput, "the checkpoint is larger than \(checkpointBytesMax >> 20) MB")
         }
-        guard access(path, F_OK) != 0 else { throw exists(path) }
-        try make(at: path) { part in try write(description, checkpoint, to: part) }
-        return try own(path) { database in
-            try setUp(database)
-            return description
-        }
-    }
-
-    /// Makes a file that appears when `write`, which gets another path beside it, has ended.
-    private static func make(at path: String, _ write: (String) throws -> Void) throws {
-        let part = "\(path).\(getpid()).part"
-        func remove() { for suffix in ["", "-journal"] { unlink(part + suffix) } }
-        remove()
-        defer { remove() }
         do {
-            try write(part)
+            try WholeFile.make(at: path, ifThere: exists(path)) { try write(description, checkpoint, to: $0) }
         } catch let error as DatabaseError {
             throw Failure(error.failure.kind, "cannot make the run file \(path): \(error.message)")
         }
-        // A link never replaces what another coordinator has made meanwhile. Some file systems have none.
-        if link(part, path) != 0 {
-            guard errno != EEXIST, access(path, F_OK) != 0 else { throw exists(path) }
-            guard rename(part, path) == 0 else {
-                throw Failure(.badInput, "cannot make the run file \(path): \(String(cString: strerror(errno)))")
-            }
+        return try own(path) { database in
+            try setUp(database)
+            return description
         }
     }
 

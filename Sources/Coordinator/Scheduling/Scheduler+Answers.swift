@@ -72,8 +72,8 @@ extension Scheduler {
         guard let place = workers[worker].place, let lease = leases[number] else { return }
         for mask in lease.masks where isHeld(mask, by: number) && troubles[mask] != nil {
             troubles[mask]?.failures[place, default: 0] += 1
-            if let failures = troubles[mask]?.failures, isHopeless(failures, policy.failuresPerMaskMax) {
-                setAside(mask, "\(failures.values.reduce(0, +)) tries to evaluate it failed, the last without a word")
+            if let trouble = troubles[mask], isHopeless(trouble) {
+                setAside(mask, "\(trouble.failureCount) tries to evaluate it failed, the last without a word")
             }
         }
     }
@@ -165,9 +165,9 @@ extension Scheduler {
         actions.append(.note("\(name(worker)) could not evaluate mask \(mask): \(failure.reason)"))
         dropHolder(number, of: mask)
         troubles[mask, default: Trouble()].failures[place, default: 0] += 1
-        if let failures = troubles[mask]?.failures, isHopeless(failures, policy.failuresPerMaskMax) {
-            let all = failures.values.reduce(0, +)
-            setAside(mask, "it could not be evaluated \(all) times; the last: \(failure.reason)")
+        if let trouble = troubles[mask], isHopeless(trouble) {
+            setAside(
+                mask, "it could not be evaluated \(trouble.failureCount) times; the last: \(failure.reason)")
         } else if holders[mask].first == 0 {
             settle(mask)
         }

@@ -140,14 +140,22 @@ extension Scheduler {
     /// The masks of a late lease that another worker may compute as well.
     private mutating func masksToCopy(of number: UInt32, for worker: Int) -> MaskRuns {
         guard let lease = leases[number], lease.worker != worker else { return MaskRuns() }
-        let isProven = workers[worker].evaluations > 0
+        func isProven(_ worker: Int) -> Bool { workers[worker].evaluations > 0 }
+        /// Whether the worker may take the place of one of two: both are late, and it has shown that it works, or they
+        /// have shown nothing either.
+        func mayReplace(_ holders: [Lease]) -> Bool {
+            guard !holders.contains(where: { $0.worker == worker }) else { return false }
+            return isProven(worker) || !holders.contains { isProven($0.worker) }
+        }
         var masks = MaskRuns()
         var given: Set<UInt32> = []
         for mask in lease.masks where isHeld(mask, by: number) && mayJudge(worker, mask) {
             let (first, second) = holders[mask]
             if second == 0 {
                 masks.append(mask)
-            } else if isProven, let copy = leases[second], copy.worker != worker, isLate(second, copy) {
+            } else if let one = leases[first], let other = leases[second], isLate(first, one), isLate(second, other),
+                mayReplace([one, other])
+            {
                 given.insert(first)
                 masks.append(mask)
             }
@@ -280,11 +288,8 @@ extension Scheduler {
         for mask in lease.masks where isHeld(mask, by: number) {
             blamed.append(mask)
             troubles[mask, default: Trouble()].deaths[place, default: 0] += 1
-            guard counts, let deaths = troubles[mask]?.deaths, isHopeless(deaths, policy.deathsPerMaskMax) else {
-                continue
-            }
-            let all = deaths.values.reduce(0, +)
-            setAside(mask, "\(all) workers died or hung while they computed it; the last: \(reason)")
+            guard counts, let trouble = troubles[mask], isHopeless(trouble) else { continue }
+            setAside(mask, "\(trouble.deathCount) workers died or hung while they computed it; the last: \(reason)")
         }
         workers[lease.worker].blamed = blamed
     }
@@ -297,10 +302,7 @@ extension Scheduler {
             guard var trouble = troubles[mask], let deaths = trouble.deaths[place] else { continue }
             trouble.deaths[place] = deaths > 1 ? deaths - 1 : nil
             troubles[mask] = trouble.isEmpty ? nil : trouble
-            let isDoubtful =
-                isHopeless(trouble.deaths, policy.deathsPerMaskMax)
-                || isHopeless(trouble.failures, policy.failuresPerMaskMax)
-            if phases[mask] == .suspect || (phases[mask] == .aside && !isDoubtful) { settle(mask) }
+            if phases[mask] == .suspect || (phases[mask] == .aside && !isHopeless(trouble)) { settle(mask) }
         }
         workers[worker].blamed = MaskRuns()
     }

@@ -70,6 +70,7 @@ extension Scheduler {
         var reason = ""
 
         var deathCount: Int { deaths.values.reduce(0, +) }
+        var failureCount: Int { failures.values.reduce(0, +) }
         var isEmpty: Bool { deaths.isEmpty && failures.isEmpty }
         /// Whether it went wrong there.
         func happened(at place: Int) -> Bool { deaths[place] != nil || failures[place] != nil }
@@ -77,15 +78,20 @@ extension Scheduler {
 
     /// Whether a mask went wrong so often, and at so many of the places that there are, that the fault must be its own:
     /// a host that dies of everything, or says so, sets no healthy mask aside while others are there.
-    func isHopeless(_ counts: [Int: Int], _ most: Int) -> Bool {
-        let places = readyByPlace.count + counts.keys.count { readyByPlace[$0] == nil }
-        return counts.values.reduce(0, +) >= most && counts.count >= min(most, max(places, 1))
+    func isHopeless(_ trouble: Trouble) -> Bool {
+        let happened = Set(trouble.deaths.keys).union(trouble.failures.keys)
+        let places = happened.union(readyByPlace.keys.filter { isReliable($0) }).count
+        let most = max(policy.deathsPerMaskMax, policy.failuresPerMaskMax)
+        return trouble.deathCount + trouble.failureCount >= most && happened.count >= min(most, places)
     }
 
-    /// Whether a worker may try a mask that went wrong before: elsewhere first.
+    /// Whether workers of a place may be expected to answer: not one after the other died there without an answer.
+    private func isReliable(_ place: Int) -> Bool { places[place].deathsInRow < 2 }
+
+    /// Whether a worker may try a mask that went wrong before: elsewhere first, where that is of use.
     private func mayTry(_ mask: Int, at place: Int) -> Bool {
         guard let trouble = troubles[mask], trouble.happened(at: place) else { return true }
-        return !readyByPlace.keys.contains { !trouble.happened(at: $0) }
+        return !readyByPlace.keys.contains { !trouble.happened(at: $0) && isReliable($0) }
     }
 
     /// Masks that went wrong before, for a worker: a few that did once, or one alone.

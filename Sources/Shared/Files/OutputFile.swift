@@ -19,7 +19,8 @@ public final class OutputFile {
         self.path = path
         var status = stat()
         isReplacing = stat(path, &status) != 0 || status.st_mode & S_IFMT == S_IFREG
-        partPath = isReplacing ? "\(path).\(getpid()).part" : path
+        if isReplacing { StaleParts.remove(beside: path) }
+        partPath = isReplacing ? StaleParts.name(for: path) : path
         descriptor = open(partPath, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else { throw Self.failure("make", path) }
         buffer.reserveCapacity(Self.bufferBytes)

@@ -60,6 +60,14 @@ public struct ParameterLayout: Sendable, Equatable {
         self.statistics = statistics
     }
 
+    /// Whether a gradient followed by a batch's statistics can be: all are numbers, and no variance is negative.
+    public func isPossible(_ row: [Float]) -> Bool {
+        guard row.count == trainedCount + statisticsCount, row.allSatisfy(\.isFinite) else { return false }
+        return statistics.filter { $0.kind == .variance }.allSatisfy { entry in
+            entry.range.allSatisfy { row[trainedCount + $0] >= 0 }
+        }
+    }
+
     /// A network's parameters and statistics as the two arrays.
     public func flatten(_ network: Network) -> (trained: [Float], statistics: [Float]) {
         (trained.flatMap { network[$0.name].values }, statistics.flatMap { network[$0.name].values })

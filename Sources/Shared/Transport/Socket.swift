@@ -85,6 +85,11 @@ public struct Socket: ~Copyable {
         try call("listen at \(endpoint)") { zmq_bind(handle, endpoint) }
     }
 
+    /// Stops to listen at an endpoint, as ``lastEndpoint()`` writes it. Throws ``TransportError``.
+    public func unbind(from endpoint: String) throws {
+        try call("stop to listen at \(endpoint)") { zmq_unbind(handle, endpoint) }
+    }
+
     /// Connects, now or as soon as something listens there. Throws ``TransportError`` where the endpoint is not one.
     public func connect(to endpoint: String) throws {
         try call("connect to \(endpoint)") { zmq_connect(handle, endpoint) }

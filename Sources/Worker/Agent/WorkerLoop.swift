@@ -128,8 +128,9 @@ final class WorkerLoop {
         isTraining = false
         link = nil
         let agent = try TrainingAgent(
-            endpoint: settings.endpoint, security: settings.security, threads: hello.threads, library: workbench.library
-        )
+            endpoint: settings.endpoint, security: settings.security, threads: hello.threads,
+            library: workbench.library,
+            giveUpAfterMilliseconds: settings.giveUpAfterMilliseconds)
         let stops = [signals.descriptor] + (settings.endsWithInput ? [STDIN_FILENO] : [])
         if try agent.run(stops: stops) == .stopped { return true }
         return try isOver(.finished)

@@ -27,6 +27,8 @@ final class TrainingAgent {
 
     private let endpoint: String
     private let security: SocketOptions.Security?
+    /// How long it goes on without a coordinator, in milliseconds; nil for ever.
+    private let giveUpAfterMilliseconds: Int64?
     private let hello: WorkerMessage.Hello
     private let threads: Int
     private let library: BlobLibrary
@@ -41,8 +43,13 @@ final class TrainingAgent {
     private var lastBeat = Moment.now()
 
     /// A worker that will connect to `endpoint` and looks for networks and images in `library` first.
-    init(endpoint: String, security: SocketOptions.Security?, threads: Int, library: BlobLibrary) throws {
+    /// It gives up where no coordinator is there for so many milliseconds.
+    init(
+        endpoint: String, security: SocketOptions.Security?, threads: Int, library: BlobLibrary,
+        giveUpAfterMilliseconds: Int64? = nil
+    ) throws {
         self.endpoint = endpoint
+        self.giveUpAfterMilliseconds = giveUpAfterMilliseconds
         self.security = security
         self.threads = threads
         self.library = library
@@ -58,8 +65,13 @@ final class TrainingAgent {
     /// is to end. Throws a ``Failure`` where the coordinator does not want this worker.
     func run(stops: [Int32]) throws -> Ending {
         defer { if case .ready(_, let pool, _) = stage { pool.stop() } }
+        lastHeard = Moment.now()
         while true {
             if let ending = try talk(stops) { return ending }
+            if let limit = giveUpAfterMilliseconds, Moment.now() - lastHeard > limit {
+                throw Failure(
+                    .unavailable, "no coordinator at \(endpoint) for \(limit / 1000) s; is it running and reachable?")
+            }
             Log.shared.line("no word from the coordinator at \(endpoint); connecting again")
         }
     }
@@ -76,7 +88,8 @@ final class TrainingAgent {
         let messages = poller.watch(socket)
         let outcomes = poller.watch(descriptor: finished.descriptor)
         let stopping = stops.map { poller.watch(descriptor: $0) }
-        lastHeard = Moment.now()
+        let begin = Moment.now()
+        let patience = min(Self.silenceMilliseconds, giveUpAfterMilliseconds ?? .max)
         try greet(socket)
         while true {
             try poller.wait(milliseconds: Int(Self.heartbeatMilliseconds / 2))
@@ -96,7 +109,7 @@ final class TrainingAgent {
                 try answer(socket)
             }
             let now = Moment.now()
-            if now - lastHeard > Self.silenceMilliseconds { return nil }
+            if now - max(lastHeard, begin) > patience { return nil }
             if now - lastBeat >= Self.heartbeatMilliseconds {
                 lastBeat = now
                 switch stage {
