@@ -86,7 +86,8 @@ public struct GraphBuilder {
         return nodes.count - 1
     }
 
-    private static func check(_ shape: Shape, of name: String) throws {
+    /// Throws where a node's shape is none, or too large.
+    static func check(_ shape: Shape, of name: String) throws {
         guard shape.channels > 0, shape.height > 0, shape.width > 0 else {
             throw Failure(.badInput, "node \(name) would have shape \(shape); is the image too small for the network?")
         }

@@ -54,6 +54,7 @@ extension Onnx {
         ) throws -> Int {
             do {
                 let shape = try operation.outputShape(of: inputs.map { nodes[$0].shape })
+                try GraphBuilder.check(shape, of: origin.name)
                 return try add(
                     Node(
                         kind: .operation(operation), inputs: inputs, shape: shape, origin: origin,
