@@ -11,8 +11,8 @@ statistics as after training.
 """
 
 import contextlib
-import io
 import logging
+import os
 import pathlib
 import sys
 import warnings
@@ -227,6 +227,24 @@ def export(made, images, path, form):
             dynamic_axes={"image": {0: "batch"}}, **keeps)
 
 
+@contextlib.contextmanager
+def quiet():
+    """Sends what is printed, by C++ too, nowhere."""
+    sys.stdout.flush()
+    kept = [os.dup(stream) for stream in (1, 2)]
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        for stream in (1, 2):
+            os.dup2(nowhere, stream)
+        yield
+    finally:
+        sys.stdout.flush()
+        for stream, copy in zip((1, 2), kept):
+            os.dup2(copy, stream)
+            os.close(copy)
+        os.close(nowhere)
+
+
 def main(arguments):
     if arguments == ["--list"]:
         print(*MODELS, sep="\n")
@@ -244,12 +262,10 @@ def main(arguments):
     (folder / "logits").write_bytes(logits.numpy().tobytes())
     for form in forms or FORMS:
         try:
-            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            with quiet():
                 export(made, images, str(folder / f"{form}.onnx"), form)
             print(form)
-        except torch.onnx.errors.UnsupportedOperatorError:
-            pass
-        except torch.onnx.errors.SymbolicValueError:
+        except (torch.onnx.errors.UnsupportedOperatorError, torch.onnx.errors.SymbolicValueError):
             pass
 
 
