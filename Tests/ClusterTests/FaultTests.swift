@@ -72,6 +72,40 @@ import Testing
         try cluster.expectRanking()
     }
 
+    @Test func anInterruptedCoordinatorsLocalWorkersEndWithoutAComplaint() async throws {
+        let cluster = try TestCluster()
+        let coordinator = try cluster.startRun(cluster.localWorkers(2))
+        try await cluster.wait(forRecorded: TestCluster.masks / 10, by: coordinator)
+        coordinator.signal(SIGINT)
+        #expect(try await coordinator.exitCode() == 130)
+        #expect(!coordinator.output.contains("nobody listens"), "\(coordinator.output)")
+        #expect(!coordinator.output.contains("is silent"), "\(coordinator.output)")
+    }
+
+    @Test func aFolderWithoutTestImagesIsEnoughToTrain() async throws {
+        let cluster = try TestCluster()
+        let output = "\(cluster.folder)/tuned.safetensors"
+        let words = [
+            "finetune", "--model", cluster.model, "--data", "\(cluster.folder)/data", "--epochs", "1", "--batch-size",
+            "32",
+            "--local-workers", "1", "--worker-threads", "1", "--worker-cache", "\(cluster.folder)/cache", "--onnx",
+            "\(cluster.folder)/tuned.onnx", "--pytorch", "\(cluster.folder)/tuned", "--output",
+        ]
+        let training = try cluster.start("winnow-coordinator", words + [output])
+        #expect(try await training.exitCode() == 0, "\(training.output)")
+        #expect(training.output.contains("has no test images: the last \(TestCluster.images / 10) training images"))
+        #expect(try Checkpoint.network(at: output).architecture == TestCluster.architecture)
+        for file in ["tuned.onnx", "tuned/__init__.py", "tuned/network.safetensors"] {
+            #expect(InputFile.isReadable("\(cluster.folder)/\(file)"))
+        }
+        // Neither the network that it began with nor the one that it made is written over.
+        for (name, complaint) in [(cluster.model, "is an input"), (output, "--force")] {
+            let again = try cluster.start("winnow-coordinator", words + [name])
+            #expect(try await again.exitCode() == 64)
+            #expect(again.output.contains(complaint), "\(again.output)")
+        }
+    }
+
     @Test func theRunsImagesMayMove() async throws {
         let cluster = try TestCluster()
         let coordinator = try cluster.startRun(masks: 200)

@@ -48,14 +48,18 @@ struct TrainingOptions {
         for file in [outputs.network, outputs.bestNetwork, outputs.curveJSON] { try guardian.check(file) }
         try exports.check(reading: inputs, isForced: resume)
         let data = try dataFormat.source(data).open()
-        let (training, test) = try data.readSplits()
+        let training = try data.read(.train)
+        let test = try HeldOutImages.test(of: data)
         let dashboard = try livePage.open()
         dashboard?.report = outputs.report
         let listener = try cluster.listen()
-        let state = try begin(data, training, at: state ?? "\(output).training", network)
+        let state = try begin(
+            data, training, heldOut: test == nil ? HeldOutImages.count(of: training) : 0,
+            at: state ?? "\(output).training", network)
         let run = TrainingRun(
-            trainingImages: training, testImages: test, cluster: cluster, outputs: outputs,
-            dashboard: dashboard)
+            trainingImages: training,
+            testImages: try test ?? HeldOutImages.last(state.progress.settings.validationImages, of: training),
+            cluster: cluster, outputs: outputs, dashboard: dashboard)
         let progress = try run.run(state, at: listener, signals: signals)
         try exports.write(progress.network, normalisation: progress.settings.normalisation)
         report(progress)
@@ -64,7 +68,8 @@ struct TrainingOptions {
     }
 
     private func begin(
-        _ data: DataSet, _ training: ImageSet, at statePath: String, _ network: (ImageLayout) throws -> Network
+        _ data: DataSet, _ training: ImageSet, heldOut: Int, at statePath: String,
+        _ network: (ImageLayout) throws -> Network
     ) throws -> (file: TrainingFile, progress: TrainingProgress, origin: TrainingFile.Origin) {
         let digest = training.digest
         if resume {
@@ -81,6 +86,12 @@ struct TrainingOptions {
         var settings = try settings()
         settings.normalisation = try normalisation.normalisation(for: data)
         settings.mirrors = data.mayBeMirrored && !recipe.noMirroring
+        if heldOut > settings.validationImages {
+            settings.validationImages = heldOut
+            Log.shared.line(
+                "\(data.source.path) has no test images: the last \(heldOut) training images are kept out of the training, "
+                    + "and 'test' means these")
+        }
         let teacher = try distillFrom.map { try Checkpoint.network(at: $0, image: training.layout.shape) }
         let origin = TrainingFile.Origin(trainingImages: digest, teacher: teacher)
         let size = min(training.layout.shape.height, training.layout.shape.width)

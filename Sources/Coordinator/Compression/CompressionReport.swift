@@ -50,6 +50,14 @@ struct CompressionReport {
                         : "."),
                 "warning")
         }
+        for round in curve.rounds {
+            guard let before = round.reconstructed, let after = round.finetuned, after.testCorrect < before.testCorrect
+            else { continue }
+            page.paragraph(
+                "In round \(round.number) fine-tuning ended at \(Text.percent(after.testAccuracy, 2)), below the "
+                    + "\(Text.percent(before.testAccuracy, 2)) that it began with: give it more epochs, or a lower "
+                    + "--learning-rate.", "warning")
+        }
         page.pair(
             Page.figure(
                 plots.accuracy(against: .flops), caption: "Test accuracy against the share of the FLOPs removed."),

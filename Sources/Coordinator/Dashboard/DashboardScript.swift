@@ -30,7 +30,7 @@ extension DashboardPage {
         }
 
         // Draws curves: series of {points: [[x, y]], style}. The y axis goes from `low` to `high`.
-        function drawCurves(svg, series, low, high, xText) {
+        function drawCurves(svg, series, low, high, xText, yText = value => fine.format(value)) {
           const width = Math.max(200, svg.clientWidth), height = 160, left = 44, bottom = 20, top = 8;
           const points = series.flatMap(s => s.points);
           svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
@@ -46,7 +46,7 @@ extension DashboardPage {
           for (const share of [0, 0.5, 1]) {
             const value = low + (high - low) * share;
             svg.append(element("line", { x1: left, x2: width, y1: y(value), y2: y(value), class: "axis" }));
-            svg.append(element("text", { x: left - 6, y: y(value) + 4, "text-anchor": "end" }, fine.format(value)));
+            svg.append(element("text", { x: left - 6, y: y(value) + 4, "text-anchor": "end" }, yText(value)));
           }
           svg.append(element("text", { x: left, y: height - 4 }, xText(x0)));
           if (x1 > x0) svg.append(element("text", { x: width, y: height - 4, "text-anchor": "end" }, xText(x1)));
@@ -146,7 +146,7 @@ extension DashboardPage {
           const values = test.concat(trained).map(p => p[1]);
           const low = values.length === 0 ? 0 : Math.floor(20 * Math.min(...values)) / 20;
           drawCurves(byId("accuracies"), [{ points: trained, style: "second" }, { points: test, style: "first" }],
-            low, 1, epoch => `epoch ${epoch}`);
+            low, 1, epoch => `epoch ${epoch}`, value => `${fine.format(100 * value)} %`);
         }
 
         let last = null;

@@ -82,13 +82,19 @@ extension Plots {
         }
         let heights = masks.map(\.1).sorted()
         if !heights.isEmpty { labels.add("measured masks", at: y(heights[heights.count / 2])) }
-        chart.path(shown.map { (x($0.0), y($0.1)) }, "curve")
+        // Beyond what masks removed the model extrapolates.
+        let measuredMax = masks.map(\.0).max() ?? 0
+        let within = shown.prefix { $0.0 <= measuredMax }
+        chart.path(within.map { (x($0.0), y($0.1)) }, "curve")
+        chart.path((within.suffix(1) + shown.dropFirst(within.count)).map { (x($0.0), y($0.1)) }, "curve beyond")
         for point in shown {
             chart.circle(
                 x(point.0), y(point.1), radius: 2.8, "dot",
                 tip: "chosen by the ranking: \(Text.percent(point.0, 1)) of the FLOPs removed")
         }
-        if let last = shown.last { labels.add("chosen, predicted", at: y(last.1)) }
+        if let last = shown.last {
+            labels.add(last.0 > measuredMax ? "chosen, extrapolated" : "chosen, predicted", at: y(last.1))
+        }
         labels.draw(in: &chart)
         return chart.svg(title: title)
     }

@@ -54,8 +54,9 @@ extension Report {
         page.paragraph(
             "Before any training: each orange dot is a mask that was measured, which removes filters at random; the blue "
                 + "line is what prune would choose by this ranking, as the model predicts it. Its accuracy is that of masks "
-                + "of the same loss, and ends where none was measured. Refitting and fine-tuning bring most of the accuracy "
-                + "back.")
+                + "of the same loss, and ends where none was measured. It is dotted where more goes than masks removed: there "
+                + "the model extrapolates and mostly promises too much; prune --data measures. Refitting and fine-tuning bring "
+                + "most of the accuracy back.")
         let cost = record.network.graph.cost()
         page.pair(
             Page.figure(

@@ -1,0 +1,28 @@
+import Shared
+
+/// The images that tell how a training goes: the test images, or, where there are none, training images that it does not
+/// see.
+enum HeldOutImages {
+    /// A tenth of the training images, but no more than this many, are held out: enough to tell a point of accuracy.
+    private static let countMax = 5000
+    private static let share = 0.1
+
+    /// The test images; nil where there are none, or they are not told from the others. Throws a `.badInput` ``Failure``
+    /// where they are there and damaged.
+    static func test(of data: DataSet) throws -> ImageSet? {
+        guard data.hasSplits, data.splits.contains(.test) else { return nil }
+        return try data.read(.test)
+    }
+
+    /// How many training images to hold out where there are no test images.
+    static func count(of training: ImageSet) -> Int { min(countMax, Int(share * Double(training.count))) }
+
+    /// The last images of the training set. Throws a `.badInput` ``Failure`` where none are held out.
+    static func last(_ count: Int, of training: ImageSet) throws -> ImageSet {
+        guard count > 0, count < training.count else {
+            throw Failure(
+                .badInput, "there are no test images, and no training images to hold out: give --validation-images")
+        }
+        return training.subset(training.count - count..<training.count)
+    }
+}
