@@ -144,7 +144,8 @@ public struct RandomGraphs {
         switch Int.random(in: 0..<3, using: &generator) {
         case 0:
             return try add(
-                .pool(.init(.max, kernel: .init(3), stride: .init(2), padding: .init(1), coversEnd: chance(0.5))), [node])
+                .pool(.init(.max, kernel: .init(3), stride: .init(2), padding: .init(1), coversEnd: chance(0.5))),
+                [node])
         case 1:
             return try add(
                 .pool(

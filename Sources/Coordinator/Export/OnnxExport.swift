@@ -24,11 +24,14 @@ public struct OnnxExport {
         for parameter in network.graph.parameters { onnx.constant(parameter.name, network[parameter.name]) }
         var values = ["images"]
         for (index, node) in network.graph.nodes.enumerated().dropFirst() {
-            values.append(write(node, at: index, reading: node.inputs.map { values[$0] }, to: &onnx))
+            values.append(write(node, at: index, reading: inputs(of: index, values, to: &onnx), to: &onnx))
         }
         let graph = network.graph
         let output = graph.nodes[graph.output].operation == .softmax ? "probabilities" : "logits"
-        onnx.node("Identity", [values[graph.output]], output: output)
+        let isMatrix = graph.isMatrix(graph.output)
+        onnx.node(
+            isMatrix ? "Identity" : "Flatten", [values[graph.output]], output: output,
+            isMatrix ? [:] : ["axis": .integer(1)])
 
         var model = ProtobufWriter()
         model.integer(1, Self.irVersion)
@@ -53,6 +56,22 @@ public struct OnnxExport {
         return model.bytes
     }
 
+    /// The values that a node reads, in the rank that it needs.
+    private func inputs(of index: Int, _ values: [String], to onnx: inout OnnxGraph) -> [String] {
+        let node = network.graph.nodes[index]
+        return node.inputs.enumerated().map { place, input in
+            switch network.graph.change(of: input, for: index) {
+            case .flattened:
+                return onnx.node(
+                    "Flatten", [values[input]], output: "\(node.name).flat\(place)", ["axis": .integer(1)])
+            case .image:
+                let axes = onnx.constant("\(node.name).axes\(place)", [2, 3])
+                return onnx.node("Unsqueeze", [values[input], axes], output: "\(node.name).image\(place)")
+            case nil: return values[input]
+            }
+        }
+    }
+
     /// Writes a node's operators and returns the name of its output.
     private func write(
         _ node: Graph.Node, at index: Int, reading inputs: [String], to onnx: inout OnnxGraph
@@ -74,12 +93,12 @@ public struct OnnxExport {
             return onnx.node(
                 "BatchNormalization", inputs + parameters, output: name, ["epsilon": .float(Float(epsilon))])
         case .affine:
-            let shape = [node.shape.channels] + (isMatrix(node) ? [] : [1, 1])
+            let shape = [node.shape.channels] + (network.graph.isMatrix(index) ? [] : [1, 1])
             let scale = onnx.constant("\(name).scale", network["\(name).weight"].reshaped(shape))
             let offset = onnx.constant("\(name).offset", network["\(name).bias"].reshaped(shape))
             return onnx.node(
                 "Add", [onnx.node("Mul", [inputs[0], scale], output: "\(name).scaled"), offset], output: name)
-        case .activation(let activation): return write(activation, node, reading: inputs[0], to: &onnx)
+        case .activation(let activation): return write(activation, node, at: index, reading: inputs[0], to: &onnx)
         case .add:
             var sum = inputs[0]
             for (place, input) in inputs.enumerated().dropFirst() {
@@ -93,7 +112,7 @@ public struct OnnxExport {
         case .flatten: return onnx.node("Flatten", inputs, output: name, ["axis": .integer(1)])
         case .select(let channels):
             let count = network.graph.inputShape(of: node).channels
-            return write(select: channels, of: count, node, reading: inputs[0], to: &onnx)
+            return write(select: channels, of: count, node, at: index, reading: inputs[0], to: &onnx)
         case .crop(let crop):
             let ends = [
                 crop.top + (crop.size.height - 1) * crop.step.height + 1,
@@ -112,17 +131,9 @@ public struct OnnxExport {
         }
     }
 
-    /// Whether a node's values are `[batch, channels]` rather than images: behind a flatten.
-    private func isMatrix(_ node: Graph.Node) -> Bool {
-        switch node.operation {
-        case .flatten, .linear: true
-        case .image: false
-        default: isMatrix(network.graph.nodes[node.inputs[0]])
-        }
-    }
-
     private func write(
-        _ activation: Operation.Activation, _ node: Graph.Node, reading x: String, to onnx: inout OnnxGraph
+        _ activation: Operation.Activation, _ node: Graph.Node, at index: Int, reading x: String,
+        to onnx: inout OnnxGraph
     ) -> String {
         let name = node.name
         func constant(_ part: String, _ value: Double, _ onnx: inout OnnxGraph) -> String {
@@ -133,7 +144,7 @@ public struct OnnxExport {
         case .leakyReLU(let slope):
             return onnx.node("LeakyRelu", [x], output: name, ["alpha": .float(Float(slope))])
         case .prelu:
-            let shape = [node.shape.channels] + (isMatrix(node) ? [] : [1, 1])
+            let shape = [node.shape.channels] + (network.graph.isMatrix(index) ? [] : [1, 1])
             let slopes = onnx.constant("\(name).slopes", network["\(name).weight"].reshaped(shape))
             return onnx.node("PRelu", [x, slopes], output: name)
         case .clip(let lowest, let highest):
@@ -189,7 +200,8 @@ public struct OnnxExport {
                 "MaxPool", [x], output: name, common + [("dilations", .integers(pool.dilation.both))])
         case .average:
             return onnx.node(
-                "AveragePool", [x], output: name, common + [("count_include_pad", .integer(pool.countsPadding ? 1 : 0))])
+                "AveragePool", [x], output: name, common + [("count_include_pad", .integer(pool.countsPadding ? 1 : 0))]
+            )
         }
     }
 
@@ -225,11 +237,12 @@ public struct OnnxExport {
 
     /// The channels in the map's order, a channel of zeros for those that come from none.
     private func write(
-        select channels: [Int?], of count: Int, _ node: Graph.Node, reading x: String, to onnx: inout OnnxGraph
+        select channels: [Int?], of count: Int, _ node: Graph.Node, at index: Int, reading x: String,
+        to onnx: inout OnnxGraph
     ) -> String {
         var value = x
         if channels.contains(nil) {
-            let pads = isMatrix(node) ? [0, 0, 0, 1] : [0, 0, 0, 0, 0, 1, 0, 0]
+            let pads = network.graph.isMatrix(index) ? [0, 0, 0, 1] : [0, 0, 0, 0, 0, 1, 0, 0]
             value = onnx.node(
                 "Pad", [value, onnx.constant("\(node.name).pads", pads)], output: "\(node.name).padded")
         }

@@ -74,7 +74,7 @@ public struct PyTorchExport {
 
                 def forward(self, x0):
             \(statements.joined(separator: "\n"))
-                    return \(value(graph.output))
+                    return \(graph.isMatrix(graph.output) ? value(graph.output) : "torch.flatten(\(value(graph.output)), 1)")
 
 
             def read_safetensors(path):
@@ -126,8 +126,8 @@ public struct PyTorchExport {
                 "nn.Linear(\(network.graph.inputShape(of: node).channels), \(channels), "
                 + "bias=\(linear.hasBias ? "True" : "False"))"
         case .batchNorm(let epsilon):
-            text = "nn.BatchNorm\(network.graph.isMatrix(node) ? 1 : 2)d(\(channels), eps=\(epsilon))"
-        case .affine: text = "Affine(\(channels), \(network.graph.isMatrix(node) ? 0 : 2))"
+            text = "nn.BatchNorm\(network.graph.isMatrix(index) ? 1 : 2)d(\(channels), eps=\(epsilon))"
+        case .affine: text = "Affine(\(channels), \(network.graph.isMatrix(index) ? 0 : 2))"
         case .activation(.prelu): text = "nn.PReLU(\(channels))"
         case .select(let sources):
             let count = network.graph.inputShape(of: node).channels
@@ -142,7 +142,13 @@ public struct PyTorchExport {
     private func expression(_ index: Int) -> String {
         let graph = network.graph
         let node = graph.nodes[index]
-        let inputs = node.inputs.map(value)
+        let inputs = node.inputs.map { input in
+            switch graph.change(of: input, for: index) {
+            case .flattened: "torch.flatten(\(value(input)), 1)"
+            case .image: "\(value(input))[:, :, None, None]"
+            case nil: value(input)
+            }
+        }
         let x = inputs[0]
         switch node.operation {
         case .image: return x
@@ -273,17 +279,6 @@ private struct ModuleNames {
     private static func part(_ part: Substring) -> String {
         let name = String(part)
         return taken.contains(name) || name.hasPrefix("_") ? name + "_" : name
-    }
-}
-
-extension Graph {
-    /// Whether a node's values are `[batch, channels]` rather than images: from a flatten on.
-    func isMatrix(_ node: Node) -> Bool {
-        switch node.operation {
-        case .flatten, .linear: true
-        case .image: false
-        default: isMatrix(nodes[node.inputs[0]])
-        }
     }
 }
 

@@ -17,9 +17,9 @@ struct NetworkRecognition {
     /// The key under which files that Winnow writes carry their graph.
     static let graphKey = "winnow.graph"
 
-    private static let families: [any ArchitectureFamily.Type] = [
-        ResNetFamily.self, VGGFamily.self, LinearChainFamily.self,
-    ]
+    private static var families: [any ArchitectureFamily.Type] {
+        [ResNetFamily.self, VGGFamily.self, LinearChainFamily.self]
+    }
 
     private let state: StateDict
     private let image: Shape?

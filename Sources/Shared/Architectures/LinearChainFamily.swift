@@ -18,14 +18,18 @@ enum LinearChainFamily: ArchitectureFamily {
     }
 
     private static func layers(_ names: [String], _ state: StateDict) throws -> [LinearChain.Linear] {
-        var norms = state.names.filter { $0.hasSuffix(".running_mean") }.map { String($0.dropLast(".running_mean".count)) }
-            .sorted(by: NaturalOrder.precedes)
+        var norms = state.names.filter { $0.hasSuffix(".running_mean") }.map {
+            String($0.dropLast(".running_mean".count))
+        }
+        .sorted(by: NaturalOrder.precedes)
         return try names.map { name in
             let (outputs, inputs) = try state.linear(name)
             var layer = LinearChain.Linear(
                 name: name, input: inputs, output: outputs, hasBias: state.has("\(name).bias"))
             // Batch norms follow the layers in the order of their names, each the next one of its width.
-            if name != names.last, let index = norms.firstIndex(where: { state["\($0).running_mean"]?.shape == [outputs] }) {
+            if name != names.last,
+                let index = norms.firstIndex(where: { state["\($0).running_mean"]?.shape == [outputs] })
+            {
                 layer.norm = norms.remove(at: index)
             }
             return layer

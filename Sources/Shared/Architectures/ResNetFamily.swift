@@ -36,7 +36,8 @@ enum ResNetFamily: ArchitectureFamily {
                 let name = "layer\(stage + 1).\(index)"
                 blocks.insert(name)
                 node = try add(
-                    name, stride: stage > 0 && index == 0 ? 2 : 1, map: maps[name], of: state, to: &builder, after: node)
+                    name, stride: stage > 0 && index == 0 ? 2 : 1, map: maps[name], of: state, to: &builder, after: node
+                )
             }
         }
         if let unknown = maps.keys.sorted().first(where: { !blocks.contains($0) }) {

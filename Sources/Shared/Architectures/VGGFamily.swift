@@ -22,7 +22,9 @@ enum VGGFamily: ArchitectureFamily {
         }.sorted()
 
         var builder = try GraphBuilder(
-            image: image ?? Shape(channels: first.channels, height: linear.count > 1 ? 224 : 32, width: linear.count > 1 ? 224 : 32))
+            image: image
+                ?? Shape(
+                    channels: first.channels, height: linear.count > 1 ? 224 : 32, width: linear.count > 1 ? 224 : 32))
         var node = 0
         for (index, number) in numbers.enumerated() {
             let name = "features.\(number)"

@@ -39,7 +39,8 @@ extension Graph {
                     let version = try reader.integer()
                     guard version == Self.version else {
                         throw Failure(
-                            .badInput, "it has version \(version), this program reads \(Self.version); use a newer release")
+                            .badInput,
+                            "it has version \(version), this program reads \(Self.version); use a newer release")
                     }
                 case "image": image = try reader.integers(atMost: 3)
                 case "output": output = try reader.integer()
@@ -57,7 +58,9 @@ extension Graph {
         } catch let failure as Failure {
             throw Failure(failure.kind, "its graph is damaged: \(failure.description)")
         }
-        guard image.count == 3, let output else { throw Failure(.badInput, "its graph has no image shape or no output") }
+        guard image.count == 3, let output else {
+            throw Failure(.badInput, "its graph has no image shape or no output")
+        }
         var builder = try GraphBuilder(image: Shape(channels: image[0], height: image[1], width: image[2]))
         for node in nodes { try builder.add(node.name, try node.operation(), node.inputs, isExact: true) }
         guard (1...nodes.count).contains(output) else {

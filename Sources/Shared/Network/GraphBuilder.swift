@@ -49,7 +49,8 @@ public struct GraphBuilder {
         let shape = nodes[output].shape
         guard shape.isVector, output > 0 else {
             throw Failure(
-                .badInput, "the output, node \(nodes[output].name), has shape \(shape) where a value for each class is needed")
+                .badInput,
+                "the output, node \(nodes[output].name), has shape \(shape) where a value for each class is needed")
         }
         var isNeeded = [Bool](repeating: false, count: nodes.count)
         isNeeded[0] = true
@@ -76,7 +77,8 @@ public struct GraphBuilder {
         return graph
     }
 
-    private mutating func add(_ name: String, _ operation: Operation, _ inputs: [Int] = [], shape: Shape) throws -> Int {
+    private mutating func add(_ name: String, _ operation: Operation, _ inputs: [Int] = [], shape: Shape) throws -> Int
+    {
         guard nodes.count < Graph.nodesMax else {
             throw Failure(.badInput, "there are more than \(Graph.nodesMax) nodes")
         }

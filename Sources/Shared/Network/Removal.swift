@@ -77,7 +77,8 @@ extension Operation {
             let filters = convolution.filters / convolution.groups
             convolution.groups =
                 graph.mixesChannels(node)
-                ? (convolution.groups == 1 ? 1 : Set(kept[index].map { $0 / filters }).count) : kept[node.inputs[0]].count
+                ? (convolution.groups == 1 ? 1 : Set(kept[index].map { $0 / filters }).count)
+                : kept[node.inputs[0]].count
             convolution.filters = kept[index].count
             return .convolution(convolution)
         case .linear(var linear):
@@ -134,7 +135,11 @@ private struct KeptChannels {
 
     /// Channels that are kept or removed together.
     private mutating func tie(_ node: Int, _ channel: Int, _ other: Int, _ otherChannel: Int) {
-        if isKept[node][channel] { keep(other, otherChannel) } else if isKept[other][otherChannel] { keep(node, channel) }
+        if isKept[node][channel] {
+            keep(other, otherChannel)
+        } else if isKept[other][otherChannel] {
+            keep(node, channel)
+        }
     }
 
     private mutating func keepOne(_ node: Int) {
@@ -170,14 +175,18 @@ private struct KeptChannels {
                 // A layer that only this sum reads keeps a silent filter; any other term gets zeros between its channels.
                 let isOwn = isOwnLayer(input)
                 for channel in isKept[index].indices {
-                    if isKept[input][channel] { keep(index, channel) } else if isOwn, isKept[index][channel] {
+                    if isKept[input][channel] {
+                        keep(index, channel)
+                    } else if isOwn, isKept[index][channel] {
                         keep(input, channel)
                     }
                 }
             }
         default:
             for input in node.inputs {
-                if isKept[input].count == 1 { keep(input, 0) } else {
+                if isKept[input].count == 1 {
+                    keep(input, 0)
+                } else {
                     for channel in isKept[index].indices { tie(index, channel, input, channel) }
                 }
             }
