@@ -27,7 +27,8 @@ import Testing
             try cluster.start(
                 "winnow-coordinator",
                 [
-                    "compress", "--model", cluster.model, "--data", "\(cluster.folder)/data", "--folder", folder,
+                    "compress", "--anyway", "--model", cluster.model, "--data", "\(cluster.folder)/data", "--folder",
+                    folder,
                     "--masks", "\(CompressionTests.masks)", "--images", "\(TestCluster.images)",
                     "--calibration-images", "32", "--seed", "5", "--remove-flops", "0.5", "--remove-parameters", "0.3",
                     "--keep-at-least", "0", "--rounds", "2", "--epochs-between", "2", "--epochs", "40",

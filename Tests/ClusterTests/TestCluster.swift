@@ -64,6 +64,8 @@ final class TestCluster {
             String(Self.images), "--calibration-images", String(Self.calibrationImages), "--seed", "5", "--run",
             runFile,
             "--report", report, "--masks-per-lease", String(Self.masksPerLease),
+            // The network is random, and so are the images.
+            "--anyway",
         ]
     }
 

@@ -62,6 +62,7 @@ struct Compress: Command {
         try trainingImages.check(fits: network.graph)
         let settings = try evaluation.settings(split: .train, of: data)
         Log.shared.line(data.summary(settings.normalisation))
+        try RecognitionCheck(data: data, settings: settings).check(model, goingOnAnyway: evaluation.anyway)
         let images = CompressionSession.Images(data: data, training: trainingImages, test: testImages)
         func training(epochs: Int) throws -> TrainingSettings {
             var training = try self.training(epochs: epochs)

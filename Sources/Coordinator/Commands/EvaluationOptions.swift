@@ -20,6 +20,7 @@ struct EvaluationOptions {
         "How many images recalibrate or correct: the first N training images (default: 256), or all where there are fewer.",
         value: "N") var calibrationImages: Int?
     @OptionGroup var normalisation = NormalisationOptions()
+    @Flag("Go on though the network recognises the images hardly more often than by chance.") var anyway: Bool
 
     /// Complains of numbers that cannot be. Throws a `.usage` ``Failure``.
     func validate() throws {

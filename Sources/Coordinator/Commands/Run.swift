@@ -57,6 +57,7 @@ struct Run: Command {
         let (images, calibration) = try RunSession.readImages(settings, from: data)
         try images.check(fits: network.graph)
         try images.check(settings.normalisation)
+        try RecognitionCheck(data: data, settings: settings).check(model, goingOnAnyway: evaluation.anyway)
         let description = RunDescription(
             of: network, checkpoint: checkpoint, from: model, images: images, calibration: calibration,
             in: data.source, settings: settings, ensemble: ensemble, verifiedShare: verifyShare,

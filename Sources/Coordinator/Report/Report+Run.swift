@@ -52,6 +52,7 @@ extension Report {
                     + "of \(description.data.path)", false
             ),
             ("SHA-256", description.data.images.description, true),
+            ("normalisation", description.settings.normalisation.description, false),
             ("batch norms", batchNorms, false),
             ("response", fitResponse, false),
             ("ensemble", sampling, false),

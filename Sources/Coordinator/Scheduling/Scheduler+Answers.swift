@@ -123,7 +123,7 @@ extension Scheduler {
             // A worker that was just dismissed is believed no more.
             guard workers[worker].dismissed == nil else { return }
             if isOwn(worker) {
-                decide(item, by: worker, [witness(of: worker)])
+                decide(item, by: worker, [witness(of: worker) ?? -1])
             } else if needsVerification(item.mask, by: worker) {
                 hear(item, from: worker)
             } else {

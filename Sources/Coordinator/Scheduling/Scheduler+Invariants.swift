@@ -62,7 +62,7 @@ extension Scheduler {
         for (first, masks) in awaiting {
             var masks = masks
             while let mask = masks.popFirst() {
-                if opinions[mask]?.first.map({ witness(of: $0.worker) ?? -1 }) == first { queued.insert(mask) }
+                if opinions[mask]?.first?.witness == first { queued.insert(mask) }
             }
         }
         for mask in phases.indices where phases[mask] == .awaiting {

@@ -46,6 +46,7 @@ extension Scheduler {
         guard workers[worker].overdue != isOverdue else { return }
         workers[worker].overdue = isOverdue
         if workers[worker].peer != nil, workers[worker].stage == .ready { countAble(worker, isOverdue ? -1 : 1) }
+        queue(worker)
     }
 
     private mutating func countAble(_ worker: Int, _ change: Int) {

@@ -9,6 +9,10 @@ extension Scheduler {
     /// A worker's evaluation of a mask that is verified.
     struct Opinion: Sendable, Equatable {
         var worker: Int
+        /// Where the worker was then; it may connect from elsewhere later.
+        var place: Int?
+        /// Its witness then, or -1.
+        var witness: Int
         var evaluation: Evaluation
     }
 
@@ -52,15 +56,15 @@ extension Scheduler {
     func mayJudge(_ worker: Int, _ mask: Int) -> Bool {
         guard !opinions.isEmpty, let known = opinions[mask] else { return true }
         guard !known.contains(where: { $0.worker == worker }) else { return false }
-        let own = witness(of: worker)
-        guard known.contains(where: { witness(of: $0.worker) == own }) else { return true }
+        let own = witness(of: worker) ?? -1
+        guard known.contains(where: { $0.witness == own }) else { return true }
         // Its witness has spoken. It may speak twice where nobody else is left to ask.
-        guard isSolo, known.allSatisfy({ witness(of: $0.worker) == own }), isAlone(own) else { return false }
-        return !policy.verificationWaits || !known.contains { workers[$0.worker].place == workers[worker].place }
+        guard isSolo, known.allSatisfy({ $0.witness == own }), isAlone(own) else { return false }
+        return !policy.verificationWaits || !known.contains { $0.place == workers[worker].place }
     }
 
     /// Whether a witness is the only one that is here.
-    private func isAlone(_ witness: Int?) -> Bool { readyByWitness.keys.allSatisfy { $0 == witness } }
+    private func isAlone(_ witness: Int) -> Bool { readyByWitness.keys.allSatisfy { $0 == witness } }
 
     /// Whether nothing but opinions has been missing for so long that no other witness is likely to come.
     var isSolo: Bool {
@@ -91,11 +95,7 @@ extension Scheduler {
         for first in awaiting.keys.sorted() where chosen.count < size && (first != own || isSolo) {
             var kept: [Int] = []
             while chosen.count < size, let mask = awaiting[first]?.popFirst() {
-                guard phases[mask] == .awaiting, let only = opinions[mask]?.first,
-                    witness(of: only.worker) ?? -1 == first
-                else {
-                    continue
-                }
+                guard phases[mask] == .awaiting, opinions[mask]?.first?.witness == first else { continue }
                 if mayJudge(worker, mask) { chosen.append(mask) } else { kept.append(mask) }
             }
             for mask in kept { awaiting[first]?.append(mask) }
@@ -118,7 +118,7 @@ extension Scheduler {
         }
         if known.allSatisfy({ $0.evaluation == first.evaluation }) {
             move(mask, to: .awaiting)
-            awaiting[witness(of: first.worker) ?? -1, default: Queue()].append(mask)
+            awaiting[first.witness, default: Queue()].append(mask)
         } else {
             move(mask, to: .disputed)
         }
@@ -135,18 +135,18 @@ extension Scheduler {
             return
         }
         let known = opinions[mask] ?? []
-        let own = witness(of: worker)
+        let own = witness(of: worker) ?? -1
         if let ally = known.first(where: { $0.evaluation == item.evaluation }) {
-            let areTwo = witness(of: ally.worker) != own
-            decide(item, by: ally.worker, areTwo ? [witness(of: ally.worker), own] : [])
+            decide(item, by: ally.worker, ally.witness == own ? [] : [ally.witness, own])
             return
         }
         if let other = known.first {
             remember("evaluated otherwise than by \(name(other.worker))", worker, masks: MaskRuns([mask]))
             actions.append(.note("\(name(worker)) and \(name(other.worker)) disagree about mask \(mask)"))
-            if witness(of: other.worker) == own { figures.contradictions += 1 }
+            if other.witness == own { figures.contradictions += 1 }
         }
-        opinions[mask] = known + [Opinion(worker: worker, evaluation: item.evaluation)]
+        opinions[mask] =
+            known + [Opinion(worker: worker, place: workers[worker].place, witness: own, evaluation: item.evaluation)]
         if known.count + 1 >= policy.opinionsMax {
             setAside(mask, "\(known.count + 1) workers evaluated it differently")
         } else if holders[mask].first == 0 {
@@ -156,12 +156,12 @@ extension Scheduler {
 
     /// Records what witnesses agree on, or one worker of the coordinator's own says; with no witnesses given, what
     /// nobody but the workers of one witness says. Whoever said otherwise was wrong.
-    mutating func decide(_ item: MaskEvaluation, by worker: Int, _ witnesses: [Int?]) {
+    mutating func decide(_ item: MaskEvaluation, by worker: Int, _ witnesses: [Int]) {
         let others = (opinions[item.mask] ?? []).filter { $0.evaluation != item.evaluation }
         opinions[item.mask] = nil
         record(item, by: worker, as: witnesses.isEmpty ? .recorded : .confirmed)
         guard !witnesses.isEmpty else { return }
-        keepKnown(KnownMask(mask: item.mask, evaluation: item.evaluation, witnesses: witnesses.compactMap { $0 }))
+        keepKnown(KnownMask(mask: item.mask, evaluation: item.evaluation, witnesses: witnesses))
         for other in others { disprove(other.worker, of: item.mask) }
     }
 
@@ -179,18 +179,20 @@ extension Scheduler {
 
     /// Evaluates again what nobody but the workers of this one's place vouches for.
     private mutating func distrust(_ worker: Int) {
-        func isAccused(_ other: Int) -> Bool {
-            other == worker || (workers[other].place != nil && workers[other].place == workers[worker].place)
+        func isAccused(_ other: Int, _ place: Int?) -> Bool {
+            other == worker || (place != nil && place == workers[worker].place)
         }
         var retracted = MaskRuns()
         for mask in phases.indices where phases[mask] == .recorded && recordedBy[mask] > 0 {
-            guard isAccused(Int(recordedBy[mask]) - 1) else { continue }
+            let other = Int(recordedBy[mask]) - 1
+            guard isAccused(other, workers[other].place) else { continue }
             retracted.append(mask)
             recordedBy[mask] = 0
             move(mask, to: .pending)
         }
-        for mask in opinions.keys.sorted() where opinions[mask]?.contains(where: { isAccused($0.worker) }) == true {
-            let rest = opinions[mask]?.filter { !isAccused($0.worker) } ?? []
+        for mask in opinions.keys.sorted()
+        where opinions[mask]?.contains(where: { isAccused($0.worker, $0.place) }) == true {
+            let rest = opinions[mask]?.filter { !isAccused($0.worker, $0.place) } ?? []
             opinions[mask] = rest.isEmpty ? nil : rest
             if phases[mask] != .leased { settle(mask) }
         }

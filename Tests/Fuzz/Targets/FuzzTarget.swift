@@ -14,6 +14,10 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     case onnx
     /// CIFAR-10 batches, and image sets as they travel.
     case images
+    /// NumPy's arrays.
+    case numpy
+    /// JPEG, PNG and WebP.
+    case pictures
     /// Mask files.
     case masks
     /// Messages between workers and the coordinator, of evaluations and of training.
@@ -36,6 +40,8 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
             case .safetensors: try checkpoint(bytes, beginning: [])
             case .onnx: try onnx(bytes)
             case .images: try images(bytes)
+            case .numpy: try numpy(bytes)
+            case .pictures: try pictures(bytes)
             case .masks: try masks(bytes)
             case .wire: wire(bytes)
             case .runFile: try runFile(bytes)

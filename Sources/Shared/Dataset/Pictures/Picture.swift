@@ -27,7 +27,11 @@ struct Picture: ~Copyable {
     /// Reads and decodes a JPEG, PNG or WebP. Throws a `.badInput` ``Failure`` that says what is wrong with it, but not
     /// which file it is.
     init(at path: String) throws {
-        let bytes = try InputFile.bytes(at: path, bytesMax: Self.fileBytesMax)
+        self = try Picture(decoding: InputFile.bytes(at: path, bytesMax: Self.fileBytesMax))
+    }
+
+    /// Decodes a JPEG, PNG or WebP. Throws a `.badInput` ``Failure`` that says what is wrong with it.
+    init(decoding bytes: [UInt8]) throws {
         if bytes.starts(with: [0xFF, 0xD8]) {
             self = try Self.decoded(bytes, Int(WINNOW_JPEG_MESSAGE), winnow_jpeg_decode)
         } else if bytes.starts(with: [0x89, 0x50, 0x4E, 0x47]) {
