@@ -7,7 +7,8 @@ struct EvaluationOptions {
     /// A ranking from few images ranks the filters for these images only: with 512 the pruned networks are 1 to 7 points
     /// less accurate (RESULTS.md).
     static let imagesDefault = 4096
-    private static let calibrationDefault = 256
+    /// Pixels count for a channel's statistics, so fewer of larger images do; their activations must all be in memory.
+    private static func calibrationDefault(_ shape: Shape) -> Int { min(256, max(16, 256 * 1024 / shape.pixels)) }
 
     @Option(
         "How many images the masks are evaluated on: the first N records of the split. By default \(imagesDefault), or "
@@ -17,7 +18,8 @@ struct EvaluationOptions {
             + "network sees them) or corrected (the checkpoint, corrected by how the mask changes those of training "
             + "images).", value: "SOURCE") var batchnorm: EvaluationSettings.BatchNorm.Source = .corrected
     @Option(
-        "How many images recalibrate or correct: the first N training images (default: 256), or all where there are fewer.",
+        "How many images recalibrate or correct: the first N training images (default: 256), of images larger than 32 × 32 "
+            + "fewer, down to 16; or all where there are fewer.",
         value: "N") var calibrationImages: Int?
     @OptionGroup var normalisation = NormalisationOptions()
     @Flag("Go on though the network recognises the images hardly more often than by chance.") var anyway: Bool
@@ -51,7 +53,8 @@ struct EvaluationOptions {
         if batchnorm == .frozen { return 0 }
         if let calibrationImages { return calibrationImages }
         do {
-            return try ImageSupply.count(Self.calibrationDefault, of: .train, in: data, to: "correct batch norms")
+            return try ImageSupply.count(
+                Self.calibrationDefault(data.layout.shape), of: .train, in: data, to: "correct batch norms")
         } catch let failure as Failure where split == .test {
             throw Failure(
                 failure.kind,

@@ -6,9 +6,10 @@ import Shared
 /// A mask's evaluation is the same bits whatever other masks are in the batch, on however many threads, in whatever
 /// blocks of images and with whatever instruction set it is computed.
 public final class Engine {
-    /// The memory that an engine uses by default, besides the images that it is given: with the rest of a worker it
-    /// stays under 500 MB.
-    public static let memoryBytesDefault = 400 << 20
+    /// The memory that an engine uses at most by default, besides the images that it is given: an eighth of the machine's,
+    /// from 400 MB, which suffices for small images, to 2 GB.
+    public static let memoryBytesDefault = min(
+        max(Int(clamping: ProcessInfo.processInfo.physicalMemory) / 8, 400 << 20), 2 << 30)
 
     /// The children of a node that are computed together, at most: what they share is transformed once.
     private static let branchesMax = 8
