@@ -92,7 +92,8 @@ extension Scheduler {
     /// Whether a worker may try a mask that went wrong before: elsewhere first, where that is of use.
     private func mayTry(_ mask: Int, at place: Int) -> Bool {
         guard let trouble = troubles[mask], trouble.happened(at: place) else { return true }
-        return !readyByPlace.keys.contains { !trouble.happened(at: $0) && isReliable($0) }
+        // Who has not answered since its last death, or ever, may be hung.
+        return !readyByPlace.keys.contains { !trouble.happened(at: $0) && places[$0].hasAnswered }
     }
 
     /// Masks that went wrong before, for a worker: a few that did once, or one alone.
