@@ -130,7 +130,7 @@ static uint64_t losses(const winnow_kernels *kernels) {
     enum { CLASSES = 10 };
     float *logits = values(CLASSES, kernels->lanes);
     for (int32_t i = 0; i < CLASSES * kernels->lanes; i++) logits[i] *= 30;
-    uint8_t labels[64];
+    int32_t labels[64];
     for (int32_t i = 0; i < 64; i++) labels[i] = (uint8_t)(i % CLASSES);
     int64_t sums[2] = {0, 0};
     kernels->losses(logits, (size_t)kernels->lanes, CLASSES, labels, IMAGES, 100, &sums[0], &sums[1]);

@@ -2,8 +2,8 @@
 # pruned module and a fine-tuned one; errors are exceptions with the program's message.
 source "$(dirname "$0")/common.sh"
 needs python3
-python3 -c 'import importlib.util as u, sys; sys.exit(None in map(u.find_spec, ["numpy", "torch", "pip", "setuptools"]))' \
-    || { echo "no numpy, torch, pip or setuptools for python3"; exit 77; }
+python3 -c 'import importlib.util as u, sys; sys.exit(None in map(u.find_spec, ["numpy", "torch", "pip", "setuptools", "wheel"]))' \
+    || { echo "no numpy, torch, pip, setuptools or wheel for python3"; exit 77; }
 
 # pip writes beside what it builds.
 cp -r python "$work/package"
