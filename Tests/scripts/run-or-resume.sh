@@ -29,8 +29,8 @@ grep -q "a quote is open in WINNOW_OPTIONS" "$work/log" || fail "it does not say
 # An interrupted run writes no report, so that the one that goes on with it must: every configuration gives --report to
 # both.
 for file in deploy/systemd/example.conf deploy/kubernetes/run.env deploy/compose/compose.yaml deploy/slurm/coordinator.sbatch; do
-    grep -A 1 'WINNOW_OPTIONS' "$file" | grep -q -- '--report' || fail "$file has no --report for a run that goes on"
-    if grep -A 1 'WINNOW_RUN_OPTIONS' "$file" | sed '/[^_]WINNOW_OPTIONS/,$d; /^WINNOW_OPTIONS/,$d' | grep -q -- '--report'; then
+    grep -A 1 'WINNOW_OPTIONS' "$file" | grep -- '--report' > /dev/null || fail "$file has no --report for a run that goes on"
+    if grep -A 1 'WINNOW_RUN_OPTIONS' "$file" | sed '/[^_]WINNOW_OPTIONS/,$d; /^WINNOW_OPTIONS/,$d' | grep -- '--report' > /dev/null; then
         fail "$file gives --report twice"
     fi
 done
