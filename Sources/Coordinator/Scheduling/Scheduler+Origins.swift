@@ -89,11 +89,15 @@ extension Scheduler {
     /// Whether workers of a place may be expected to answer: not one after the other died there without an answer.
     private func isReliable(_ place: Int) -> Bool { places[place].deathsInRow < 2 }
 
-    /// Whether a worker may try a mask that went wrong before: elsewhere first, where that is of use.
+    /// Whether a worker may try a mask that went wrong before: elsewhere first, where that is of use. A place that has not
+    /// answered since its last death, or ever, may be hung, so this one tries a few times before it waits for such.
     private func mayTry(_ mask: Int, at place: Int) -> Bool {
         guard let trouble = troubles[mask], trouble.happened(at: place) else { return true }
-        // Who has not answered since its last death, or ever, may be hung.
-        return !readyByPlace.keys.contains { !trouble.happened(at: $0) && places[$0].hasAnswered }
+        let tries = (trouble.deaths[place] ?? 0) + (trouble.failures[place] ?? 0)
+        let isTried = tries >= max(policy.deathsPerMaskMax, policy.failuresPerMaskMax)
+        return !readyByPlace.keys.contains { other in
+            !trouble.happened(at: other) && isReliable(other) && (isTried || places[other].hasAnswered)
+        }
     }
 
     /// Masks that went wrong before, for a worker: a few that did once, or one alone.
