@@ -18,7 +18,7 @@ import Testing
         var testDescription: String { model }
     }
 
-    // The interpreter takes minutes for the larger ones where it is not optimised.
+    // The definition takes minutes for the larger ones where it is not optimised.
     #if DEBUG
         private static let cases = small
     #else
@@ -62,11 +62,12 @@ import Testing
         for form in forms {
             let read = try Onnx.network(at: folder.appendingPathComponent("\(form).onnx").path)
             try check(read, network, keepsBatchNorms: form.hasSuffix("kept"), form)
-            let interpreter = GraphInterpreter(read.graph, read.parameters)
             let count = read.graph.imageShape.count
-            let results = (0..<images.count / count).flatMap { image in
-                interpreter.logits(of: Array(images[image * count..<(image + 1) * count]))
+            let inputs = (0..<images.count / count).map { image in
+                images[image * count..<(image + 1) * count].map(Double.init)
             }
+            let results = ReferenceForward(Network(graph: read.graph, parameters: read.parameters)).outputs(inputs)
+                .joined().map(Float.init)
             #expect(results.count == logits.count)
             let scale = logits.map(abs).max() ?? 0
             let error = zip(results, logits).map { abs($0 - $1) }.max() ?? .infinity

@@ -56,6 +56,20 @@ extension Onnx.Reading {
             return constant
         }
 
+        /// The parts that a `Slice` takes of some axes of a tensor of `rank` dimensions: as they stand, which may be
+        /// negative or beyond the end. Throws where they are incomplete.
+        func slices(rank: Int) throws -> [(axis: Int, start: Int, end: Int, step: Int)] {
+            guard let starts = try integers("starts", orInput: 1), let ends = try integers("ends", orInput: 2),
+                starts.count == ends.count
+            else { throw failure("its starts or ends are missing") }
+            let axes = try integers("axes", orInput: 3) ?? Array(starts.indices)
+            let steps = try optionalIntegers(4) ?? Array(repeating: 1, count: starts.count)
+            guard axes.count == starts.count, steps.count == starts.count else {
+                throw failure("its starts, ends, axes and steps are not the same number")
+            }
+            return try axes.indices.map { (try axis(axes[$0], rank: rank), starts[$0], ends[$0], steps[$0]) }
+        }
+
         /// An input of integers, or nil where it is left out.
         func optionalIntegers(_ index: Int) throws -> [Int]? {
             guard let constant = try optionalConstant(index) else { return nil }

@@ -236,21 +236,12 @@ extension Onnx.Reading {
 
     private mutating func sliced(_ constant: Onnx.Constant, _ call: Call) throws -> Onnx.Constant {
         let rank = constant.dimensions.count
-        guard let starts = try call.integers("starts", orInput: 1), let ends = try call.integers("ends", orInput: 2),
-            starts.count == ends.count
-        else { throw call.failure("its starts or ends are missing") }
-        let axes = try call.integers("axes", orInput: 3) ?? Array(starts.indices)
-        let steps = try call.optionalIntegers(4) ?? Array(repeating: 1, count: starts.count)
-        guard axes.count == starts.count, steps.count == starts.count else {
-            throw call.failure("its starts, ends, axes and steps are not the same number")
-        }
         var dimensions = constant.dimensions
         var strides = Onnx.Constant.strides(of: dimensions)
         var offset = 0
-        for (index, given) in axes.enumerated() {
-            let axis = try call.axis(given, rank: rank)
+        for (axis, start, end, step) in try call.slices(rank: rank) {
             let places = try Self.places(
-                starts[index], ends[index], steps[index], extent: constant.dimensions[axis], call)
+                start, end, step, extent: constant.dimensions[axis], call)
             offset += places.start * strides[axis]
             strides[axis] *= places.step
             dimensions[axis] = places.count

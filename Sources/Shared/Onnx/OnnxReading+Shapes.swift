@@ -221,19 +221,10 @@ extension Onnx.Reading {
     private mutating func slice(_ call: Call) throws -> Onnx.View {
         let view = try call.view(0)
         let rank = view.axes.count + 1
-        guard let starts = try call.integers("starts", orInput: 1), let ends = try call.integers("ends", orInput: 2),
-            starts.count == ends.count
-        else { throw call.failure("its starts or ends are missing") }
-        let axes = try call.integers("axes", orInput: 3) ?? Array(starts.indices)
-        let steps = try call.optionalIntegers(4) ?? Array(repeating: 1, count: starts.count)
-        guard axes.count == starts.count, steps.count == starts.count else {
-            throw call.failure("its starts, ends, axes and steps are not the same number")
-        }
         var ranges: [Int: Places] = [:]
-        for (index, given) in axes.enumerated() {
-            let axis = try call.axis(given, rank: rank)
+        for (axis, start, end, step) in try call.slices(rank: rank) {
             let extent = axis == 0 ? batch : view.axes[axis - 1].extent
-            let range = try Self.places(starts[index], ends[index], steps[index], extent: extent, call)
+            let range = try Self.places(start, end, step, extent: extent, call)
             if range.start == 0, range.step == 1, range.count == extent { continue }
             guard axis > 0 else { throw call.failure("it takes a part of the batch") }
             ranges[axis] = range

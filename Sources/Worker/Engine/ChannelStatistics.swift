@@ -1,0 +1,43 @@
+/// What is known of a channel's values.
+struct ChannelStatistics {
+    let mean: Double
+    /// The population variance.
+    let variance: Double
+
+    /// What is added to both variances where a layer without a batch norm is corrected: PyTorch's default epsilon, and
+    /// a hundredth of the channel's own variance. So a channel that a mask makes nearly constant grows tenfold at most;
+    /// what is left of it is noise.
+    var epsilon: Double { 1e-5 + variance / 100 }
+
+    /// These running statistics, corrected by what changes the channel's statistics on some images from `before` to
+    /// `after`.
+    ///
+    /// Running statistics are of other images (all, cropped and mirrored) than those at hand. They are taken to differ
+    /// from them by a scale and a shift that the change leaves as they are:
+    /// `mean' = mean + r (mean_after - mean_before)` and `variance' + ε = r² (variance_after + ε)` with
+    /// `r² = (variance + ε) / (variance_before + ε)`. Where nothing changes, neither do they.
+    func corrected(from before: ChannelStatistics, to after: ChannelStatistics, epsilon: Double) -> ChannelStatistics {
+        let ratio = (variance + epsilon) / (before.variance + epsilon)
+        return ChannelStatistics(
+            mean: mean + ratio.squareRoot() * (after.mean - before.mean),
+            variance: ratio * (after.variance + epsilon) - epsilon)
+    }
+}
+
+/// A batch normalisation of one channel as `scale * x + shift` of what a layer gave before its bias was added, formed in
+/// double precision.
+func batchNorm(
+    _ gain: Float, _ offset: Float, _ statistics: ChannelStatistics, epsilon: Double, bias: Float
+) -> (scale: Float, shift: Float) {
+    let scale = Double(gain) / (statistics.variance + epsilon).squareRoot()
+    return (Float(scale), Float(Double(offset) + (Double(bias) - statistics.mean) * scale))
+}
+
+/// What brings a channel whose statistics are `now` (its bias included) back to the mean and deviation `before`, as
+/// `scale * x + shift` of what the layer gave before its bias was added.
+func restoring(
+    _ before: ChannelStatistics, from now: ChannelStatistics, bias: Float
+) -> (scale: Double, shift: Double) {
+    let scale = ((before.variance + before.epsilon) / (now.variance + before.epsilon)).squareRoot()
+    return (scale, (Double(bias) - now.mean) * scale + before.mean)
+}
