@@ -22,6 +22,8 @@ public struct ReferenceForward {
     /// The mean and variance of every present channel of a node, by the node's place.
     private final class Measured {
         var channels: [Int: [(mean: Double, variance: Double)?]] = [:]
+        /// See ``ReferenceForward/rounding(_:)``.
+        var rounding = 0.0
     }
 
     let network: Network
@@ -43,6 +45,16 @@ public struct ReferenceForward {
         let graph = network.graph
         let logits = values(inputs)[graph.logits]
         return inputs.indices.map { image in logits.map { $0?[image] ?? 0 } }
+    }
+
+    /// How far computing with floats may move channels whose mean and deviation are replaced, in their deviations: the worst
+    /// channel's of every node, added up. A mask can leave a channel so nearly constant that floats hold its mean only, and what a norm makes of
+    /// the rest is their rounding. Sums and Winograd's transformations are taken to lose three bits.
+    public func rounding(_ inputs: [[Double]]) -> Double {
+        if case .running = statistics { return 0 }
+        let forward = ReferenceForward(network, mask: mask, statistics: statistics)
+        _ = forward.values(inputs)
+        return forward.measured.rounding
     }
 
     /// The channels of every node.
@@ -268,13 +280,18 @@ public struct ReferenceForward {
 
     @discardableResult
     private func measure(_ index: Int, _ input: [Channel]) -> [(mean: Double, variance: Double)?] {
+        let lost = 8 * Double(Float.ulpOfOne) / 2
+        var worst = 0.0
         let result = input.map { channel in
             channel.map { values in
                 let count = Double(values.count)
                 let mean = values.reduce(0, +) / count
-                return (mean, values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / count)
+                let variance = values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / count
+                worst = max(worst, abs(mean) * lost / (variance + 1e-5).squareRoot())
+                return (mean, variance)
             }
         }
+        measured.rounding += worst
         measured.channels[index] = result
         return result
     }
