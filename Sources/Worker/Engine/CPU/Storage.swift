@@ -1,3 +1,5 @@
+import Foundation
+
 /// Memory at fixed addresses, for the kernels to read; freed with its owner.
 final class Storage {
     private var blocks: [UnsafeMutableRawPointer] = []
@@ -9,10 +11,17 @@ final class Storage {
         for block in blocks { block.deallocate() }
     }
 
+    /// What a large page holds; weights that fill one are found faster in it.
+    private static let largePageBytes = 2 << 20
+
     /// Uninitialised memory on a cache line's boundary.
     func make<Element: BitwiseCopyable>(_ count: Int, of type: Element.Type) -> UnsafeMutablePointer<Element> {
         let size = max(count, 1) * MemoryLayout<Element>.stride
-        let block = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 64)
+        let isLarge = size >= Self.largePageBytes
+        let block = UnsafeMutableRawPointer.allocate(
+            byteCount: size, alignment: isLarge ? Self.largePageBytes : 64)
+        // A hint: without large pages it is only slower.
+        if isLarge { _ = madvise(block, size, MADV_HUGEPAGE) }
         blocks.append(block)
         bytes += size
         return block.bindMemory(to: Element.self, capacity: max(count, 1))

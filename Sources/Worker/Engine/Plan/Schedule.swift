@@ -34,7 +34,7 @@ final class Schedule {
 
     /// The values of a prefix in memory of their own, one after the other.
     struct Start {
-        /// Decided cuts.
+        /// Decided cuts, at least one.
         let cuts: Int
         /// Values by their number, with lines that count from the start of this memory.
         let values: [(number: Int, value: Value)]
@@ -117,7 +117,7 @@ final class Schedule {
         var path = Path(values: [:], owned: [])
         if let start = options.start {
             path = takeInput(start)
-            continued(tree.trunk[start.cuts], from: start.cuts == 0 ? 0 : stages.cuts[start.cuts - 1] + 1, path)
+            continued(tree.trunk[start.cuts], from: stages.cuts[start.cuts - 1] + 1, path)
         } else {
             let image = take(Array(0..<stages.shape(ofValue: 0).channels), ofValue: 0)
             input = [image.range]
@@ -138,9 +138,9 @@ final class Schedule {
         var owned: Set<Int>
     }
 
-    /// Lines of a channel: not a power of two, so that the channels of one pixel do not share cache sets.
+    /// Lines of a channel: an odd number, so that the channels of one pixel do not share cache sets.
     private func plane(_ shape: Shape) -> Int {
-        shape.isVector ? groups : shape.pixels + 2 * shape.width + 1
+        shape.isVector ? groups : (shape.pixels + 2 * shape.width + 1) | 1
     }
 
     /// Takes memory for some channels of a value.
