@@ -48,7 +48,7 @@ import Worker
         let prune = try cluster.start(
             "winnow-coordinator",
             [
-                "prune", "--model", cluster.model, "--data", "\(cluster.folder)/data", "--method", "taylor",
+                "prune", "--anyway", "--model", cluster.model, "--data", "\(cluster.folder)/data", "--method", "taylor",
                 "--gradient-images", "\(Self.images)", "--loss-model", "additive", "--keep-at-least", "0",
                 "--remove-filters", "\(Self.removed)", "--images", "\(Self.images)", "--calibration-images", "8",
                 "--split", "train", "--threads", "1", "--output", "\(cluster.folder)/pruned.safetensors",

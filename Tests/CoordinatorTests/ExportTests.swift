@@ -106,7 +106,7 @@ struct ExportTests {
         defer { try? FileManager.default.removeItem(at: folder) }
         let networks = [Network.random(architecture, using: &generator), try Self.pruned(using: &generator)]
         for (name, network) in zip(["connected", "residual"], networks) {
-            try ExportedFiles(pytorch: folder.appending(path: name).path).write(network, normalisation: .standard)
+            try ExportedFiles(pytorch: folder.appending(path: name).path).write(network)
         }
         let program = """
             import json, sys, torch

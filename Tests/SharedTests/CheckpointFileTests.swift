@@ -33,7 +33,8 @@ func everyFormatOfPyTorchIsRead(name: String) throws {
 
 @Test func theOrderOfSafetensorsDoesNotMatter() throws {
     let bytes = SmallNetwork.changed { $0.reverse() }
-    #expect(try Checkpoint.network(bytes: bytes, name: "reversed") == SmallNetwork.network)
+    let network = try Checkpoint.network(bytes: bytes, name: "reversed")
+    #expect(network.graph == SmallNetwork.network.graph && network.parameters == SmallNetwork.network.parameters)
 }
 
 @Test(arguments: ["bare.pt", "whole.pt", "whole.th", "views.th"])

@@ -109,7 +109,8 @@ struct RunSession {
 
     private func livePage(_ monitor: RankingMonitor, _ endpoint: String) throws -> LivePage? {
         guard let dashboard else { return nil }
-        let network = try Checkpoint.network(bytes: file.checkpoint(), name: "the network in \(file.path)")
+        let network = try Checkpoint.network(
+            bytes: file.checkpoint(), name: "the network in \(file.path)", note: { _ in })
         return LivePage(
             dashboard, of: file.description, space: FilterSpace(network.graph), runFile: file.path,
             endpoint: endpoint, monitor: monitor)

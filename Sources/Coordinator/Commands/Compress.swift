@@ -19,6 +19,7 @@ struct Compress: Command {
             """)
 
     @Option("The network's checkpoint (PyTorch or safetensors).", value: "FILE") var model: String
+    @OptionGroup var checkpoint = CheckpointOptions()
     @Option("The folder for all results. A compression that it holds is resumed.", value: "DIR")
     var folder: String
     @OptionGroup var exports = ExportOptions()
@@ -46,6 +47,7 @@ struct Compress: Command {
         try rules.validate()
         try cluster.validate()
         try livePage.validate()
+        try checkpoint.validate()
         try evaluation.validate()
         for epochs in [epochs, epochsBetween] { _ = try training(epochs: epochs) }
     }
@@ -56,13 +58,14 @@ struct Compress: Command {
         let signals = try SignalQueue(SignalQueue.endings)
         try exports.check(reading: [model])
         let data = try evaluation.dataSet()
-        let network = try Checkpoint.network(at: model, image: data.layout.shape)
-        let checkpoint = try Checkpoint.portable(network, from: model)
+        var network = try Checkpoint.network(at: model, image: data.layout.shape, hints: checkpoint.hints)
         let (trainingImages, testImages) = try data.readSplits()
         try trainingImages.check(fits: network.graph)
-        let settings = try evaluation.settings(split: .train, of: data)
+        let settings = try evaluation.settings(split: .train, of: data, for: network)
+        network.facts.normalisation = settings.normalisation
+        let checkpoint = Checkpoint.safetensors(of: network)
         Log.shared.line(data.summary(settings.normalisation))
-        try RecognitionCheck(data: data, settings: settings).check(model, goingOnAnyway: evaluation.anyway)
+        try RecognitionCheck(network: network, data: data, settings: settings).check(evaluation.recognition)
         let images = CompressionSession.Images(data: data, training: trainingImages, test: testImages)
         func training(epochs: Int) throws -> TrainingSettings {
             var training = try self.training(epochs: epochs)
@@ -94,7 +97,7 @@ struct Compress: Command {
         let session = try CompressionSession(
             plan, in: folder, images: images, sampling: sampling, cluster: cluster, dashboard: dashboard)
         let curve = try session.run(signals: signals)
-        try exports.write(Checkpoint.network(at: folder.compressed), normalisation: settings.normalisation)
+        try exports.write(Checkpoint.network(at: folder.compressed))
         tell(curve, folder)
         dashboard?.step = ""
         dashboard?.show(.finished)

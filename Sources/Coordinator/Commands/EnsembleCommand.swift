@@ -12,12 +12,15 @@ struct EnsembleCommand: Command {
             """)
 
     @Option("The network's checkpoint (PyTorch or safetensors).", value: "FILE") var model: String
+    @OptionGroup var checkpoint = CheckpointOptions()
     @Option("Where the masks go, as JSON.", value: "FILE") var output: String
     @OptionGroup var sampling = SamplingOptions()
 
+    func validate() throws { try checkpoint.validate() }
+
     func run() throws {
         try OutputGuard(reading: [model]).check(output)
-        let space = FilterSpace(try Checkpoint.network(at: model).graph)
+        let space = FilterSpace(try Checkpoint.network(at: model, hints: checkpoint.hints).graph)
         let ensemble = try sampling.ensemble(of: space)
         try MaskFile.write(ensemble.allMasks, for: space, to: output)
         print(

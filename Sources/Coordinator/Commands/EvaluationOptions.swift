@@ -22,7 +22,7 @@ struct EvaluationOptions {
             + "fewer, down to 16; or all where there are fewer.",
         value: "N") var calibrationImages: Int?
     @OptionGroup var normalisation = NormalisationOptions()
-    @Flag("Go on though the network recognises the images hardly more often than by chance.") var anyway: Bool
+    @OptionGroup var recognition = RecognitionOptions()
 
     /// Complains of numbers that cannot be. Throws a `.usage` ``Failure``.
     func validate() throws {
@@ -34,18 +34,21 @@ struct EvaluationOptions {
         }
         try dataFormat.validate()
         try normalisation.validate()
+        try recognition.validate()
     }
 
     /// The images. Throws a `.badInput` ``Failure``.
     func dataSet() throws -> DataSet { try dataFormat.source(data).open() }
 
-    /// The settings for images of a split. Throws a ``Failure`` where there are none.
-    func settings(split: EvaluationSettings.Split, of data: DataSet) throws -> EvaluationSettings {
+    /// The settings for images of a split that a network sees. Throws a ``Failure`` where there are none.
+    func settings(
+        split: EvaluationSettings.Split, of data: DataSet, for network: Network
+    ) throws -> EvaluationSettings {
         let images = try self.images ?? min(Self.imagesDefault, data.count(split))
         return EvaluationSettings(
             split: split, images: images,
             batchNorm: .init(batchnorm, images: try calibrationCount(split: split, of: data)),
-            normalisation: try normalisation.normalisation(for: data))
+            normalisation: try normalisation.normalisation(for: data, of: network))
     }
 
     /// How many training images give statistics. Throws a ``Failure`` where none can.

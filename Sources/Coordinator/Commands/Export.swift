@@ -15,6 +15,7 @@ struct Export: Command {
             """)
 
     @Option("The network: PyTorch or safetensors.", value: "FILE") var model: String
+    @OptionGroup var checkpoint = CheckpointOptions()
     @Option("Write it as safetensors too.", value: "FILE") var output: String?
     @OptionGroup var exports = ExportOptions()
     @OptionGroup var normalisation = NormalisationOptions()
@@ -24,14 +25,16 @@ struct Export: Command {
             throw Failure(.usage, "nothing to write: give --onnx, --pytorch or --output")
         }
         try normalisation.validate()
+        try checkpoint.validate()
     }
 
     func run() throws {
         try OutputGuard(reading: [model], isForced: exports.force).check(output)
         try exports.check(reading: [model])
-        let network = try Checkpoint.network(at: model)
+        var network = try Checkpoint.network(at: model, hints: checkpoint.hints)
+        network.facts.normalisation = try normalisation.normalisation(for: network)
         try ExportedFiles(safetensors: output, onnx: exports.onnx, pytorch: exports.pytorch)
-            .write(network, normalisation: normalisation.normalisation(for: network.graph))
+            .write(network)
         for file in [output, exports.onnx, exports.pytorch].compactMap({ $0 }) { print(file) }
     }
 }

@@ -21,7 +21,7 @@ struct ExportOptions {
     }
 
     /// Writes the network in the forms that were asked for. Throws a ``Failure``.
-    func write(_ network: Network, normalisation: Normalisation) throws {
-        try ExportedFiles(onnx: onnx, pytorch: pytorch).write(network, normalisation: normalisation)
+    func write(_ network: Network) throws {
+        try ExportedFiles(onnx: onnx, pytorch: pytorch).write(network)
     }
 }

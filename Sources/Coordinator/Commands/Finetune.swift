@@ -16,11 +16,20 @@ struct Finetune: Command {
             """)
 
     @Option("The network to go on with: PyTorch or safetensors.", value: "FILE") var model: String
+    @OptionGroup var checkpoint = CheckpointOptions()
     @OptionGroup var training = TrainingOptions()
 
     func validate() throws {
+        try checkpoint.validate()
         try training.validate()
     }
 
-    func run() throws { try training.train(from: model) { try Checkpoint.network(at: model, image: $0.shape) } }
+    func run() throws {
+        var hints = checkpoint.hints
+        // Of network and teacher, only one may be without a graph.
+        hints.mustBeNeeded = training.distillFrom == nil
+        try training.train(from: model, teacherHints: hints) {
+            try Checkpoint.network(at: model, image: $0.shape, hints: hints)
+        }
+    }
 }

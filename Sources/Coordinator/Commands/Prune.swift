@@ -26,6 +26,7 @@ struct Prune: Command {
     @Option("The run file that judges the filters; it also holds the network.", name: "run", value: "FILE")
     var runFile: String?
     @Option("The network's checkpoint, where there is no run.", value: "FILE") var model: String?
+    @OptionGroup var checkpoint = CheckpointOptions()
     @Option("How filters are judged: ensemble, ablation, l1, l2, geometric-median, taylor or random.", value: "METHOD")
     var method: PruningMethod = .ensemble
     @Option(
@@ -60,6 +61,7 @@ struct Prune: Command {
         }
         if dryRun, output != nil || exports.isAsked { throw Failure(.usage, "--dry-run writes no network") }
         try rules.validate()
+        try checkpoint.validate()
         if ranking == nil, method.needsGradients, measurement.data == nil {
             throw Failure(.usage, "--method \(method.rawValue) needs --data")
         }
@@ -74,10 +76,13 @@ struct Prune: Command {
         let inputs = [runFile, model, ranking]
         for file in [output, json] { try OutputGuard(reading: inputs, isForced: exports.force).check(file) }
         try exports.check(reading: inputs)
-        let source = try PruningSource(run: runFile, model: model)
-        let network = source.network
+        var source = try self.source()
         let images = try measurement.images(of: source)
-        let normalisation = images?.normalisation ?? source.settings?.normalisation ?? .standard
+        if let normalisation = images?.normalisation ?? source.settings?.normalisation {
+            source = source.normalising(by: normalisation)
+        }
+        if let images, runFile == nil { try measurement.checkRecognition(of: source.network, images) }
+        let network = source.network
         Log.shared.step("judging the filters")
         let pruner = Pruner(
             network.graph, scores: try scores(source, images), model: rules.lossModel,
@@ -88,7 +93,7 @@ struct Prune: Command {
         let pruned = try measurement.pruned(network, removing: removed, images: images)
         let bytes = Checkpoint.safetensors(of: pruned)
         if let output { try OutputFile.write(bytes, to: output) }
-        try exports.write(pruned, normalisation: normalisation)
+        try exports.write(pruned)
 
         var record = PruningRecord(
             commandLine: CommandLine.arguments, method: ranking ?? method.rawValue, lossModel: rules.lossModel.rawValue,
@@ -105,6 +110,13 @@ struct Prune: Command {
         if let json { try OutputFile.write(Array(record.json()), to: json) }
         print(record.summary(byLayer: verbose))
         if let output { print("written: \(output)") }
+    }
+
+    private func source() throws -> PruningSource {
+        if let runFile { return try PruningSource(run: runFile) }
+        guard let model else { throw Failure(.usage, "give --run or --model") }
+        return PruningSource(
+            try Checkpoint.network(at: model, image: try measurement.imageShape(), hints: checkpoint.hints))
     }
 
     private func scores(_ source: PruningSource, _ images: PruningImages?) throws -> FilterScores {

@@ -10,6 +10,7 @@ struct PruneMeasurementOptions {
     var data: String?
     @OptionGroup var dataFormat = DataFormatOptions()
     @OptionGroup var normalisation = NormalisationOptions()
+    @OptionGroup var recognition = RecognitionOptions()
     @Flag("Write fresh batch-norm statistics into the files, for the pruned network.") var recalibrate
     @Flag(
         "Refit the layers after the removed filters by least squares on training images, and their batch norms; "
@@ -42,12 +43,26 @@ struct PruneMeasurementOptions {
         }
         try dataFormat.validate()
         try normalisation.validate()
+        try recognition.validate()
+        if recognition.expectAccuracy != nil, data == nil { throw Failure(.usage, "--expect-accuracy needs --data") }
         guard (1...Evaluation.imagesMax).contains(calibrationImages) else {
             throw Failure(.usage, "--calibration-images must be from 1 to \(Evaluation.imagesMax)")
         }
         if let images, !(1...Evaluation.imagesMax).contains(images) {
             throw Failure(.usage, "--images must be from 1 to \(Evaluation.imagesMax)")
         }
+    }
+
+    /// The shape of the images, where some are given. Throws a ``Failure``.
+    func imageShape() throws -> Shape? { try data.map { try dataFormat.source($0).open().layout.shape } }
+
+    /// Looks at whether a network without a run recognises the images. Throws a ``Failure``.
+    func checkRecognition(of network: Network, _ images: PruningImages) throws {
+        let split = split ?? (images.data.splits.contains(.train) ? .train : .test)
+        let settings = EvaluationSettings(
+            split: split, images: min(try images.data.count(split), EvaluationOptions.imagesDefault),
+            batchNorm: .frozen, normalisation: images.normalisation)
+        try RecognitionCheck(network: network, data: images.data, settings: settings).check(recognition)
     }
 
     /// The images and how they become inputs: as a run says where there is one. Nil where no images are given. Throws a
@@ -59,7 +74,7 @@ struct PruneMeasurementOptions {
             if normalisation.isGiven { throw Failure(.usage, "--mean and --deviation are those of the run") }
             return PruningImages(data: opened, normalisation: settings.normalisation)
         }
-        let normalisation = try normalisation.normalisation(for: opened)
+        let normalisation = try normalisation.normalisation(for: opened, of: run.network)
         Log.shared.line(opened.summary(normalisation))
         return PruningImages(data: opened, normalisation: normalisation)
     }

@@ -1,34 +1,97 @@
 import Shared
 
-/// Looks at whether a network recognises the images at all before a run spends hours on it: a wrong normalisation or
+/// Looks at how well a network recognises the images before hours are spent on it: a wrong forward pass, normalisation or
 /// order of labels shows here, and nowhere later.
 struct RecognitionCheck {
-    /// Images that are looked at.
-    private static let imagesMax = 256
+    /// Images that are looked at, whatever they cost.
+    private static let imagesMin = 256
+    /// Multiply-accumulates that may be spent beyond them: 4,096 images of ResNet-56, a few seconds.
+    private static let costMax = 500_000_000_000
+    /// The least difference from the accuracy that is expected, in per cent, at which a network counts as another one:
+    /// libraries round differently, and people round too.
+    private static let toleranceMin = 0.5
+    private static let standardErrors = 3.0
 
+    let network: Network
     let data: DataSet
+    /// The images that a run evaluates, and how they become inputs.
     let settings: EvaluationSettings
 
-    /// Evaluates the network of a checkpoint. Where it is right hardly more often than chance, says so with what may be
-    /// wrong: as a `.badInput` ``Failure``, or as a line where the user wants to go on anyway. Does nothing on a host
-    /// without `winnow-worker`.
-    func check(_ model: String, goingOnAnyway anyway: Bool) throws {
+    /// Evaluates the unmasked network and says how well it does. Where it is right hardly more often than chance, or not as
+    /// often as is expected, says so with what may be wrong: as a `.badInput` ``Failure``, or as a line where the user
+    /// wants to go on anyway. Does nothing on a host without `winnow-worker`.
+    func check(_ options: RecognitionOptions) throws {
         guard let worker = try? WorkerProcess.find(threads: nil) else { return }
+        try WorkerProcess.withTemporaryFolder { folder in
+            let model = folder.appending(path: "network.safetensors").path
+            try OutputFile.write(Checkpoint.safetensors(of: network), to: model)
+            let measured = try measure(model, settings.split, atMost: settings.images, worker)
+            Log.shared.line("unmasked: \(words(measured))")
+            try checkChance(measured, options)
+            guard let expected = options.expectAccuracy else { return }
+            // What people know of a network is its accuracy on test images.
+            let split: EvaluationSettings.Split = data.splits.contains(.test) ? .test : settings.split
+            let count = try data.count(split)
+            let known = try measure(model, split, atMost: count, worker)
+            try checkExpectation(known, expected: expected, isSample: known.images < count)
+        }
+    }
+
+    private func measure(
+        _ model: String, _ split: EvaluationSettings.Split, atMost count: Int, _ worker: WorkerProcess
+    ) throws -> PruningRecord.Measurement {
         var settings = settings
-        settings.images = min(settings.images, Self.imagesMax)
+        settings.split = split
+        let affordable = Self.costMax / max(network.graph.cost().multiplyAccumulates, 1)
+        settings.images = min(count, max(Self.imagesMin, affordable))
         settings.batchNorm = .frozen
-        let measured = try worker.evaluate(model, data: data.source, settings)
+        return try worker.evaluate(model, data: data.source, settings)
+    }
+
+    private func words(_ measured: PruningRecord.Measurement) -> String {
+        "loss \(Text.fixed(measured.loss, 4)), \(Text.percent(measured.accuracy, 2)) right on the first "
+            + "\(Text.grouped(measured.images)) \(measured.split) images"
+    }
+
+    private func checkChance(_ measured: PruningRecord.Measurement, _ options: RecognitionOptions) throws {
         let classes = data.layout.classes
         guard Double(measured.correct) < Self.expected(classes: classes) * Double(measured.images) else { return }
-        let causes = [
-            "--mean and --deviation (\(settings.normalisation))", "the order of the channels (red, green, blue)",
-            "the order of the labels", "a data set of other classes",
-        ]
         let words =
             "the network is right on \(measured.correct) of \(measured.images) images, hardly more than by chance (1 in "
-            + "\(classes)); look at \(causes.joined(separator: ", "))"
-        guard anyway else { throw Failure(.badInput, "\(words), or go on with --anyway") }
+            + "\(classes)); look at \(causes)"
+        guard options.anyway else { throw Failure(.badInput, "\(words), or go on with --anyway") }
         Log.shared.line(words)
+    }
+
+    private func checkExpectation(
+        _ measured: PruningRecord.Measurement, expected: Double, isSample: Bool
+    ) throws {
+        let tolerance = Self.tolerance(expected: expected, images: isSample ? measured.images : nil)
+        Log.shared.line("unmasked: \(words(measured))")
+        guard abs(100 * measured.accuracy - expected) > tolerance else { return }
+        throw Failure(
+            .badInput,
+            "the network is right on \(Text.percent(measured.accuracy, 2)) of \(Text.grouped(measured.images)) "
+                + "\(measured.split) images, not on the \(expected) % that --expect-accuracy says (within "
+                + "\(Text.fixed(tolerance, 1))); look at \(causes)")
+    }
+
+    private var causes: String {
+        let forwardPass = network.facts.assumptions.map { ["the forward pass (\($0))"] } ?? []
+        let causes =
+            forwardPass + [
+                "--mean and --deviation (\(settings.normalisation))", "the order of the channels (red, green, blue)",
+                "the order of the labels", "a data set of other classes",
+            ]
+        return causes.joined(separator: ", ")
+    }
+
+    /// How far an accuracy may be from the expected one, in per cent, where it is of a sample of so many images, or of all.
+    static func tolerance(expected: Double, images: Int?) -> Double {
+        guard let images else { return toleranceMin }
+        // With an accuracy of 100 % expected, one that is just below has a standard error too.
+        let share = min(max(expected / 100, 0.01), 0.99)
+        return max(toleranceMin, standardErrors * 100 * (share * (1 - share) / Double(max(images, 1))).squareRoot())
     }
 
     /// The share of images on which a network that knows something is right: twice that of chance, or with few classes

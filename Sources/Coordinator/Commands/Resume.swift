@@ -53,7 +53,8 @@ struct Resume: Command {
         }
         try RunSession.prepareReport(report)
         let description = file.description
-        let network = try Checkpoint.network(bytes: file.checkpoint(), name: "the network in \(runFile)")
+        let network = try Checkpoint.network(
+            bytes: file.checkpoint(), name: "the network in \(runFile)", note: { _ in })
         try description.check(against: FilterSpace(network.graph))
         let (images, calibration) = try readImages(of: description)
         let listener = try cluster.listen()

@@ -22,6 +22,7 @@ struct Run: Command {
             """)
 
     @Option("The network's checkpoint: PyTorch or safetensors.", value: "FILE") var model: String
+    @OptionGroup var checkpoint = CheckpointOptions()
     @OptionGroup var evaluation = EvaluationOptions()
     @Option("Which images the masks are evaluated on; the ranking should not see the test images.", value: "SPLIT")
     var split: EvaluationSettings.Split = .train
@@ -39,6 +40,7 @@ struct Run: Command {
     func validate() throws {
         try cluster.validate()
         try livePage.validate()
+        try checkpoint.validate()
         try evaluation.validate()
         guard (0...1).contains(verifyShare) else { throw Failure(.usage, "--verify-share must be from 0 to 1") }
     }
@@ -49,15 +51,16 @@ struct Run: Command {
         let signals = try SignalQueue(SignalQueue.endings)
         try RunSession.prepareReport(report)
         let data = try evaluation.dataSet()
-        let settings = try evaluation.settings(split: split, of: data)
-        let network = try Checkpoint.network(at: model, image: data.layout.shape)
+        var network = try Checkpoint.network(at: model, image: data.layout.shape, hints: checkpoint.hints)
+        let settings = try evaluation.settings(split: split, of: data, for: network)
+        network.facts.normalisation = settings.normalisation
         let checkpoint = try Checkpoint.portable(network, from: model)
         let space = FilterSpace(network.graph)
         let ensemble = try sampling.ensembleToFit(of: space)
         let (images, calibration) = try RunSession.readImages(settings, from: data)
         try images.check(fits: network.graph)
         try images.check(settings.normalisation)
-        try RecognitionCheck(data: data, settings: settings).check(model, goingOnAnyway: evaluation.anyway)
+        try RecognitionCheck(network: network, data: data, settings: settings).check(evaluation.recognition)
         let description = RunDescription(
             of: network, checkpoint: checkpoint, from: model, images: images, calibration: calibration,
             in: data.source, settings: settings, ensemble: ensemble, verifiedShare: verifyShare,

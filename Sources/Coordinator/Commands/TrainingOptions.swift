@@ -38,7 +38,10 @@ struct TrainingOptions {
 
     /// Trains what `network` makes for the images, read from `model` where that is not nil, or goes on with what the
     /// state file has. Throws a ``Failure``.
-    func train(from model: String?, _ network: (ImageLayout) throws -> Network) throws {
+    func train(
+        from model: String?, teacherHints: CheckpointHints = CheckpointHints(),
+        _ network: (ImageLayout) throws -> Network
+    ) throws {
         signal(SIGPIPE, SIG_IGN)
         let signals = try SignalQueue(SignalQueue.endings)
         let outputs = TrainingOutputs(network: output)
@@ -55,20 +58,20 @@ struct TrainingOptions {
         let listener = try cluster.listen()
         let state = try begin(
             data, training, heldOut: test == nil ? HeldOutImages.count(of: training) : 0,
-            at: state ?? "\(output).training", network)
+            at: state ?? "\(output).training", teacherHints, network)
         let run = TrainingRun(
             trainingImages: training,
             testImages: try test ?? HeldOutImages.last(state.progress.settings.validationImages, of: training),
             cluster: cluster, outputs: outputs, dashboard: dashboard)
         let progress = try run.run(state, at: listener, signals: signals)
-        try exports.write(progress.network, normalisation: progress.settings.normalisation)
+        try exports.write(progress.network)
         report(progress)
         dashboard?.show(.finished)
         dashboard?.bidFarewell()
     }
 
     private func begin(
-        _ data: DataSet, _ training: ImageSet, heldOut: Int, at statePath: String,
+        _ data: DataSet, _ training: ImageSet, heldOut: Int, at statePath: String, _ teacherHints: CheckpointHints,
         _ network: (ImageLayout) throws -> Network
     ) throws -> (file: TrainingFile, progress: TrainingProgress, origin: TrainingFile.Origin) {
         let digest = training.digest
@@ -84,7 +87,6 @@ struct TrainingOptions {
             return (file, progress, origin)
         }
         var settings = try settings()
-        settings.normalisation = try normalisation.normalisation(for: data)
         settings.mirrors = data.mayBeMirrored && !recipe.noMirroring
         if heldOut > settings.validationImages {
             settings.validationImages = heldOut
@@ -92,11 +94,15 @@ struct TrainingOptions {
                 "\(data.source.path) has no test images: the last \(heldOut) training images are kept out of the training, "
                     + "and 'test' means these")
         }
-        let teacher = try distillFrom.map { try Checkpoint.network(at: $0, image: training.layout.shape) }
+        let teacher = try distillFrom.map {
+            try Checkpoint.network(at: $0, image: training.layout.shape, hints: teacherHints)
+        }
         let origin = TrainingFile.Origin(trainingImages: digest, teacher: teacher)
         let size = min(training.layout.shape.height, training.layout.shape.width)
         guard settings.cutout <= size else { throw Failure(.usage, "--cutout must be 0 to \(size)") }
-        let network = try network(training.layout)
+        var network = try network(training.layout)
+        settings.normalisation = try normalisation.normalisation(for: data, of: network)
+        network.facts.normalisation = settings.normalisation
         try training.check(fits: network.graph)
         Log.shared.line(data.summary(settings.normalisation))
         if let teacher { try training.check(fits: teacher.graph) }

@@ -15,10 +15,10 @@ struct ExportedFiles {
     static let packageFiles = ["network.safetensors", "network.py", "__init__.py"]
 
     /// Writes them all. Throws `.unavailable` where one cannot be written.
-    func write(_ network: Network, normalisation: Normalisation) throws {
+    func write(_ network: Network) throws {
         let bytes = Checkpoint.safetensors(of: network)
         if let safetensors { try OutputFile.write(bytes, to: safetensors) }
-        if let onnx { try OutputFile.write(OnnxExport(network, normalisation: normalisation).bytes, to: onnx) }
+        if let onnx { try OutputFile.write(OnnxExport(network).bytes, to: onnx) }
         if let pytorch {
             try OutputGuard.prepareFolder(pytorch)
             let contents = [

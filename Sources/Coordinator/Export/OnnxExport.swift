@@ -10,13 +10,9 @@ public struct OnnxExport {
     private static let opset = 13
 
     private let network: Network
-    private let normalisation: Normalisation
 
-    /// An export of a network whose inputs are normalised so; the normalisation is only told, in the model's metadata.
-    public init(_ network: Network, normalisation: Normalisation = .standard) {
-        self.network = network
-        self.normalisation = normalisation
-    }
+    /// An export of a network. How its inputs are normalised is only told, in the model's metadata.
+    public init(_ network: Network) { self.network = network }
 
     /// The model file's bytes.
     public var bytes: [UInt8] {
@@ -35,7 +31,7 @@ public struct OnnxExport {
 
         var model = ProtobufWriter()
         model.integer(1, Self.irVersion)
-        model.text(2, "winnow")
+        model.text(2, Onnx.ownProducer)
         model.text(3, Version.number)
         let image = graph.imageShape
         model.message(7) { writer in
@@ -44,13 +40,10 @@ public struct OnnxExport {
                 output: (output, [graph.classes]))
         }
         model.message(8) { $0.integer(2, Self.opset) }
-        let metadata = [
-            ("mean", normalisation.mean), ("standard_deviation", normalisation.deviation),
-        ]
-        for (key, values) in metadata {
+        for (key, text) in network.facts.metadata {
             model.message(14) { writer in
-                writer.text(1, "input_\(key)")
-                writer.text(2, values.map { "\($0)" }.joined(separator: " "))
+                writer.text(1, key)
+                writer.text(2, text)
             }
         }
         return model.bytes

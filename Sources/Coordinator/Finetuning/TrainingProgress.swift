@@ -28,6 +28,8 @@ struct TrainingProgress: Sendable {
     }
 
     let graph: Graph
+    /// What is known of the network beside.
+    let facts: NetworkFacts
     let layout: ParameterLayout
     let settings: TrainingSettings
     /// Images of the training split.
@@ -54,6 +56,7 @@ struct TrainingProgress: Sendable {
             throw Failure(.usage, "a fully connected network has no convolutions; train it with --precision float32")
         }
         graph = network.graph
+        facts = network.facts
         layout = ParameterLayout(graph)
         self.settings = settings
         self.imageCount = imageCount
@@ -78,11 +81,14 @@ struct TrainingProgress: Sendable {
         settings.schedule.rate(step: stepsDone, stepsPerEpoch: stepsPerEpoch, epochs: settings.epochs)
     }
     /// The network as it is now.
-    var network: Network { layout.network(graph, trained: trained, statistics: statistics) }
+    var network: Network { network(trained, statistics) }
     /// The network with the greatest validation accuracy so far, or nil without validation images.
-    var bestNetwork: Network? {
-        best.trained.isEmpty
-            ? nil : layout.network(graph, trained: best.trained, statistics: best.statistics)
+    var bestNetwork: Network? { best.trained.isEmpty ? nil : network(best.trained, best.statistics) }
+
+    private func network(_ trained: [Float], _ statistics: [Float]) -> Network {
+        var network = layout.network(graph, trained: trained, statistics: statistics)
+        network.facts = facts
+        return network
     }
 
     /// What is to be computed next.

@@ -63,6 +63,9 @@ struct PruningRecord: Encodable {
         /// Mean cross-entropy in nats.
         var loss: Double
         var correct: Int
+
+        /// The share of correct images.
+        var accuracy: Double { Double(correct) / Double(max(images, 1)) }
     }
 
     var program = Version.number
@@ -135,9 +138,8 @@ struct PruningRecord: Encodable {
     private var lossTable: [[String]] {
         [["", "accuracy", "loss", "batch norms"]]
             + measured.map { measurement in
-                let accuracy = Double(measurement.correct) / Double(max(measurement.images, 1))
-                return [
-                    measurement.network?.words ?? "", Self.percent(accuracy),
+                [
+                    measurement.network?.words ?? "", Self.percent(measurement.accuracy),
                     Self.decimal(measurement.loss, digits: 4),
                     measurement.batchNorm == EvaluationSettings.BatchNorm.Source.frozen.rawValue
                         ? "as in the file" : measurement.batchNorm,

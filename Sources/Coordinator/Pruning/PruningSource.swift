@@ -3,27 +3,28 @@ import Shared
 /// What a pruning starts from: a run file with its network and evaluations, or a checkpoint alone.
 struct PruningSource {
     /// The unpruned network.
-    let network: Network
+    private(set) var network: Network
     private let run: RunFile?
 
-    /// Opens a run file, or reads a checkpoint. Throws a ``Failure``.
-    init(run path: String?, model: String?) throws {
-        if let path {
-            let run = try RunFile.read(at: path)
-            network = try Checkpoint.network(bytes: try run.checkpoint(), name: path)
-            try run.description.check(against: FilterSpace(network.graph))
-            self.run = run
-        } else {
-            guard let model else { throw Failure(.usage, "give --run or --model") }
-            network = try Checkpoint.network(at: model)
-            run = nil
-        }
+    /// Opens a run file. Throws a ``Failure``.
+    init(run path: String) throws {
+        let run = try RunFile.read(at: path)
+        network = try Checkpoint.network(bytes: try run.checkpoint(), name: path)
+        try run.description.check(against: FilterSpace(network.graph))
+        self.run = run
     }
 
     /// A network that is here, without a run.
     init(_ network: Network) {
         self.network = network
         run = nil
+    }
+
+    /// The same, where images become the network's inputs so.
+    func normalising(by normalisation: Normalisation) -> PruningSource {
+        var source = self
+        source.network.facts.normalisation = normalisation
+        return source
     }
 
     /// Where the run's images were.

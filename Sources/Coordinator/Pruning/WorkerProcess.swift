@@ -60,7 +60,8 @@ struct WorkerProcess {
             [
                 "--batchnorm", batchNorm.source.rawValue, "--calibration-images",
                 "\(batchNorm.calibrationImages ?? 0)",
-            ] + data.arguments + Self.options(normalisation) + threadOptions, read: { try Checkpoint.network(at: $0) })
+            ] + data.arguments + Self.options(normalisation) + threadOptions,
+            read: { try Self.network(at: $0, from: network) })
     }
 
     /// A network without the filters of a mask, the layers after them refitted on the first training images.
@@ -70,7 +71,14 @@ struct WorkerProcess {
         try change(
             network, under: mask, "reconstruct",
             ["--calibration-images", "\(images)"] + data.arguments + Self.options(normalisation),
-            read: { try Checkpoint.network(at: $0) })
+            read: { try Self.network(at: $0, from: network) })
+    }
+
+    /// A network that was made of another, of which the same is known.
+    private static func network(at path: String, from original: Network) throws -> Network {
+        var network = try Checkpoint.network(at: path)
+        network.facts = original.facts
+        return network
     }
 
     /// As many filters of each layer as a mask disables: those whose loss a refit of the next layer on the first training

@@ -37,7 +37,8 @@ public struct RunRecord: Sendable {
 
     /// Reads all of a run file, whether its run has ended or goes on. Throws a ``Failure``.
     public init(_ file: RunFile) throws {
-        let network = try Checkpoint.network(bytes: file.checkpoint(), name: "the checkpoint in \(file.path)")
+        let network = try Checkpoint.network(
+            bytes: file.checkpoint(), name: "the checkpoint in \(file.path)", note: { _ in })
         try file.description.check(against: FilterSpace(network.graph))
         var evaluations = [Evaluation?](repeating: nil, count: file.description.ensemble.count)
         try file.forEachEvaluation { evaluations[$0.mask] = $0.evaluation }

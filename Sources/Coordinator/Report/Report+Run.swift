@@ -52,6 +52,7 @@ extension Report {
                     + "of \(description.data.path)", false
             ),
             ("SHA-256", description.data.images.description, true),
+            ("forward pass", record.network.facts.assumptions.map { "assumed: \($0)" } ?? "as its file says", false),
             ("normalisation", description.settings.normalisation.description, false),
             ("batch norms", batchNorms, false),
             ("response", fitResponse, false),

@@ -7,7 +7,7 @@ protocol ArchitectureFamily {
     /// Whether tensors are named like this family's.
     static func matches(_ state: StateDict) -> Bool
 
-    /// The graph of the network, for images of a shape if that is known. Throws a `.badInput` ``Failure`` that names the
+    /// The graph of the network, for images of a shape if that is known, with what the user says of it. Throws a `.badInput` ``Failure`` that names the
     /// tensor that does not fit. Whether all tensors are there, and no others, is checked for all families alike.
-    static func graph(of state: StateDict, image: Shape?) throws -> Graph
+    static func graph(of state: StateDict, image: Shape?, hints: CheckpointHints) throws -> Graph
 }

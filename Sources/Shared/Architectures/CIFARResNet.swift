@@ -29,9 +29,9 @@ public struct CIFARResNet: Sendable, Equatable {
         }
 
         /// The published shortcut: identity where the channels stay, otherwise zero-padded by half the difference on
-        /// both sides.
-        public static func paddedShortcut(input: Int, output: Int) -> [Int?] {
-            let offset = (output - input) / 2
+        /// both sides, or by all of it at the end.
+        public static func paddedShortcut(input: Int, output: Int, atEnd: Bool = false) -> [Int?] {
+            let offset = atEnd ? 0 : (output - input) / 2
             return (0..<output).map { (0..<input).contains($0 - offset) ? $0 - offset : nil }
         }
     }
@@ -94,12 +94,16 @@ extension GraphBuilder {
         return try add(norm, .batchNorm(epsilon: 1e-5), [node], isExact: true)
     }
 
-    /// Adds every `stride`-th pixel of the given channels, without parameters, for a sum of that name.
+    /// Adds every `stride`-th pixel of the given channels, or the mean of `stride` × `stride`, without parameters, for a
+    /// sum of that name.
     mutating func addParameterFreeShortcut(
-        _ name: String, stride: Int, channels: [Int?], from input: Int
+        _ name: String, stride: Int, isPooled: Bool = false, channels: [Int?], from input: Int
     ) throws -> Int {
         var node = input
-        if stride > 1 {
+        if stride > 1, isPooled {
+            let pool = Operation.Pool(.average, kernel: .init(stride), stride: .init(stride))
+            node = try add("\(name).pool", .pool(pool), node)
+        } else if stride > 1 {
             let shape = shape(node)
             let size = Operation.Extent((shape.height - 1) / stride + 1, (shape.width - 1) / stride + 1)
             node = try add("\(name).crop", .crop(.init(step: .init(stride), size: size)), node)

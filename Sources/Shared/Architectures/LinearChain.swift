@@ -1,4 +1,4 @@
-/// A chain of linear layers with ReLU between them; it sees an image flattened in `[channel, row, column]` order.
+/// A chain of linear layers with an activation between them, usually ReLU; it sees an image flattened in `[channel, row, column]` order.
 public struct LinearChain: Sendable, Equatable {
     /// One linear layer.
     public struct Linear: Sendable, Equatable {
@@ -32,7 +32,9 @@ public struct LinearChain: Sendable, Equatable {
     /// Its graph for images of a shape; without one the first layer's inputs tell the shape, if they are as many as an
     /// image of the usual data sets has. Throws a `.badInput` ``Failure`` where the layers do not fit each other or the
     /// images.
-    public func graph(image: Shape? = nil) throws -> Graph {
+    public func graph(
+        image: Shape? = nil, activation: Operation.Activation = .relu, epsilon: Double = CheckpointHints.usualEpsilon
+    ) throws -> Graph {
         let inputs = layers.first?.input ?? 0
         let image = image ?? Self.usualShapes.first { $0.count == inputs } ?? Shape(vector: inputs)
         var builder = try GraphBuilder(image: image)
@@ -48,8 +50,10 @@ public struct LinearChain: Sendable, Equatable {
             }
             node = try builder.add(
                 layer.name, .linear(.init(outputs: layer.output, hasBias: layer.hasBias)), [node], isExact: true)
-            if let norm = layer.norm { node = try builder.add(norm, .batchNorm(epsilon: 1e-5), [node], isExact: true) }
-            if index < layers.count - 1 { node = try builder.add("relu", .activation(.relu), node) }
+            if let norm = layer.norm {
+                node = try builder.add(norm, .batchNorm(epsilon: epsilon), [node], isExact: true)
+            }
+            if index < layers.count - 1 { node = try builder.add(activation.kindName, .activation(activation), node) }
         }
         return try builder.graph(output: node)
     }

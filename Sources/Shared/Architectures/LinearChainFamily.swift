@@ -1,15 +1,26 @@
-/// Chains of linear layers with ReLU between them, with or without batch norms, under any names.
+/// Chains of linear layers with an activation between them, with or without batch norms, under any names.
 enum LinearChainFamily: ArchitectureFamily {
     static let summary = "chains of linear layers"
 
     static func matches(_ state: StateDict) -> Bool { !state.isConvolutional && !state.linearLayers.isEmpty }
 
-    /// The layers in the file's order, or in the order of their names where that makes a chain and the file's does not
-    /// (safetensors files may list tensors in any order).
-    static func graph(of state: StateDict, image: Shape?) throws -> Graph {
-        let orders = [state.linearLayers, state.linearLayers.sorted(by: NaturalOrder.precedes)]
+    /// The layers in the order that the user names, or the file's, or in the order of their names where that makes a chain
+    /// and the file's does not (safetensors files may list tensors in any order).
+    static func graph(of state: StateDict, image: Shape?, hints: CheckpointHints) throws -> Graph {
+        var orders = [state.linearLayers, state.linearLayers.sorted(by: NaturalOrder.precedes)]
+        if !hints.layerOrder.isEmpty {
+            guard hints.layerOrder.sorted() == state.linearLayers.sorted() else {
+                throw Failure(
+                    .badInput,
+                    "--layer-order must name each of \(state.linearLayers.joined(separator: ", ")) once, not "
+                        + hints.layerOrder.joined(separator: ", "))
+            }
+            orders = [hints.layerOrder]
+        }
         let order = try orders.first { try isChain($0, state) } ?? orders[0]
-        return try LinearChain(layers: try layers(order, state)).graph(image: image)
+        return try LinearChain(layers: try layers(order, state)).graph(
+            image: image, activation: hints.activation ?? .relu,
+            epsilon: hints.epsilon ?? CheckpointHints.usualEpsilon)
     }
 
     private static func isChain(_ names: [String], _ state: StateDict) throws -> Bool {

@@ -3,43 +3,121 @@ struct NetworkRecognition {
     /// The key under which files that Winnow writes carry their graph.
     static let graphKey = "winnow.graph"
 
+    /// A network that was recognised.
+    struct Recognised {
+        let graph: Graph
+        /// The tensors, under the graph's names.
+        var state: StateDict
+        /// What a layer before the network says of the images.
+        var normalisation: Normalisation?
+        /// What was taken for granted of the forward pass; nil where the file says it all.
+        let assumptions: String?
+        /// What a user should know of how the file was read, a sentence each.
+        var notes: [String] = []
+    }
+
     private static var families: [any ArchitectureFamily.Type] {
         [ResNetFamily.self, VGGFamily.self, LinearChainFamily.self]
     }
 
-    private let state: StateDict
+    private let hints: CheckpointHints
     private let image: Shape?
 
-    init(_ state: StateDict, image: Shape?) {
-        self.state = state
+    init(_ hints: CheckpointHints = CheckpointHints(), image: Shape?) {
+        self.hints = hints
         self.image = image
     }
 
-    /// The graph. Throws a `.badInput` ``Failure`` that names the tensor that does not fit. Every tensor that the graph
-    /// needs is there with its shape, and no other.
-    func graph() throws -> Graph {
-        guard !state.names.isEmpty else { throw Failure(.badInput, "holds no tensors") }
-        let graph: Graph
-        if let text = state.metadata[Self.graphKey] {
-            graph = try Graph(json: text)
-        } else if let family = Self.families.first(where: { $0.matches(state) }) {
-            graph = try family.graph(of: state, image: image)
-        } else {
-            let shapes = state.names.prefix(3).map { "\($0) \(state[$0]?.shape ?? [])" }.joined(separator: ", ")
-            throw Failure(
-                .badInput,
-                "an unknown architecture, which begins with \(shapes). Without a graph Winnow reads "
-                    + "\(Self.families.map { $0.summary }.joined(separator: ", ")); export any other network with "
-                    + "torch.onnx.export")
+    /// The network that tensors are, and all of them. Throws a `.badInput` ``Failure`` that names the tensor that does
+    /// not fit. Every tensor that the graph needs is there with its shape.
+    func network(of stored: StateDict) throws -> Recognised {
+        guard !stored.names.isEmpty else { throw Failure(.badInput, "holds no tensors") }
+        if let text = stored.metadata[Self.graphKey] {
+            let graph = try Graph(json: text)
+            try check(stored, against: graph)
+            return Recognised(graph: graph, state: stored, assumptions: nil)
         }
-        try check(against: graph)
-        return graph
+        var notes: [String] = []
+        var state = try stored.unwrapped()
+        let masked = try state.applyingPruningMasks()
+        if masked.names.count < state.names.count {
+            notes.append("weights are masked: their products with the masks count")
+        }
+        state = masked
+        var normalisation: Normalisation?
+        if let (rest, layer) = try state.takingNormalisation() {
+            state = rest
+            normalisation = layer.normalisation
+            notes.append(layer.note)
+        }
+        var recognised = try recognise(state)
+        recognised.normalisation = normalisation
+        recognised.notes = notes + recognised.notes
+        return recognised
     }
 
-    private func check(against graph: Graph) throws {
+    /// Tries the names as they are, then without prefixes that all have, then without auxiliary classifiers. Where nothing
+    /// fits, the complaint is that about the names which are some family's.
+    private func recognise(_ state: StateDict) throws -> Recognised {
+        var complaint: Failure?
+        for (candidate, note) in try candidates(state) {
+            guard let family = Self.families.first(where: { $0.matches(candidate) }) else { continue }
+            do {
+                let graph = try family.graph(of: candidate, image: image, hints: hints)
+                try check(candidate, against: graph)
+                return Recognised(
+                    graph: graph, state: candidate, assumptions: assumptions(of: graph), notes: note.map { [$0] } ?? [])
+            } catch let failure as Failure {
+                complaint = complaint ?? failure
+            }
+        }
+        throw complaint ?? unknown(state)
+    }
+
+    private func candidates(_ state: StateDict) throws -> [(state: StateDict, note: String?)] {
+        var candidates: [(state: StateDict, note: String?)] = [(state, nil)]
+        var rest = state
+        while let prefix = rest.commonPrefix {
+            rest = try rest.renamed { $0.hasPrefix(prefix) ? String($0.dropFirst(prefix.count)) : nil }
+            candidates.append((rest, nil))
+        }
+        for (candidate, _) in candidates {
+            guard let (others, heads) = try candidate.withoutAuxiliaryHeads(), !others.names.isEmpty else { continue }
+            candidates.append((others, "\(heads.joined(separator: " and ")) left out, as auxiliary classifiers"))
+        }
+        return candidates
+    }
+
+    private func assumptions(of graph: Graph) -> String {
+        var words = [(hints.activation ?? .relu).words]
+        let isChain = graph.nodes.allSatisfy { if case .convolution = $0.operation { false } else { true } }
+        let hasShortcut = graph.nodes.contains { if case .select = $0.operation { true } else { false } }
+        let hasNorm = graph.nodes.contains { if case .batchNorm = $0.operation { true } else { false } }
+        if hasShortcut { words.append((hints.shortcut ?? .padded).words) }
+        if hasNorm { words.append("epsilon \(hints.epsilon ?? CheckpointHints.usualEpsilon)") }
+        if isChain {
+            let layers = graph.nodes.filter { if case .linear = $0.operation { true } else { false } }
+            words.append("layers in the order \(layers.map(\.name).joined(separator: ", "))")
+        }
+        return words.joined(separator: ", ")
+    }
+
+    private func unknown(_ state: StateDict) -> Failure {
+        let shapes = state.names.prefix(3).map { "\($0) \(state[$0]?.shape ?? [])" }.joined(separator: ", ")
+        return Failure(
+            .badInput,
+            "an unknown architecture, which begins with \(shapes). Without a graph Winnow reads "
+                + "\(Self.families.map { $0.summary }.joined(separator: ", ")); export any other network with "
+                + "torch.onnx.export")
+    }
+
+    private func check(_ state: StateDict, against graph: Graph) throws {
         var wanted: Set<String> = []
         for parameter in graph.parameters {
             guard let tensor = state[parameter.name] else {
+                if let maker = state.passedOver[parameter.name] {
+                    throw Failure(.badInput, "tensor \(parameter.name) is stored by \(maker), which is not read")
+                }
                 throw Failure(.badInput, "tensor \(parameter.name) is missing (expected shape \(parameter.shape))")
             }
             guard tensor.shape == parameter.shape else {

@@ -12,7 +12,7 @@ enum ResNetFamily: ArchitectureFamily {
         state.names.contains { $0.hasPrefix("layer1.0.conv") || $0.hasPrefix("layer1.0.bn") }
     }
 
-    static func graph(of state: StateDict, image: Shape?) throws -> Graph {
+    static func graph(of state: StateDict, image: Shape?, hints: CheckpointHints) throws -> Graph {
         let maps = try state.metadata[ShortcutMaps.key].map(ShortcutMaps.read) ?? [:]
         let stem = try state.convolution("conv1")
         let isForImageNet = stem.kernel == 7
@@ -24,8 +24,8 @@ enum ResNetFamily: ArchitectureFamily {
         }
         var builder = try GraphBuilder(image: image)
         var node = try builder.addConvolution(
-            "conv1", norm: "bn1", of: state, stride: isForImageNet ? 2 : 1, after: 0)
-        node = try builder.add("relu", .activation(.relu), node)
+            "conv1", norm: "bn1", of: state, hints: hints, stride: isForImageNet ? 2 : 1, after: 0)
+        node = try builder.addActivation("", hints: hints, after: node)
         if isForImageNet {
             let pool = Operation.Pool(.max, kernel: .init(3), stride: .init(2), padding: .init(1))
             node = try builder.add("maxpool", .pool(pool), node)
@@ -36,8 +36,8 @@ enum ResNetFamily: ArchitectureFamily {
                 let name = "layer\(stage + 1).\(index)"
                 blocks.insert(name)
                 node = try add(
-                    name, stride: stage > 0 && index == 0 ? 2 : 1, map: maps[name], of: state, to: &builder, after: node
-                )
+                    name, stride: stage > 0 && index == 0 ? 2 : 1, map: maps[name], of: state, hints: hints,
+                    to: &builder, after: node)
             }
         }
         if let unknown = maps.keys.sorted().first(where: { !blocks.contains($0) }) {
@@ -52,7 +52,8 @@ enum ResNetFamily: ArchitectureFamily {
     }
 
     private static func add(
-        _ name: String, stride: Int, map: [Int?]?, of state: StateDict, to builder: inout GraphBuilder, after input: Int
+        _ name: String, stride: Int, map: [Int?]?, of state: StateDict, hints: CheckpointHints,
+        to builder: inout GraphBuilder, after input: Int
     ) throws -> Int {
         let isBottleneck = state.has("\(name).conv3.weight")
         let kernels = isBottleneck ? [1, 3, 1] : [3, 3]
@@ -61,27 +62,31 @@ enum ResNetFamily: ArchitectureFamily {
             // A bottleneck's stride is in its 3×3 convolution, as torchvision has it.
             let isStrided = index == (isBottleneck ? 1 : 0)
             x = try builder.addConvolution(
-                "\(name).conv\(index + 1)", norm: "\(name).bn\(index + 1)", of: state, kernel: kernel,
+                "\(name).conv\(index + 1)", norm: "\(name).bn\(index + 1)", of: state, hints: hints, kernel: kernel,
                 stride: isStrided ? stride : 1, after: x)
-            if index < kernels.count - 1 { x = try builder.add("\(name).relu\(index + 1)", .activation(.relu), x) }
+            if index < kernels.count - 1 {
+                x = try builder.addActivation("\(name).", hints: hints, number: "\(index + 1)", after: x)
+            }
         }
         let shortcut: Int
         if let projection = ["downsample", "shortcut"].first(where: { state.has("\(name).\($0).0.weight") }) {
             let layer = "\(name).\(projection)"
             shortcut = try builder.addConvolution(
-                "\(layer).0", norm: "\(layer).1", of: state, stride: stride, after: input)
+                "\(layer).0", norm: "\(layer).1", of: state, hints: hints, stride: stride, after: input)
         } else {
             let channels = try parameterFree(
-                name, stride: stride, map: map, input: builder.shape(input).channels, output: builder.shape(x).channels)
+                name, stride: stride, map: map, padsAtEnd: hints.shortcut?.padsAtEnd ?? false,
+                input: builder.shape(input).channels, output: builder.shape(x).channels)
             shortcut = try builder.addParameterFreeShortcut(
-                "\(name).add", stride: stride, channels: channels, from: input)
+                "\(name).add", stride: stride, isPooled: hints.shortcut?.isPooled ?? false, channels: channels,
+                from: input)
         }
         let sum = try builder.add("\(name).add", .add, [x, shortcut])
-        return try builder.add("\(name).relu", .activation(.relu), sum)
+        return try builder.addActivation("\(name).", hints: hints, after: sum)
     }
 
     private static func parameterFree(
-        _ name: String, stride: Int, map: [Int?]?, input: Int, output: Int
+        _ name: String, stride: Int, map: [Int?]?, padsAtEnd: Bool, input: Int, output: Int
     ) throws -> [Int?] {
         if let map {
             guard map.count == output, map.allSatisfy({ $0 == nil || (0..<input).contains($0 ?? 0) }) else {
@@ -92,15 +97,14 @@ enum ResNetFamily: ArchitectureFamily {
             }
             return map
         }
-        // Identity at stride 1, zero padding by the same number on both sides at stride 2.
-        let isPublished = stride == 1 ? input == output : output >= input && (output - input) % 2 == 0
-        guard isPublished else {
+        // Identity at stride 1, zero padding at stride 2.
+        guard stride == 1 ? input == output : output >= input else {
             throw Failure(
                 .badInput,
                 "tensor \(name).conv2.weight has \(output) filters where \(input) channels come in by the shortcut, and "
                     + "nothing says how they are mapped; export the network with torch.onnx.export")
         }
-        return CIFARResNet.Block.paddedShortcut(input: input, output: output)
+        return CIFARResNet.Block.paddedShortcut(input: input, output: output, atEnd: padsAtEnd)
     }
 
     /// How many blocks each stage has, from the names of their tensors.

@@ -54,8 +54,8 @@ extension StateDict {
 extension GraphBuilder {
     /// Adds a convolution of a checkpoint, with a bias if it has one, and its batch norm if that is there.
     mutating func addConvolution(
-        _ name: String, norm: String, of state: StateDict, kernel: Int? = nil, stride: Int = 1, padding: Int? = nil,
-        after input: Int
+        _ name: String, norm: String, of state: StateDict, hints: CheckpointHints, kernel: Int? = nil, stride: Int = 1,
+        padding: Int? = nil, after input: Int
     ) throws -> Int {
         let (filters, channels, size) = try state.convolution(name, kernel: kernel)
         let read = shape(input).channels
@@ -69,7 +69,15 @@ extension GraphBuilder {
             groups: read / channels, hasBias: state.has("\(name).bias"))
         let node = try add(name, .convolution(convolution), [input], isExact: true)
         guard state.hasNorm(norm) else { return node }
-        return try add(norm, .batchNorm(epsilon: 1e-5), [node], isExact: true)
+        return try add(norm, .batchNorm(epsilon: hints.epsilon ?? CheckpointHints.usualEpsilon), [node], isExact: true)
+    }
+
+    /// Adds the activation that the user names, or ReLU, under a name that begins so.
+    mutating func addActivation(_ prefix: String, hints: CheckpointHints, number: String = "", after input: Int) throws
+        -> Int
+    {
+        let activation = hints.activation ?? .relu
+        return try add(prefix + activation.kindName + number, .activation(activation), input)
     }
 
     /// Adds a linear layer of a checkpoint.

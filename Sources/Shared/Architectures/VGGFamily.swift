@@ -1,6 +1,6 @@
-/// VGGs in torchvision's names: `features.N` are 3×3 convolutions, batch norms, ReLUs and poolings, of which only those
+/// VGGs in torchvision's names: `features.N` are 3×3 convolutions, batch norms, activations and poolings, of which only those
 /// with parameters are in a checkpoint; a gap in the numbers is a pooling. `classifier` or `classifier.N` are linear
-/// layers with ReLU between them (and dropout, which does nothing).
+/// layers with activations between them (and dropout, which does nothing).
 enum VGGFamily: ArchitectureFamily {
     static let summary = "VGGs (features.0, …, classifier.0, …)"
 
@@ -11,7 +11,7 @@ enum VGGFamily: ArchitectureFamily {
             && state.names.filter { $0.hasPrefix("features.") }.allSatisfy { $0.split(separator: ".").count == 3 }
     }
 
-    static func graph(of state: StateDict, image: Shape?) throws -> Graph {
+    static func graph(of state: StateDict, image: Shape?, hints: CheckpointHints) throws -> Graph {
         let first = try state.convolution("features.0", kernel: 3)
         let linear = state.linearLayers.sorted(by: NaturalOrder.precedes)
         guard let head = linear.first else { throw Failure(.badInput, "tensor classifier.weight is missing") }
@@ -30,9 +30,9 @@ enum VGGFamily: ArchitectureFamily {
             let name = "features.\(number)"
             let norm = "features.\(number + 1)"
             let hasNorm = state.hasNorm(norm)
-            node = try builder.addConvolution(name, norm: norm, of: state, kernel: 3, after: node)
-            node = try builder.add("\(name).relu", .activation(.relu), node)
-            // Convolution, batch norm and ReLU have a number each; where there is one more, it is a pooling's.
+            node = try builder.addConvolution(name, norm: norm, of: state, hints: hints, kernel: 3, after: node)
+            node = try builder.addActivation("\(name).", hints: hints, after: node)
+            // Convolution, batch norm and activation have a number each; where there is one more, it is a pooling's.
             let behind = number + (hasNorm ? 3 : 2)
             if index == numbers.count - 1 || numbers[index + 1] == behind + 1 {
                 let pool = Operation.Pool(.max, kernel: .init(2), stride: .init(2))
@@ -45,7 +45,7 @@ enum VGGFamily: ArchitectureFamily {
         node = try builder.add("flatten", .flatten, node)
         for (index, layer) in linear.enumerated() {
             node = try builder.addLinear(layer, of: state, after: node)
-            if index < linear.count - 1 { node = try builder.add("\(layer).relu", .activation(.relu), node) }
+            if index < linear.count - 1 { node = try builder.addActivation("\(layer).", hints: hints, after: node) }
         }
         return try builder.graph(output: node)
     }

@@ -26,8 +26,8 @@ struct Pickle {
         case rebuilt(PickleGlobal, [Value])
         /// Something outside of the pickle, by its description: a storage.
         case persistent([Value])
-        /// Something that is of no use here.
-        case inert
+        /// Something that is of no use here, and what Python would make it with, such as `pathlib.PosixPath`.
+        case other(String)
     }
 
     /// All objects, by number.

@@ -1,28 +1,36 @@
-/// The classes and functions that a pickle may name. Nothing is ever run: the reader knows what each of them would
-/// have made.
+/// The classes and functions that a pickle names. Nothing is ever run: the reader knows what those would have made that
+/// tensors need, and passes over what any other would.
 enum PickleGlobal: Hashable, Sendable {
     /// `collections.OrderedDict`
     case orderedDictionary
     /// `torch._utils._rebuild_tensor` and `_rebuild_tensor_v2`, whose first four arguments are alike:
     /// storage, offset, shape, strides.
     case rebuildTensor
-    /// `torch._utils._rebuild_parameter`, whose first argument is a tensor.
+    /// `torch._utils._rebuild_parameter` and `_rebuild_parameter_with_state`, whose first argument is a tensor.
     case rebuildParameter
+    /// `torch._tensor._rebuild_from_type_v2`, for tensors of a subclass: the function that rebuilds the tensor, the
+    /// subclass, the function's arguments.
+    case rebuildSubclass
     /// `numpy.core.multiarray._reconstruct`, which makes an empty array, whose state follows.
     case rebuildArray
     /// `numpy.dtype`, whose first argument names the type, such as `u1`.
     case arrayType
     /// `torch.FloatStorage` and its kin.
     case storage(ElementType)
-    /// Something that stands in many checkpoints beside the parameters and is of no use here; its value is dropped.
-    case inert
+    /// Anything else, by its name: training scripts save paths, dates, options and metrics beside the parameters.
+    case other(String)
 
-    /// The global of that name, or nil where it is not on the list.
-    init?(module: String, name: String) {
+    /// The longest name that is kept of something that is of no use.
+    private static let nameLengthMax = 80
+
+    /// The global of that name.
+    init(module: String, name: String) {
         switch (module, name) {
         case ("collections", "OrderedDict"): self = .orderedDictionary
         case ("torch._utils", "_rebuild_tensor"), ("torch._utils", "_rebuild_tensor_v2"): self = .rebuildTensor
-        case ("torch._utils", "_rebuild_parameter"): self = .rebuildParameter
+        case ("torch._utils", "_rebuild_parameter"), ("torch._utils", "_rebuild_parameter_with_state"):
+            self = .rebuildParameter
+        case ("torch._tensor", "_rebuild_from_type_v2"): self = .rebuildSubclass
         case ("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct"): self = .rebuildArray
         case ("numpy", "dtype"): self = .arrayType
         case ("torch", "DoubleStorage"): self = .storage(.float64)
@@ -34,20 +42,7 @@ enum PickleGlobal: Hashable, Sendable {
         case ("torch", "ShortStorage"): self = .storage(.integer(bytes: 2))
         case ("torch", "CharStorage"), ("torch", "ByteStorage"), ("torch", "BoolStorage"):
             self = .storage(.integer(bytes: 1))
-        default:
-            guard Self.inertNames.contains("\(module).\(name)") else { return nil }
-            self = .inert
+        default: self = .other("\(module.prefix(Self.nameLengthMax)).\(name.prefix(Self.nameLengthMax))")
         }
     }
-
-    /// Shapes, devices, number formats, options and metrics that training scripts save beside the parameters.
-    private static let inertNames: Set<String> = [
-        "torch.Size", "torch.device", "torch.dtype", "torch.float64", "torch.float32", "torch.float16",
-        "torch.bfloat16", "torch.int64", "torch.int32", "torch.uint8", "torch.bool",
-        "collections.defaultdict", "collections.Counter", "argparse.Namespace", "_codecs.encode",
-        "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.ndarray",
-        "builtins.set", "builtins.frozenset", "builtins.list", "builtins.dict", "builtins.int", "builtins.float",
-        "__builtin__.set", "__builtin__.frozenset", "__builtin__.list", "__builtin__.dict", "__builtin__.int",
-        "__builtin__.float",
-    ]
 }

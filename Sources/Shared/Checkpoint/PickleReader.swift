@@ -1,5 +1,6 @@
 /// Python's pickle machine, without Python: reads the opcodes that PyTorch's checkpoints and CIFAR's batches are made
-/// of (protocols 2 to 5) into a ``Pickle``, and refuses every other.
+/// of (protocols 2 to 5) into a ``Pickle``, and refuses every other. Objects of classes that it does not know become
+/// ``Pickle/Object/other(_:)``.
 ///
 /// Nothing that a pickle names is ever called. Time and memory are proportional to the pickle's length, and bounded.
 struct PickleReader {
@@ -57,6 +58,7 @@ struct PickleReader {
         case Opcode.binInt:
             stack.append(.integer(Int(Int32(truncatingIfNeeded: try reader.unsigned(bytes: 4)))))
         case Opcode.long1: stack.append(Self.long(try reader.slice(try reader.count(bytes: 1))))
+        case Opcode.long4: stack.append(Self.long(try reader.slice(try reader.count(bytes: 4))))
         case Opcode.binFloat:
             stack.append(.float(Double(bitPattern: try reader.unsigned(bytes: 8).byteSwapped)))
 
@@ -67,7 +69,8 @@ struct PickleReader {
         case Opcode.binUnicode8: try pushText(lengthBytes: 8)
         case Opcode.shortBinBytes: stack.append(.bytes(try reader.slice(try reader.count(bytes: 1))))
         case Opcode.binBytes: stack.append(.bytes(try reader.slice(try reader.count(bytes: 4))))
-        case Opcode.binBytes8: stack.append(.bytes(try reader.slice(try reader.count(bytes: 8))))
+        case Opcode.binBytes8, Opcode.byteArray8:
+            stack.append(.bytes(try reader.slice(try reader.count(bytes: 8))))
 
         case Opcode.emptyTuple: push(.tuple([]))
         case Opcode.tuple1: push(.tuple(try pop(count: 1)))
@@ -85,21 +88,24 @@ struct PickleReader {
             try setItems(items)
         case Opcode.setItem: try setItems(try pop(count: 2))
         case Opcode.setItems: try setItems(try popToMark())
-        case Opcode.emptySet: push(.inert)
+        case Opcode.emptySet: push(.other("set"))
         case Opcode.frozenSet:
             _ = try popToMark()
-            push(.inert)
+            push(.other("frozenset"))
 
         case Opcode.global:
             let module = try text(reader.line(bytesMax: Self.textBytesMax))
-            try pushGlobal(module: module, name: try text(reader.line(bytesMax: Self.textBytesMax)), at: position)
+            pushGlobal(module: module, name: try text(reader.line(bytesMax: Self.textBytesMax)))
         case Opcode.stackGlobal:
             let names = try pop(count: 2)
             guard case .string(let module) = names[0], case .string(let name) = names[1] else {
                 throw damaged("names a class by something that is no text")
             }
-            try pushGlobal(module: module, name: name, at: position)
+            pushGlobal(module: module, name: name)
         case Opcode.reduce, Opcode.newObj: try reduce()
+        case Opcode.newObjEx:
+            _ = try pop()  // arguments by keyword, which only classes have that are of no use
+            try reduce()
         case Opcode.build:
             // Attributes of an object, such as a state dict's version numbers, are of no use here; those of an array
             // are its shape and bytes.
@@ -196,25 +202,18 @@ struct PickleReader {
         stack.append(text.map { .string($0) } ?? .bytes(bytes))
     }
 
-    private mutating func pushGlobal(module: String, name: String, at position: Int) throws {
-        guard let global = PickleGlobal(module: module, name: name) else {
-            throw Failure(
-                .badInput,
-                "the pickle asks for \(module.prefix(80)).\(name.prefix(80)) at byte \(position), which is not on the "
-                    + "list of what a checkpoint of parameters needs; nothing of it was run. Save the network's "
-                    + "state_dict() alone: torch.save(model.state_dict(), FILE)")
-        }
-        stack.append(.global(global))
+    private mutating func pushGlobal(module: String, name: String) {
+        stack.append(.global(PickleGlobal(module: module, name: name)))
     }
 
     private mutating func append(_ items: [Pickle.Value]) throws {
         guard case .object(let number) = try top() else { throw damaged("appends to a plain value") }
         switch objects[number] {
         case .list(var values):
-            objects[number] = .inert  // releases the array, so that appending does not copy it
+            objects[number] = .list([])  // releases the array, so that appending does not copy it
             values += items
             objects[number] = .list(values)
-        case .inert: break
+        case .other: break
         default: throw damaged("appends to something that is no list")
         }
     }
@@ -224,10 +223,13 @@ struct PickleReader {
         guard items.count % 2 == 0 else { throw damaged("sets a key without a value") }
         switch objects[number] {
         case .dictionary(var pairs):
-            objects[number] = .inert
+            objects[number] = .dictionary([])
             for index in stride(from: 0, to: items.count, by: 2) { pairs.append((items[index], items[index + 1])) }
             objects[number] = .dictionary(pairs)
-        case .inert: break
+        case .other:
+            // Whatever takes entries is a dictionary of some class, such as `collections.defaultdict`.
+            objects[number] = .dictionary([])
+            try setItems(items)
         default: throw damaged("sets entries of something that is no dictionary")
         }
     }
@@ -235,15 +237,19 @@ struct PickleReader {
     /// What calling a global with a tuple of arguments would have made.
     private mutating func reduce() throws {
         let call = try pop(count: 2)
-        guard case .global(let global) = call[0], case .object(let number) = call[1],
-            case .tuple(let arguments) = objects[number]
-        else { throw damaged("calls something that is no class") }
+        // A method, say, that was itself looked up by calling something.
+        if case .object(let callee) = call[0], case .other(let name) = objects[callee] { return push(.other(name)) }
+        guard case .global(let global) = call[0] else { throw damaged("calls something that is no class") }
+        guard case .object(let number) = call[1], case .tuple(let arguments) = objects[number] else {
+            throw damaged("calls a class with something that is no tuple of arguments")
+        }
         switch global {
         case .orderedDictionary:
             push(.dictionary([]))
             if let first = arguments.first { try setItems(try pairs(first)) }
-        case .rebuildTensor, .rebuildParameter, .rebuildArray, .arrayType: push(.rebuilt(global, arguments))
-        case .inert: push(.inert)
+        case .rebuildTensor, .rebuildParameter, .rebuildSubclass, .rebuildArray, .arrayType:
+            push(.rebuilt(global, arguments))
+        case .other(let name): push(.other(name))
         case .storage: throw damaged("makes a storage instead of referring to one")
         }
     }
@@ -309,13 +315,16 @@ private enum Opcode {
     static let newTrue: UInt8 = 0x88
     static let newFalse: UInt8 = 0x89
     static let long1: UInt8 = 0x8A
+    static let long4: UInt8 = 0x8B
     static let shortBinUnicode: UInt8 = 0x8C
     static let binUnicode8: UInt8 = 0x8D
     static let binBytes8: UInt8 = 0x8E
     static let emptySet: UInt8 = 0x8F
     static let addItems: UInt8 = 0x90
     static let frozenSet: UInt8 = 0x91
+    static let newObjEx: UInt8 = 0x92
     static let stackGlobal: UInt8 = 0x93
     static let memoize: UInt8 = 0x94
     static let frame: UInt8 = 0x95
+    static let byteArray8: UInt8 = 0x96
 }

@@ -3,16 +3,20 @@ struct StateDict {
     /// More tensors than any network here has (ResNet-1202 has 6,000).
     static let tensorsMax = 100_000
 
-    /// Names without the prefixes that wrappers add, in the file's order.
+    /// What training leaves beside parameters: counts of batches, of averaged models, of operations (by `thop`).
+    private static let counters: Set<String> = ["num_batches_tracked", "n_averaged", "total_ops", "total_params"]
+
+    /// Names in the file's order.
     private(set) var names: [String] = []
     private var tensors: [String: StoredTensor] = [:]
+    /// Values that are no tensors, and what Python would make them by.
+    private(set) var passedOver: [String: String] = [:]
     /// Texts beside the tensors (safetensors' `__metadata__`).
     var metadata: [String: String] = [:]
 
-    /// Adds a tensor. Counters of batches (`num_batches_tracked`) are left out. Throws where the name is there already.
-    mutating func add(_ tensor: StoredTensor, named fullName: String) throws {
-        let name = Self.bare(fullName)
-        if name.hasSuffix("num_batches_tracked") { return }
+    /// Adds a tensor, unless it is a counter. Throws where the name is there already.
+    mutating func add(_ tensor: StoredTensor, named name: String) throws {
+        if Self.counters.contains(String(name.split(separator: ".").last ?? "")) { return }
         guard tensors.updateValue(tensor, forKey: name) == nil else {
             throw Failure(.badInput, "tensor \(name) is there twice")
         }
@@ -22,15 +26,29 @@ struct StateDict {
         }
     }
 
+    /// Notes a value of that name which is no tensor.
+    mutating func passOver(_ name: String, madeBy maker: String) { passedOver[name] = maker }
+
     /// The tensor of a name, or nil.
     subscript(name: String) -> StoredTensor? { tensors[name] }
 
-    /// The name without what `DataParallel` (`module.`) and `torch.compile` (`_orig_mod.`) put before it.
-    private static func bare(_ name: String) -> String {
-        var rest = Substring(name)
-        while let prefix = ["module.", "_orig_mod."].first(where: rest.hasPrefix) {
-            rest = rest.dropFirst(prefix.count)
+    /// The same tensors under other names; those whose new name is nil are left out. Throws where two have the same.
+    func renamed(_ newName: (String) -> String?) throws -> StateDict {
+        var state = StateDict()
+        state.metadata = metadata
+        for name in names {
+            if let tensor = tensors[name], let new = newName(name) { try state.add(tensor, named: new) }
         }
-        return String(rest)
+        for (name, maker) in passedOver {
+            if let new = newName(name) { state.passOver(new, madeBy: maker) }
+        }
+        return state
+    }
+
+    /// What stands up to the first dot of every tensor's name; nil where they differ, or where a name has no dot.
+    var commonPrefix: Substring? {
+        guard let first = names.first, let dot = first.firstIndex(of: ".") else { return nil }
+        let prefix = first[...dot]
+        return names.allSatisfy { $0.hasPrefix(prefix) } ? prefix : nil
     }
 }

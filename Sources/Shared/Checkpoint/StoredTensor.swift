@@ -9,8 +9,11 @@ struct StoredTensor {
     /// The storage, which other tensors may share.
     let bytes: ArraySlice<UInt8>
 
-    /// Makes a tensor that lies within its storage. Throws where it does not, or where it has more elements than its
-    /// storage, so that what a file makes us allocate is bounded by its size.
+    /// The most elements of a tensor that repeats some of its storage (PyTorch's `expand`), as scales of ones do. Every
+    /// other has no more elements than its storage, so that what a file makes us allocate is bounded by its size.
+    static let repeatedElementsMax = 1 << 16
+
+    /// Makes a tensor that lies within its storage. Throws where it does not.
     init(type: ElementType, shape: [Int], strides: [Int], offset: Int, bytes: ArraySlice<UInt8>) throws {
         self.type = type
         self.shape = shape
@@ -33,7 +36,8 @@ struct StoredTensor {
             elements = product
             last = sum
         }
-        guard elements == 0 || (elements <= available && last < available) else {
+        let elementsMax = strides.contains(0) ? max(available, Self.repeatedElementsMax) : available
+        guard elements == 0 || (elements <= elementsMax && last < available) else {
             throw Failure(
                 .badInput,
                 "shape \(shape) with strides \(strides) from element \(offset) on does not fit its storage of "
@@ -44,6 +48,14 @@ struct StoredTensor {
     /// Makes a tensor whose elements lie in row-major order without gaps.
     init(type: ElementType, shape: [Int], bytes: ArraySlice<UInt8>) throws {
         try self.init(type: type, shape: shape, strides: Self.rowMajorStrides(shape), offset: 0, bytes: bytes)
+    }
+
+    /// A tensor of 32-bit floats in row-major order.
+    init(of values: [Float], shape: [Int]) throws {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(4 * values.count)
+        for value in values { withUnsafeBytes(of: value.bitPattern.littleEndian) { bytes += $0 } }
+        try self.init(type: .float32, shape: shape, bytes: bytes[...])
     }
 
     /// More dimensions than any network's parameters have.

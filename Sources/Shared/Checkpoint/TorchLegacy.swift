@@ -15,8 +15,8 @@ enum TorchLegacy {
         return start.indices.contains { start[$0...].starts(with: magic) }
     }
 
-    /// Reads the tensors.
-    static func read(_ bytes: [UInt8]) throws -> StateDict {
+    /// Reads all dictionaries of tensors.
+    static func read(_ bytes: [UInt8]) throws -> [StoredWeights] {
         var reader = ByteReader(bytes, part: "its header")
         guard case .wideInteger(magic) = try PickleReader.read(&reader).root else {
             throw Failure(.badInput, "the magic number is damaged")
@@ -30,7 +30,7 @@ enum TorchLegacy {
         reader.part = "the list of its storages"
         let places = try locate(
             try keys(try PickleReader.read(&reader)), storages: try checkpoint.storages(), reader: &reader)
-        return try checkpoint.stateDict { storage in
+        return try checkpoint.weights { storage in
             guard let place = places[storage.key] else {
                 throw Failure(.badInput, "its storage \(storage.key) is missing")
             }

@@ -15,8 +15,10 @@ struct TorchPickle {
         }
     }
 
-    /// The keys under which training scripts put the state dict beside other things.
-    private static let stateDictKeys = ["state_dict", "model_state_dict", "model", "net"]
+    /// How deep dictionaries are looked for in each other.
+    private static let depthMax = 8
+    /// The longest way to a dictionary that is followed, in bytes of its keys.
+    private static let keyBytesMax = 256
 
     private let pickle: Pickle
 
@@ -35,34 +37,98 @@ struct TorchPickle {
         return storages
     }
 
-    /// The tensors of the state dict; `read` gives a storage's bytes.
-    func stateDict(read: (Storage) throws -> ArraySlice<UInt8>) throws -> StateDict {
+    /// All dictionaries of tensors, by the keys on the way to each, joined by dots; `read` gives a storage's bytes. Throws
+    /// where there is none, saying what there is.
+    func weights(read: (Storage) throws -> ArraySlice<UInt8>) throws -> [StoredWeights] {
+        var found: [StoredWeights] = []
+        for (key, entries) in dictionaries() {
+            guard found.count < StoredWeights.countMax else { break }
+            let state = Result { () throws(Failure) in try stateDict(entries, read: read) }
+            if case .success(let state) = state, state.names.isEmpty { continue }
+            found.append(StoredWeights(key: key, state: state))
+        }
+        guard !found.isEmpty else { throw nothing() }
+        return found
+    }
+
+    /// Dictionaries with names for keys, outer ones first, each once.
+    private func dictionaries() -> [(key: String, entries: [(name: String, value: Pickle.Value)])] {
+        var found: [(key: String, entries: [(name: String, value: Pickle.Value)])] = []
+        var seen: Set<Int> = []
+        var level = [(key: "", value: pickle.root)]
+        for _ in 0..<Self.depthMax {
+            var next: [(key: String, value: Pickle.Value)] = []
+            for (key, value) in level {
+                guard case .object(let number) = value, seen.insert(number).inserted else { continue }
+                func look(into value: Pickle.Value, _ name: String) {
+                    guard case .object = value, key.utf8.count + name.utf8.count < Self.keyBytesMax else { return }
+                    next.append((key.isEmpty ? name : "\(key).\(name)", value))
+                }
+                switch pickle.objects[number] {
+                case .dictionary:
+                    let entries = pickle.entries(value) ?? []
+                    found.append((key, entries))
+                    for entry in entries { look(into: entry.value, entry.name) }
+                case .list(let values), .tuple(let values):
+                    for (index, value) in values.enumerated() { look(into: value, "\(index)") }
+                default: break
+                }
+            }
+            level = next
+        }
+        return found
+    }
+
+    private func stateDict(
+        _ entries: [(name: String, value: Pickle.Value)], read: (Storage) throws -> ArraySlice<UInt8>
+    ) throws(Failure) -> StateDict {
         var state = StateDict()
-        for (name, value) in try stateDictEntries() {
-            guard let tensor = try tensor(value, name: name) else { continue }
+        for (name, value) in entries {
             do {
+                if let maker = maker(of: value) {
+                    state.passOver(name, madeBy: maker)
+                    continue
+                }
+                guard let tensor = try tensor(value) else { continue }
                 let stored = try StoredTensor(
                     type: tensor.storage.type, shape: tensor.shape, strides: tensor.strides, offset: tensor.offset,
                     bytes: try read(tensor.storage))
                 try state.add(stored, named: name)
-            } catch let failure as Failure {
+            } catch {
+                let failure = error as? Failure ?? Failure(.internalFault, "\(error)")
                 throw Failure(failure.kind, "tensor \(name): \(failure.description)")
             }
         }
         return state
     }
 
-    /// The entries of the state dict: of the whole, or of what is under one of the usual keys.
-    private func stateDictEntries() throws -> [(name: String, value: Pickle.Value)] {
-        guard let outer = pickle.entries(pickle.root) else {
-            throw Failure(.badInput, "holds no state dict but a single value; save model.state_dict()")
+    /// What Python would make a value by that is no tensor as it is read here: a tensor of complex numbers, for instance.
+    private func maker(of value: Pickle.Value) -> String? {
+        switch pickle.object(value) {
+        case .other(let maker): return maker
+        case .rebuilt(.rebuildTensor, let arguments):
+            guard case .persistent(let description)? = arguments.first.flatMap(pickle.object), description.count > 1,
+                case .global(.other(let type)) = description[1]
+            else { return nil }
+            return type
+        default: return nil
         }
-        for key in Self.stateDictKeys {
-            if let entry = outer.last(where: { $0.name == key }), let inner = pickle.entries(entry.value) {
-                return inner
-            }
+    }
+
+    private func nothing() -> Failure {
+        let advice = "save the network's state_dict() alone: torch.save(model.state_dict(), FILE)"
+        switch (pickle.root, pickle.object(pickle.root)) {
+        case (_, .other(let maker)?), (.global(.other(let maker)), _):
+            return Failure(
+                .badInput,
+                "holds no state dict but what Python would make by \(maker), such as a whole module; nothing of it was "
+                    + "run. In Python, \(advice)")
+        case (_, .dictionary?):
+            let keys = (pickle.entries(pickle.root) ?? []).prefix(8).map(\.name).joined(separator: ", ")
+            return Failure(
+                .badInput, "holds no tensors" + (keys.isEmpty ? "" : ", only \(keys); in Python, \(advice)"))
+        default: return Failure(.badInput, "holds no state dict but a single value; \(advice)")
         }
-        return outer
     }
 
     private struct Reference {
@@ -72,24 +138,40 @@ struct TorchPickle {
         let offset: Int
     }
 
-    /// Reads a value as a tensor, or as a parameter around one; nil where it is neither.
-    private func tensor(_ value: Pickle.Value, name: String) throws -> Reference? {
+    /// Reads a value as a tensor, or as a parameter or a subclass around one; nil where it is neither.
+    private func tensor(_ value: Pickle.Value) throws -> Reference? {
         var value = value
-        for _ in 0..<2 {
+        for _ in 0..<3 {
             guard case .rebuilt(let global, let arguments)? = pickle.object(value), let first = arguments.first else {
                 return nil
             }
-            if global == .rebuildParameter {
+            switch global {
+            case .rebuildParameter:
                 value = first
                 continue
+            case .rebuildSubclass:
+                guard arguments.count >= 3, case .global(.rebuildTensor) = first else { return nil }
+                return try reference(arguments[2])
+            case .rebuildTensor: return try reference(arguments)
+            default: return nil
             }
-            guard arguments.count >= 4, case .persistent(let description)? = pickle.object(first),
-                case .integer(let offset) = arguments[1], let shape = pickle.integers(arguments[2]),
-                let strides = pickle.integers(arguments[3])
-            else { throw Failure(.badInput, "tensor \(name) is described in an unknown way") }
-            return Reference(storage: try Self.storage(description), shape: shape, strides: strides, offset: offset)
         }
         return nil
+    }
+
+    private func reference(_ arguments: Pickle.Value) throws -> Reference {
+        guard case .tuple(let arguments)? = pickle.object(arguments) else {
+            throw Failure(.badInput, "is described in an unknown way")
+        }
+        return try reference(arguments)
+    }
+
+    private func reference(_ arguments: [Pickle.Value]) throws -> Reference {
+        guard arguments.count >= 4, case .persistent(let description)? = pickle.object(arguments[0]),
+            case .integer(let offset) = arguments[1], let shape = pickle.integers(arguments[2]),
+            let strides = pickle.integers(arguments[3])
+        else { throw Failure(.badInput, "is described in an unknown way") }
+        return Reference(storage: try Self.storage(description), shape: shape, strides: strides, offset: offset)
     }
 
     /// Reads `("storage", type, key, location, count)`; the old format has one entry more, for views into another

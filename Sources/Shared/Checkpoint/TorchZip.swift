@@ -1,5 +1,5 @@
 /// PyTorch's format since 1.6: a zip archive with one folder, in it the checkpoint as `data.pkl` and every storage as
-/// `data/<key>`, uncompressed.
+/// `data/<key>`, uncompressed; archives that somebody packed again may be compressed.
 enum TorchZip {
     /// The longest `data.pkl`.
     static let pickleBytesMax = 64 << 20
@@ -7,12 +7,13 @@ enum TorchZip {
     /// Whether bytes begin like a zip archive.
     static func matches(_ bytes: [UInt8]) -> Bool { bytes.starts(with: [0x50, 0x4B, 0x03, 0x04]) }
 
-    /// Reads the tensors.
-    static func read(_ bytes: [UInt8]) throws -> StateDict {
+    /// Reads all dictionaries of tensors.
+    static func read(_ bytes: [UInt8]) throws -> [StoredWeights] {
         try bytes.withUnsafeBytes { buffer in
             let archive = try ZipArchive(over: buffer)
             var entries: [String: ZipArchive.Entry] = [:]
             for entry in try archive.entries() { entries[entry.name] = entry }
+            let isCompressed = entries.values.contains(where: \.isCompressed)
             guard let description = entries.values.first(where: { $0.name.hasSuffix("/data.pkl") }) else {
                 throw Failure(
                     .badInput, "a zip archive without data.pkl, so no PyTorch checkpoint (nor is TorchScript read)")
@@ -26,12 +27,10 @@ enum TorchZip {
             var reader = ByteReader(try archive.bytes(of: description), part: description.name)
             let checkpoint = TorchPickle(try PickleReader.read(&reader))
 
-            _ = try checkpoint.storages()
-
-            // Entries that overlap in the archive could else be read again and again.
-            var bytesLeft = bytes.count
+            // Entries that overlap in the archive, or expand without end, could else take any memory.
+            var bytesLeft = isCompressed ? Checkpoint.bytesMax : bytes.count
             var cache: [String: ArraySlice<UInt8>] = [:]
-            return try checkpoint.stateDict { storage in
+            return try checkpoint.weights { storage in
                 if let known = cache[storage.key] { return known }
                 guard let entry = entries["\(folder)data/\(storage.key)"] else {
                     throw Failure(.badInput, "its storage data/\(storage.key) is missing from the archive")
@@ -42,7 +41,13 @@ enum TorchZip {
                         "its storage data/\(storage.key) has \(entry.size) bytes; \(storage.bytes) are needed")
                 }
                 bytesLeft -= entry.size
-                guard bytesLeft >= 0 else { throw Failure(.badInput, "the archive's entries overlap") }
+                guard bytesLeft >= 0 else {
+                    throw Failure(
+                        .badInput,
+                        isCompressed
+                            ? "the archive expands to more than \(Checkpoint.bytesMax) bytes"
+                            : "the archive's entries overlap")
+                }
                 let content = try archive.bytes(of: entry).prefix(storage.bytes)
                 cache[storage.key] = content
                 return content

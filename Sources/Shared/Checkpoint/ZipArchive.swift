@@ -13,6 +13,8 @@ struct ZipArchive: ~Copyable {
         let size: Int
         /// Its length in the archive.
         let storedSize: Int
+        /// Whether it is compressed, so that a small archive may hold much.
+        let isCompressed: Bool
     }
 
     private let handle: OpaquePointer
@@ -50,9 +52,8 @@ struct ZipArchive: ~Copyable {
 
     deinit { zip_discard(handle) }
 
-    /// All entries. Throws where one is compressed and may not be: PyTorch never does that, and it would let a small
-    /// file demand much memory.
-    func entries(compressed: Bool = false) throws -> [Entry] {
+    /// All entries. Their sizes are the archive's word, and the caller's to bound.
+    func entries() throws -> [Entry] {
         let count = zip_get_num_entries(handle, 0)
         guard count <= Self.entriesMax else {
             throw Failure(.badInput, "the zip archive has \(count) entries; at most \(Self.entriesMax) are read")
@@ -63,12 +64,9 @@ struct ZipArchive: ~Copyable {
             guard zip_stat_index(handle, index, 0, &status) == 0, status.valid & needed == needed,
                 let name = String(validatingCString: status.name)
             else { throw damaged("its entry \(index) cannot be read") }
-            guard compressed || status.comp_method == ZIP_CM_STORE else {
-                throw Failure(.badInput, "the zip archive's \(name) is compressed, as PyTorch never writes it")
-            }
             return Entry(
                 index: index, name: name, size: Int(clamping: status.size),
-                storedSize: Int(clamping: status.comp_size))
+                storedSize: Int(clamping: status.comp_size), isCompressed: status.comp_method != ZIP_CM_STORE)
         }
     }
 

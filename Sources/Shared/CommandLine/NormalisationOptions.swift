@@ -15,48 +15,72 @@ public struct NormalisationOptions {
 
     /// Complains of values that cannot be. Throws a `.usage` ``Failure``.
     public func validate() throws {
+        if let mean, mean.values.contains(where: { abs($0) > Normalisation.meanMax }) {
+            let scaled = ChannelValues(mean.values.map { $0 / 255 })
+            throw Failure(
+                .usage,
+                "--mean \(mean.argumentText) is for pixels in 0…255; Winnow's are in 0…1: divide --mean and --deviation by "
+                    + "255 (--mean \(scaled.argumentText))")
+        }
         if let deviation, !deviation.values.allSatisfy({ $0 > 0 }) {
             throw Failure(.usage, "--deviation must be positive, not \(deviation.argumentText)")
         }
     }
 
-    /// What was chosen for the images of a data set. Throws a `.usage` ``Failure`` where that is not for their
-    /// channels.
-    public func normalisation(for data: DataSet) throws -> Normalisation {
-        if isGiven, data.layout.pixelType == .float32 {
-            throw Failure(
-                .usage, "--mean and --deviation are not for images of floats, which are a network's inputs as they are")
+    /// What was chosen for the images of a data set, or is said of a network that will see them, or is usual for their
+    /// form, in this order. Says so where the user chose another than the network's. Throws a `.usage` ``Failure`` where
+    /// it is not for their channels.
+    public func normalisation(for data: DataSet, of network: Network? = nil) throws -> Normalisation {
+        if data.layout.pixelType == .float32 {
+            guard !isGiven else {
+                throw Failure(
+                    .usage,
+                    "--mean and --deviation are not for images of floats, which are a network's inputs as they are")
+            }
+            return data.normalisation
         }
+        let channels = data.layout.shape.channels
         return try normalisation(
-            orElse: data.normalisation, channels: data.layout.shape.channels, of: "the images of \(data.source.path)")
+            known: network?.facts.normalisation, orElse: data.normalisation, channels: channels,
+            of: "the images of \(data.source.path)")
     }
 
-    /// What was chosen for the images that a network takes, of which nothing else is known. Throws a `.usage`
-    /// ``Failure`` where that is not for their channels.
-    public func normalisation(for graph: Graph) throws -> Normalisation {
+    /// What was chosen for the images that a network takes, or is said of it, where nothing else is known. Throws a
+    /// `.usage` ``Failure`` where that is not for their channels.
+    public func normalisation(for network: Network) throws -> Normalisation {
         // A network of flattened images may not say how many channels they had.
-        let channels = graph.imageShape.isVector ? mean?.values.count ?? 3 : graph.imageShape.channels
+        let known = network.facts.normalisation
+        let shape = network.graph.imageShape
+        let channels = shape.isVector ? (mean?.values ?? known?.mean)?.count ?? 3 : shape.channels
         let usual = channels == 3 ? Normalisation.standard : .scaling(channels: channels)
-        return try normalisation(orElse: usual, channels: channels, of: "the network's images")
+        return try normalisation(known: known, orElse: usual, channels: channels, of: "the network's images")
     }
 
     private func normalisation(
-        orElse usual: Normalisation, channels: Int, of images: String
+        known: Normalisation?, orElse usual: Normalisation, channels: Int, of images: String
     ) throws -> Normalisation {
         try validate()
+        let known = known.flatMap { $0.mean.count == channels ? $0 : nil }
+        let usual = known ?? usual
         for (name, values) in [("--mean", mean), ("--deviation", deviation)] {
             guard let values, values.values.count != channels else { continue }
             throw Failure(
                 .usage, "\(name) has \(values.values.count) values, but \(images) have \(channels) channels")
         }
-        return Normalisation(
+        let chosen = Normalisation(
             mean: mean?.values ?? usual.mean, deviation: deviation?.values ?? usual.deviation)
+        if let known, known != chosen {
+            Log.shared.line("\(chosen), as given; the network says \(known)")
+        }
+        return chosen
     }
 }
 
 /// One number for each of an image's channels, written with commas.
 struct ChannelValues: ArgumentValue {
     let values: [Float]
+
+    init(_ values: [Float]) { self.values = values }
 
     init?(argument: String) {
         let words = argument.split(separator: ",", omittingEmptySubsequences: false)

@@ -12,6 +12,9 @@ public struct Normalisation: Sendable, Hashable, Codable {
         self.deviation = deviation
     }
 
+    /// The largest mean that pixels in 0…1 have; those of pixels in 0…255 are far above.
+    static let meanMax: Float = 1
+
     /// Nothing is done: pixels are inputs as they are.
     public static let none = Normalisation(mean: [], deviation: [])
 

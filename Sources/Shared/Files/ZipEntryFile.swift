@@ -10,7 +10,7 @@ final class ZipEntryFile: ByteSource {
     /// Opens an entry; nil where there is none of that name. Throws a `.badInput` ``Failure``.
     init?(of path: String, _ entryName: String) throws {
         let archive = try ZipArchive(at: path)
-        guard let entry = try archive.entries(compressed: true).first(where: { $0.name == entryName }) else {
+        guard let entry = try archive.entries().first(where: { $0.name == entryName }) else {
             return nil
         }
         name = "\(entryName) in \(path)"

@@ -6,11 +6,14 @@ public struct Network: Sendable, Equatable {
     public let graph: Graph
     /// Every parameter and every batch-norm statistic, by name. Complete and of the graph's shapes.
     public let parameters: [String: Tensor]
+    /// What is known of it beside.
+    public var facts: NetworkFacts
 
     /// Makes a network. `parameters` must hold exactly what the graph needs; readers of checkpoints check that.
-    public init(graph: Graph, parameters: [String: Tensor]) {
+    public init(graph: Graph, parameters: [String: Tensor], facts: NetworkFacts = NetworkFacts()) {
         self.graph = graph
         self.parameters = parameters
+        self.facts = facts
     }
 
     /// A parameter that the graph guarantees.

@@ -245,7 +245,7 @@ extension Network {
             }
             smaller[parameter.name] = tensor
         }
-        return Network(graph: removal.graph, parameters: smaller)
+        return Network(graph: removal.graph, parameters: smaller, facts: facts)
     }
 }
 

@@ -5,6 +5,8 @@ public struct OnnxNetwork: Sendable {
     /// Every tensor of ``Graph/parameters`` by its name, in PyTorch's form: weights of linear layers are
     /// `[outputs, inputs]`.
     public let parameters: [String: Tensor]
+    /// What the file says of it beside.
+    public let facts: NetworkFacts
     /// What a user should know of how the file was read, a sentence each: batch norms that are folded, a final
     /// log-softmax that is left out.
     public let notes: [String]
@@ -57,6 +59,9 @@ public enum Onnx {
             throw Failure(failure.kind, "\(name): \(failure.description)")
         }
     }
+
+    /// The producer that models have which Winnow wrote.
+    public static let ownProducer = "winnow"
 
     /// Whether a domain is that of ONNX's own operators.
     static func isOwnDomain(_ domain: String) -> Bool { domain.isEmpty || domain == "ai.onnx" }

@@ -7,6 +7,8 @@ extension Onnx {
         var opset: Int?
         /// The program that wrote the file, for example `pytorch`.
         var producer = ""
+        /// Texts beside the graph.
+        var metadata: [String: String] = [:]
         var graph = MainGraph()
         /// The model's own operators, by ``Node/operatorKey``.
         var functions: [String: Function] = [:]
@@ -98,6 +100,9 @@ extension Onnx.Model {
             case (8, .bytes(let range)):
                 let (domain, version) = try parser.operatorSet(range)
                 if Onnx.isOwnDomain(domain) { opset = version }
+            case (14, .bytes(let range)):
+                // Texts for people may be longer than any that counts here.
+                if let (key, text) = try? parser.entry(range) { metadata[key] = text }
             case (25, .bytes(let range)):
                 let function = try parser.function(range)
                 functions[[function.domain, function.name, function.overload].joined(separator: "\u{0}")] = function
@@ -289,7 +294,7 @@ extension Onnx.Model {
 
         mutating func entry(_ range: Range<Int>) throws -> (key: String, value: String) {
             var entry = (key: "", value: "")
-            try message(range, "the place of external data") { parser, field, value in
+            try message(range, "an entry of texts") { parser, field, value in
                 switch (field, value) {
                 case (1, .bytes(let range)): entry.key = try parser.text(range)
                 case (2, .bytes(let range)): entry.value = try parser.text(range)

@@ -117,7 +117,9 @@ extension Onnx {
             let last = try classes(view, output)
             let (graph, parameters) = try draft.network(output: last)
             noteFoldedBatchNorms()
-            return OnnxNetwork(graph: graph, parameters: parameters, notes: notes)
+            // What others mean by the same keys is not known.
+            let facts = model.producer == Onnx.ownProducer ? try NetworkFacts(metadata: model.metadata) : NetworkFacts()
+            return OnnxNetwork(graph: graph, parameters: parameters, facts: facts, notes: notes)
         }
 
         private func outputName() throws -> String {

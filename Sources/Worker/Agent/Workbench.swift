@@ -130,7 +130,8 @@ private struct Bench {
     }
 
     private func load(_ welcome: CoordinatorMessage.Welcome) throws -> Run {
-        let network = try Checkpoint.network(bytes: library.take(welcome.network), name: "the coordinator's network")
+        let network = try Checkpoint.network(
+            bytes: library.take(welcome.network), name: "the coordinator's network", note: { _ in })
         let filters = FilterSpace(network.graph).count
         guard filters == welcome.filters else {
             throw Failure(.badInput, "the coordinator's network has \(filters) filters, not \(welcome.filters)")

@@ -14,6 +14,7 @@ struct Evaluate: Command {
             """)
 
     @Option("The trained network: a PyTorch checkpoint or safetensors.", value: "FILE") var model: String
+    @OptionGroup var checkpoint = CheckpointOptions()
     @Option("Labelled images: a folder or file in a form that docs/images.md lists.", value: "PATH") var data: String
     @OptionGroup var dataFormat = DataFormatOptions()
     @Option("The images to evaluate: test or train.", value: "SPLIT") var split: EvaluationSettings.Split = .test
@@ -28,6 +29,7 @@ struct Evaluate: Command {
         if let images, !(1...Evaluation.imagesMax).contains(images) {
             throw Failure(.usage, "--images must be from 1 to \(Evaluation.imagesMax)")
         }
+        try checkpoint.validate()
         try dataFormat.validate()
         try normalisationOptions.validate()
     }
@@ -36,10 +38,10 @@ struct Evaluate: Command {
         try OutputGuard(reading: [model, masks]).check(output)
         let batchNorm = try batchNormOptions.batchNorm()
         let source = try dataFormat.source(data).open()
-        let network = try Checkpoint.network(at: model, image: source.layout.shape)
+        let network = try Checkpoint.network(at: model, image: source.layout.shape, hints: checkpoint.hints)
         let masks = try MaskFile.read(at: masks, for: FilterSpace(network.graph))
         let engine = try engineOptions.engine(network)
-        let normalisation = try normalisationOptions.normalisation(for: source)
+        let normalisation = try normalisationOptions.normalisation(for: source, of: network)
         let evaluated = try source.read(split, limit: images)
         var calibration: ImageSet?
         if let count = batchNorm.calibrationImages {

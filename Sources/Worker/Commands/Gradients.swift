@@ -45,7 +45,7 @@ struct Gradients: Command {
         let set = try source.read(.train, limit: images)
         try set.check(fits: network.graph)
         let importance = try TaylorImportance.ofFilters(
-            network, images: set, normalisation: try normalisationOptions.normalisation(for: source),
+            network, images: set, normalisation: try normalisationOptions.normalisation(for: source, of: network),
             threads: threads ?? CPUAllowance.processors)
         let layers = FilterSpace(network.graph).layers
         let document = Document(

@@ -53,7 +53,7 @@ struct Recalibrate: Command {
         let images = try source.read(.train, limit: calibrationImages)
         let changed = try engine.recalibrated(
             network, .init(batchnorm, images: calibrationImages), under: mask, of: images,
-            normalisation: try normalisationOptions.normalisation(for: source))
+            normalisation: try normalisationOptions.normalisation(for: source, of: network))
         let bytes = Checkpoint.safetensors(of: changed)
         try OutputFile.write(bytes, to: output)
     }

@@ -26,6 +26,6 @@ struct ReconstructionOptions {
         let source = try dataFormat.source(data).open()
         let images = try source.read(.train, limit: calibrationImages)
         try images.check(fits: network.graph)
-        return (images, try normalisationOptions.normalisation(for: source))
+        return (images, try normalisationOptions.normalisation(for: source, of: network))
     }
 }

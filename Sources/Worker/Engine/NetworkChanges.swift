@@ -45,6 +45,6 @@ struct NetworkChanges {
                 tensors[parameter.name] = Tensor(shape: parameter.shape, values: values)
             }
         }
-        return Network(graph: graph, parameters: tensors)
+        return Network(graph: graph, parameters: tensors, facts: original.facts)
     }
 }

@@ -22,7 +22,7 @@ enum NumpyContainer {
     func names() throws -> Set<String> {
         let files: [String]
         switch self {
-        case .zip(let path): files = try ZipArchive(at: path).entries(compressed: true).map(\.name)
+        case .zip(let path): files = try ZipArchive(at: path).entries().map(\.name)
         case .folder(let path): files = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
         }
         return Set(files.filter { $0.hasSuffix(".npy") }.map { String($0.dropLast(4)) })

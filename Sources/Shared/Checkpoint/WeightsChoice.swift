@@ -1,0 +1,87 @@
+/// Which of a checkpoint's dictionaries of tensors is the network.
+struct WeightsChoice {
+    /// The keys under which training scripts put the weights that were trained, the most usual first.
+    private static let usualKeys = ["state_dict", "model_state_dict", "model", "net", "network", "weights", "params"]
+
+    private let stored: [StoredWeights]
+    private let recognition: NetworkRecognition
+    /// The key of the weights that the user wants.
+    private let wanted: String?
+
+    init(_ stored: [StoredWeights], _ recognition: NetworkRecognition, _ wanted: String?) {
+        self.stored = stored
+        self.recognition = recognition
+        self.wanted = wanted
+    }
+
+    private typealias Candidate = (key: String, network: NetworkRecognition.Recognised)
+
+    /// The network: the one dictionary that is one, or, of several, the one that is meant. Which it is and what else
+    /// there is stands in its notes. Throws a `.badInput` ``Failure`` where there is none, or nothing tells which is meant.
+    func network() throws -> NetworkRecognition.Recognised {
+        let candidates = try self.candidates()
+        if let wanted {
+            let meant = candidates.filter { $0.key == wanted || $0.key.hasSuffix(".\(wanted)") }
+            guard let only = meant.first, meant.count == 1 else {
+                throw Failure(
+                    .badInput,
+                    "--weights \(wanted) names \(meant.isEmpty ? "no network" : "several networks") in it; there are "
+                        + list(candidates))
+            }
+            return only.network
+        }
+        guard candidates.count > 1 else { return candidates[0].network }
+        func rank(_ candidate: Candidate) -> Int {
+            if candidate.key.isEmpty { return -1 }
+            let name = candidate.key.split(separator: ".").last.map(String.init) ?? ""
+            return Self.usualKeys.firstIndex(of: name) ?? Self.usualKeys.count
+        }
+        // The first of the most usual ones.
+        guard let best = candidates.min(by: { rank($0) < rank($1) }), rank(best) < Self.usualKeys.count else {
+            throw Failure(.badInput, "holds several networks: \(list(candidates)); choose one with --weights KEY")
+        }
+        var chosen = best.network
+        let others = candidates.filter { $0.key != best.key }
+        chosen.notes.insert(
+            "the weights\(best.key.isEmpty ? " at the top" : " under '\(best.key)'") are taken; there are also "
+                + "\(list(others)): --weights KEY takes others", at: 0)
+        return chosen
+    }
+
+    /// All dictionaries that are networks, at least one. Throws the complaint about the largest where none is.
+    private func candidates() throws -> [Candidate] {
+        var candidates: [Candidate] = []
+        var complaint: (failure: Failure, tensors: Int)?
+        func complain(_ failure: Failure, _ tensors: Int) {
+            if tensors > complaint?.tensors ?? -1 { complaint = (failure, tensors) }
+        }
+        for weights in stored {
+            do {
+                let state = try weights.state.get()
+                do {
+                    candidates.append((weights.key, try recognition.network(of: state)))
+                } catch let failure as Failure {
+                    let parts = parts(of: state, under: weights.key)
+                    if parts.isEmpty { complain(failure, state.names.count) }
+                    candidates += parts
+                }
+            } catch let failure as Failure {
+                complain(failure, 0)
+            }
+        }
+        guard candidates.isEmpty else { return candidates }
+        throw complaint?.failure ?? Failure(.badInput, "holds no tensors")
+    }
+
+    /// Networks that stand side by side in one dictionary.
+    private func parts(of state: StateDict, under key: String) -> [Candidate] {
+        ((try? state.sideBySide()) ?? []).compactMap { prefix, part in
+            guard let network = try? recognition.network(of: part) else { return nil }
+            return (key.isEmpty ? prefix : "\(key).\(prefix)", network)
+        }
+    }
+
+    private func list(_ candidates: [Candidate]) -> String {
+        candidates.map { "'\($0.key)'" }.joined(separator: ", ")
+    }
+}
