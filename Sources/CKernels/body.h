@@ -81,5 +81,7 @@ const winnow_kernels KERNELS = {
     .prepare = prepare,
     .prepare_floats = prepare_floats,
     .losses = losses,
+    .answers = answers,
+    .divergences = divergences,
     .multiply_adds = multiply_adds,
 };

@@ -37,22 +37,70 @@ INLINE double logarithm(double x) {
     return __builtin_fma((double)n, 0x1.62e42fefa39efp-1, 2 * z * sum);
 }
 
+// The first of the largest outputs of a lane, and the logarithm of the sum of the exponentials of what each is below it.
+// Both are no numbers, or the sum below 1, where an output is none, or the largest is infinite.
+INLINE int32_t largest_of(const float *outputs, size_t stride, int32_t classes, double *total) {
+    int32_t best = 0;
+    for (int32_t c = 1; c < classes; c++) {
+        if (outputs[c * stride] > outputs[best * stride]) best = c;
+    }
+    const double largest = outputs[best * stride];
+    *total = 0;
+    for (int32_t c = 0; c < classes; c++) *total += exponential((double)outputs[c * stride] - largest);
+    return best;
+}
+
+// Adds a loss, as a fixed-point number, and whether the image counts as correct.
+INLINE void add_loss(double loss, int is_number, int is_correct, double loss_max, int64_t *sum, int64_t *correct) {
+    const double bounded = is_number && loss < loss_max ? loss : loss_max;
+    *sum += (int64_t)(bounded * 4294967296.0 + 0.5);
+    if (is_number && is_correct) (*correct)++;
+}
+
 static void losses(const float *logits, size_t stride, int32_t classes, const int32_t *labels, int32_t count,
                    double loss_max, int64_t *sum, int64_t *correct) {
     for (int32_t lane = 0; lane < count; lane++) {
         const float *outputs = logits + lane;
-        int32_t best = 0;
-        for (int32_t c = 1; c < classes; c++) {
-            if (outputs[c * stride] > outputs[best * stride]) best = c;
-        }
+        double total;
+        const int32_t best = largest_of(outputs, stride, classes, &total);
         const double largest = outputs[best * stride];
-        double total = 0;
-        for (int32_t c = 0; c < classes; c++) total += exponential((double)outputs[c * stride] - largest);
-        // Where an output is not a number, or the largest is infinite, so is this.
         const double loss = logarithm(total) + (largest - (double)outputs[labels[lane] * stride]);
-        const int is_number = total >= 1 && loss == loss;
-        const double bounded = is_number && loss < loss_max ? loss : loss_max;
-        *sum += (int64_t)(bounded * 4294967296.0 + 0.5);
-        if (is_number && best == labels[lane]) (*correct)++;
+        add_loss(loss, total >= 1 && loss == loss, best == labels[lane], loss_max, sum, correct);
+    }
+}
+
+static void answers(const float *logits, size_t stride, int32_t classes, int32_t count, double *answers) {
+    for (int32_t lane = 0; lane < count; lane++) {
+        const float *outputs = logits + lane;
+        double total;
+        const double largest = outputs[largest_of(outputs, stride, classes, &total) * stride];
+        const double log_total = total >= 1 ? logarithm(total) : __builtin_nan("");
+        double *image = answers + 2 * (size_t)classes * (size_t)lane;
+        for (int32_t c = 0; c < classes; c++) {
+            image[2 * c] = ((double)outputs[c * stride] - largest) - log_total;
+            image[2 * c + 1] = exponential(image[2 * c]);
+        }
+    }
+}
+
+static void divergences(const float *logits, size_t stride, int32_t classes, const double *answers, int32_t count,
+                        double loss_max, int64_t *sum, int64_t *correct) {
+    for (int32_t lane = 0; lane < count; lane++) {
+        const float *outputs = logits + lane;
+        const double *image = answers + 2 * (size_t)classes * (size_t)lane;
+        double total;
+        const int32_t best = largest_of(outputs, stride, classes, &total);
+        const double largest = outputs[best * stride], log_total = total >= 1 ? logarithm(total) : 0;
+        double divergence = 0;
+        int32_t answered = 0;
+        // Each term is zero where both give the same: the same outputs have no divergence, to the last bit.
+        for (int32_t c = 0; c < classes; c++) {
+            const double now = ((double)outputs[c * stride] - largest) - log_total;
+            divergence = __builtin_fma(image[2 * c + 1], image[2 * c] - now, divergence);
+            if (image[2 * c] > image[2 * answered]) answered = c;
+        }
+        const int is_number = total >= 1 && divergence == divergence;
+        // It is never negative but for rounding.
+        add_loss(divergence > 0 ? divergence : 0, is_number, best == answered, loss_max, sum, correct);
     }
 }

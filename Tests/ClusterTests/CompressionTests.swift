@@ -50,6 +50,28 @@ import Testing
 
     private static let results = ["compressed.safetensors", "curve.csv", "curve.json"]
 
+    @Test func trainingImagesStandInForTestImagesThatAreNotThere() async throws {
+        let cluster = try TestCluster()
+        let folder = "\(cluster.folder)/compression"
+        let options = [
+            "compress", "--anyway", "--model", cluster.model, "--data", "\(cluster.folder)/data", "--folder", folder,
+            "--masks", "100", "--remove-flops", "0.3", "--epochs", "1", "--batch-size", "16",
+        ]
+        let process = try cluster.start("winnow-coordinator", options + cluster.localWorkers(1))
+        #expect(try await process.exitCode(seconds: 300) == 0, "\(process.output)")
+        #expect(process.output.contains("has no test images: the last 9 training images are kept out of the training"))
+        // Neither ranking nor training sees them.
+        let run = try RunFile.read(at: "\(folder)/round-1/ranking.winnow")
+        #expect(run.description.settings.images == TestCluster.images - 9)
+        struct Curve: Decodable {
+            struct Point: Decodable { var testImages: Int }
+            var points: [Point]
+        }
+        let curve = try JSONDecoder().decode(
+            Curve.self, from: Data(contentsOf: URL(fileURLWithPath: "\(folder)/curve.json")))
+        #expect(curve.points.count > 3 && curve.points.allSatisfy { $0.testImages == 9 })
+    }
+
     @Test func aCompressionKilledAtAnyStageEndsWithTheSameBits() async throws {
         let calm = try Compression()
         let undisturbed = try calm.start(calm.cluster.localWorkers(2))

@@ -242,7 +242,7 @@ final class ReportTests {
         let whole = try Self.record()
         func lease(_ number: UInt32, _ worker: Int, _ start: Int64, _ end: Int64?) -> RunFile.LeaseRecord {
             RunFile.LeaseRecord(
-                lease: LeaseID(life: 1, number: number), worker: worker, masks: MaskRanges(0..<256),
+                lease: LeaseID(life: 1, number: number), worker: worker, masks: MaskRuns(0..<256),
                 granted: at(start), ended: end.map(at), outcome: end.map { _ in "answered" })
         }
         let workers = [1, 2].map { number in

@@ -76,14 +76,15 @@ import Testing
         }
         #expect(try data.read(.train, limit: 2) == set.subset(0..<2))
         #expect(try data.read(.test).withPixels { Array($0) } == set.withPixels { Array($0) })
-        #expect(throws: Failure.self) { try data.readSplits() }
+        #expect(!data.hasSplits && data.splits == [.train])
     }
 
     @Test func trainAndValidationFoldersAreTheSplits() throws {
         let folder = try folder([
             ("train/x", "colour.png"), ("train/y", "grey.png"), ("val/x", "alpha.png"), ("val/y", "palette.png"),
         ])
-        let (training, test) = try ImageSource(folder.path).open().readSplits()
+        let data = try ImageSource(folder.path).open()
+        let (training, test) = (try data.read(.train), try data.read(.test))
         #expect((training.count, test.count) == (2, 2) && training.split == .train && test.split == .test)
         try FileManager.default.moveItem(atPath: "\(folder.path)/val/y", toPath: "\(folder.path)/val/z")
         #expect(folder.complaint().contains("different classes: y, z"))

@@ -81,6 +81,13 @@ struct EvaluateCommandTests {
             ]), settings, images: train)
     }
 
+    @Test func theNetworksOwnAnswersReplaceLabels() throws {
+        let settings = EvaluationSettings(split: .test, images: 30, batchNorm: .frozen, labels: .network)
+        let losses = try evaluate(["--labels", "network"])
+        #expect(losses.results[0].loss == 0 && losses.results[0].correct == 30)
+        try expect(losses, settings, images: test)
+    }
+
     @Test(arguments: [
         (["--images", "31"], Failure.Kind.badInput), (["--deviation", "0,1,1"], .usage), (["--mean", "0.5"], .usage),
         (["--threads", "0"], .usage), (["--memory-limit", "1"], .unavailable), (["--images", "0"], .usage),

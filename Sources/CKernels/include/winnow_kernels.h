@@ -138,6 +138,13 @@ typedef struct {
     // than `loss_max` nats, counts as `loss_max`, and an image with such outputs is not correct.
     void (*losses)(const float *logits, size_t stride, int32_t classes, const int32_t *labels, int32_t count,
                    double loss_max, int64_t *sum, int64_t *correct);
+    // What a network answers, for `divergences`: of each of `count` images the logarithm of every class's probability and
+    // the probability, answers[image][class][2]. Not numbers where the outputs are none.
+    void (*answers)(const float *logits, size_t stride, int32_t classes, int32_t count, double *answers);
+    // Kullback-Leibler divergences of such outputs from answers, sum over classes of p (ln p - ln q), in place of
+    // cross-entropies; correct is an image whose largest output is the answers' largest.
+    void (*divergences)(const float *logits, size_t stride, int32_t classes, const double *answers, int32_t count,
+                        double loss_max, int64_t *sum, int64_t *correct);
     // `iterations` x the returned number of fused multiply-adds on registers, to measure the machine's peak.
     int64_t (*multiply_adds)(int64_t iterations);
 } winnow_kernels;

@@ -44,7 +44,7 @@ final class Progress {
         if let left = rate.secondsLeft, run.recorded + run.setAsideCount < run.masks {
             parts.append("\(Self.duration(left)) left")
         }
-        if let splitHalf { parts.append("split-half correlation \(Self.fixed(splitHalf, 2))") }
+        if let splitHalf { parts.append("split-half correlation \(Text.fixed(splitHalf, 2))") }
         if run.setAsideCount > 0 { parts.append("\(run.setAsideCount) set aside") }
         return parts.joined(separator: ", ")
     }
@@ -64,17 +64,15 @@ final class Progress {
 
     /// Three significant digits: `0.123`, `12.3`, `1230`.
     static func short(_ value: Double) -> String {
-        value >= 100 ? String(Int(value.rounded())) : fixed(value, value >= 10 ? 1 : value >= 1 ? 2 : 3)
+        value >= 100 ? String(Int(value.rounded())) : Text.fixed(value, value >= 10 ? 1 : value >= 1 ? 2 : 3)
     }
-
-    static func fixed(_ value: Double, _ digits: Int) -> String { String(format: "%.\(digits)f", value) }
 
     /// `45 s`, `12 min`, `3.5 h`.
     static func duration(_ seconds: Double) -> String {
         switch seconds {
         case ..<90: "\(Int(seconds.rounded(.up))) s"
         case ..<5400: "\(Int((seconds / 60).rounded(.up))) min"
-        default: "\(fixed(seconds / 3600, 1)) h"
+        default: "\(Text.fixed(seconds / 3600, 1)) h"
         }
     }
 }

@@ -259,7 +259,7 @@ final class RunLoop {
 
     private func grant(_ indices: MaskRuns, _ lease: LeaseID, to peer: Peer) throws {
         try file.recordLease(
-            lease, worker: numbersByPeer[peer] ?? 0, masks: MaskRanges(indices), at: date)
+            lease, worker: numbersByPeer[peer] ?? 0, masks: indices, at: date)
         guard let run = file.description.runID else { return }
         send(.lease(CoordinatorMessage.Lease(run: run, lease: lease, masks: masks.masks(indices))), to: peer)
     }

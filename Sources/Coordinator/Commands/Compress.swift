@@ -59,18 +59,19 @@ struct Compress: Command {
         try exports.check(reading: [model])
         let data = try evaluation.dataSet()
         var network = try Checkpoint.network(at: model, image: data.layout.shape, hints: checkpoint.hints)
-        let (trainingImages, testImages) = try data.readSplits()
-        try trainingImages.check(fits: network.graph)
-        let settings = try evaluation.settings(split: .train, of: data, for: network)
+        let images = try CompressionSession.Images(data)
+        try images.training.check(fits: network.graph)
+        let settings = try evaluation.settings(
+            split: .train, of: data, for: network, atMost: images.usable)
         network.facts.normalisation = settings.normalisation
         let checkpoint = Checkpoint.safetensors(of: network)
         Log.shared.line(data.summary(settings.normalisation))
         try RecognitionCheck(network: network, data: data, settings: settings).check(evaluation.recognition)
-        let images = CompressionSession.Images(data: data, training: trainingImages, test: testImages)
         func training(epochs: Int) throws -> TrainingSettings {
             var training = try self.training(epochs: epochs)
             training.normalisation = settings.normalisation
             training.mirrors = data.mayBeMirrored && !recipe.noMirroring
+            training.validationImages = max(training.validationImages, images.heldOut)
             return training
         }
         let plan = CompressionPlan(

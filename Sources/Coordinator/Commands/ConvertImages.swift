@@ -21,6 +21,7 @@ struct ConvertImages: Command {
     @OptionGroup var normalisation = NormalisationOptions()
     @Option("Where to write the images: a .npz file.", value: "FILE") var output: String?
     @Flag("Replace a file that is there.") var force: Bool
+    @Flag("Print JSON.") var json: Bool
 
     func validate() throws {
         try dataFormat.validate()
@@ -34,7 +35,7 @@ struct ConvertImages: Command {
         let start = ContinuousClock.now
         let source = try dataFormat.source(data).open()
         let normalisation = try normalisation.normalisation(for: source)
-        print(source.summary(normalisation))
+        if !json { print(source.summary(normalisation)) }
         var sets: [ImageSet] = []
         for split in source.splits {
             let limit = try images.map { min($0, try source.count(split)) }
@@ -43,15 +44,19 @@ struct ConvertImages: Command {
         let count = sets.reduce(0) { $0 + $1.count }
         let seconds = start.duration(to: .now) / .seconds(1)
         Log.shared.line("\(count) images read, \(Int(Double(count) / max(seconds, 0.001))) a second")
-        for set in sets {
-            if source.hasSplits { print("\(set.split.rawValue):") }
-            print(ImageStatistics(set).text(of: set.layout))
+        if json {
+            print(ImageStatistics.json(of: sets, from: source, normalisation))
+        } else {
+            for set in sets {
+                if source.hasSplits { print("\(set.split.rawValue):") }
+                print(ImageStatistics(set).text(of: set.layout))
+            }
         }
         guard let output else { return }
         let archive = try NumpyArchive(output)
         for set in sets { try archive.add(set, prefix: source.hasSplits ? "\(set.split.rawValue)_" : "") }
         try archive.add(classes: source.layout.classes, normalisation)
         try archive.finish()
-        print(output)
+        if !json { print(output) }
     }
 }

@@ -21,6 +21,10 @@ struct EvaluationOptions {
         "How many images recalibrate or correct: the first N training images (default: 256), of images larger than 32 × 32 "
             + "fewer, down to 16; or all where there are fewer.",
         value: "N") var calibrationImages: Int?
+    @Option(
+        "What masked networks are compared with: given (the images' labels) or network (the unmasked network's answers, by "
+            + "the Kullback-Leibler divergence; labels are not looked at).", value: "SOURCE")
+    var labels: EvaluationSettings.Labels = .given
     @OptionGroup var normalisation = NormalisationOptions()
     @OptionGroup var recognition = RecognitionOptions()
 
@@ -40,15 +44,21 @@ struct EvaluationOptions {
     /// The images. Throws a `.badInput` ``Failure``.
     func dataSet() throws -> DataSet { try dataFormat.source(data).open() }
 
-    /// The settings for images of a split that a network sees. Throws a ``Failure`` where there are none.
+    /// The settings for images of a split that a network sees, of which no more than `limit` may be. Throws a ``Failure``
+    /// where there are none.
     func settings(
-        split: EvaluationSettings.Split, of data: DataSet, for network: Network
+        split: EvaluationSettings.Split, of data: DataSet, for network: Network, atMost limit: Int = .max
     ) throws -> EvaluationSettings {
-        let images = try self.images ?? min(Self.imagesDefault, data.count(split))
+        let images = try self.images ?? min(Self.imagesDefault, data.count(split), limit)
+        guard images <= limit else {
+            throw Failure(
+                .usage,
+                "--images \(images) are more than the \(limit) training images that are not kept out of training")
+        }
         return EvaluationSettings(
             split: split, images: images,
-            batchNorm: .init(batchnorm, images: try calibrationCount(split: split, of: data)),
-            normalisation: try normalisation.normalisation(for: data, of: network))
+            batchNorm: .init(batchnorm, images: min(try calibrationCount(split: split, of: data), limit)),
+            normalisation: try normalisation.normalisation(for: data, of: network), labels: labels)
     }
 
     /// How many training images give statistics. Throws a ``Failure`` where none can.

@@ -1,3 +1,4 @@
+import Foundation
 import Shared
 
 /// What a person wants to know of a set of images: how many each class has, and the mean and deviation of each channel,
@@ -50,6 +51,33 @@ struct ImageStatistics {
         }
     }
 
+    /// The same of several sets as JSON, with what their images have in common and how they become inputs.
+    static func json(of sets: [ImageSet], from source: DataSet, _ normalisation: Normalisation) -> String {
+        var writer = JSONWriter()
+        let layout = source.layout
+        writer.object { writer in
+            writer.member("format", source.format.rawValue)
+            writer.array("shape", of: [layout.shape.channels, layout.shape.height, layout.shape.width]) {
+                $0.element($1)
+            }
+            writer.member("classes", layout.classes)
+            writer.member("pixels", layout.pixelType.rawValue)
+            writer.array("mean", of: normalisation.mean) { $0.element(Double($1)) }
+            writer.array("deviation", of: normalisation.deviation) { $0.element(Double($1)) }
+            writer.array("splits", of: sets) { writer, set in
+                let statistics = ImageStatistics(set)
+                writer.object { writer in
+                    if source.hasSplits { writer.member("split", set.split.rawValue) }
+                    writer.member("images", set.count)
+                    writer.array("counts", of: statistics.counts) { $0.element($1) }
+                    writer.array("channel_means", of: statistics.means) { $0.element($1) }
+                    writer.array("channel_deviations", of: statistics.deviations) { $0.element($1) }
+                }
+            }
+        }
+        return writer.text
+    }
+
     /// A few lines for a person.
     func text(of layout: ImageLayout) -> String {
         let total = counts.reduce(0, +)
@@ -57,7 +85,8 @@ struct ImageStatistics {
             counts.count <= Self.listedMax
             ? counts.map(String.init).joined(separator: ", ")
             : "\(counts.min() ?? 0) to \(counts.max() ?? 0)"
-        func list(_ values: [Double]) -> String { values.map { Progress.fixed($0, 4) }.joined(separator: ",") }
+        // As --mean and --deviation take them.
+        func list(_ values: [Double]) -> String { values.map { String(format: "%.4f", $0) }.joined(separator: ",") }
         return """
               \(total) images in \(layout.classes) classes: \(each)
               mean \(list(means)), deviation \(list(deviations))

@@ -103,7 +103,8 @@ struct Prune: Command {
             after: PruningRecord.Size(pruned, fileBytes: bytes.count),
             removedFilters: removed.disabledCount,
             layers: PruningRecord.Layer.all(in: FilterSpace(network.graph), removing: removed),
-            predictedLoss: outcome.predictedLoss, predictedLossBefore: pruner.unpruned.predictedLoss)
+            labels: source.settings?.labels, predictedLoss: outcome.predictedLoss,
+            predictedLossBefore: pruner.unpruned.predictedLoss)
         try measurement.measure(
             pruned, unpruned: network, mask: removed, settings: source.settings, images: images, into: &record)
         Log.shared.clearStatus()

@@ -134,6 +134,8 @@ struct PruneMeasurementOptions {
                 split: .train, images: Self.measuredImages, batchNorm: .frozen,
                 normalisation: given.normalisation)
         if let split { settings.split = split }
+        // A pruned network's own answers tell nothing of what it lost.
+        settings.labels = .given
         settings.images = try ImageSupply.count(
             images ?? settings.images, of: settings.split, in: given.data, to: "measure the loss")
         let removed: EvaluationSettings.BatchNorm =

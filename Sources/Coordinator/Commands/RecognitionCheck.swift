@@ -21,13 +21,15 @@ struct RecognitionCheck {
     /// often as is expected, says so with what may be wrong: as a `.badInput` ``Failure``, or as a line where the user
     /// wants to go on anyway. Does nothing on a host without `winnow-worker`.
     func check(_ options: RecognitionOptions) throws {
+        // Labels that do not count may be of other classes.
+        if settings.labels == .network, options.expectAccuracy == nil { return }
         guard let worker = try? WorkerProcess.find(threads: nil) else { return }
         try WorkerProcess.withTemporaryFolder { folder in
             let model = folder.appending(path: "network.safetensors").path
             try OutputFile.write(Checkpoint.safetensors(of: network), to: model)
             let measured = try measure(model, settings.split, atMost: settings.images, worker)
             Log.shared.line("unmasked: \(words(measured))")
-            try checkChance(measured, options)
+            if self.settings.labels == .given { try checkChance(measured, options) }
             guard let expected = options.expectAccuracy else { return }
             // What people know of a network is its accuracy on test images.
             let split: EvaluationSettings.Split = data.splits.contains(.test) ? .test : settings.split
@@ -45,6 +47,7 @@ struct RecognitionCheck {
         let affordable = Self.costMax / max(network.graph.cost().multiplyAccumulates, 1)
         settings.images = min(count, max(Self.imagesMin, affordable))
         settings.batchNorm = .frozen
+        settings.labels = .given
         return try worker.evaluate(model, data: data.source, settings)
     }
 

@@ -51,7 +51,7 @@ struct Story: Command {
             if let worker = entry.worker {
                 parts.append("worker \(worker)" + (hosts[worker].map { " on \(Log.printable($0))" } ?? ""))
             }
-            if let masks = entry.masks { parts.append((masks.count == 1 ? "mask " : "masks ") + masks.description) }
+            if let masks = entry.masks { parts.append((masks.count == 1 ? "mask " : "masks ") + masks.stored) }
             let names = parts.joined(separator: ", ")
             let what = Log.printable(entry.what)
             print("\(formatter.string(from: entry.at))  \(names.isEmpty ? what : "\(names): \(what)")")

@@ -90,9 +90,7 @@ struct TrainingOptions {
         settings.mirrors = data.mayBeMirrored && !recipe.noMirroring
         if heldOut > settings.validationImages {
             settings.validationImages = heldOut
-            Log.shared.line(
-                "\(data.source.path) has no test images: the last \(heldOut) training images are kept out of the training, "
-                    + "and 'test' means these")
+            Log.shared.line(HeldOutImages.note(heldOut, of: data))
         }
         let teacher = try distillFrom.map {
             try Checkpoint.network(at: $0, image: training.layout.shape, hints: teacherHints)

@@ -12,7 +12,28 @@ final class CompressionSession {
     struct Images {
         let data: DataSet
         let training: ImageSet
+        /// What tells how well a network does and decides nothing: test images, or training images that are kept out of
+        /// everything else.
         let test: ImageSet
+        /// Training images that are kept out, the last ones; 0 where there are test images.
+        let heldOut: Int
+
+        /// Reads images. Throws a `.badInput` ``Failure``.
+        init(_ data: DataSet) throws {
+            self.data = data
+            training = try data.read(.train)
+            if let test = try HeldOutImages.test(of: data) {
+                self.test = test
+                heldOut = 0
+            } else {
+                heldOut = HeldOutImages.count(of: training)
+                test = try HeldOutImages.last(heldOut, of: training)
+                Log.shared.line(HeldOutImages.note(heldOut, of: data))
+            }
+        }
+
+        /// Training images that may decide something.
+        var usable: Int { training.count - heldOut }
     }
 
     private let plan: CompressionPlan
@@ -140,7 +161,7 @@ final class CompressionSession {
         let network = ranking.record.network
         let budget = plan.budget(round: number, of: unpruned.graph.cost())
         let scores = FilterScores(ranking.ranking.fit, of: ranking.record.description.ensemble)
-        let adaptation = min(Self.adaptationImages, images.training.count)
+        let adaptation = min(Self.adaptationImages, images.usable)
         let normalisation = plan.evaluation.normalisation
         func pruned(
             by scores: FilterScores, _ method: PruningMethod, to file: String, reconstructed: String? = nil
@@ -169,7 +190,10 @@ final class CompressionSession {
             }
             var point = try point(file, round: number, method: method.rawValue, isFinetuned: false)
             point.predictedLoss = outcome.predictedLoss
-            point.measuredLoss = try worker.evaluate(file, data: images.data.source, plan.evaluation).loss
+            // A pruned network's own answers tell nothing of what it lost.
+            if plan.evaluation.labels == .given {
+                point.measuredLoss = try worker.evaluate(file, data: images.data.source, plan.evaluation).loss
+            }
             return point
         }
         let gradients = GradientSource(
@@ -197,8 +221,11 @@ final class CompressionSession {
         let graph = try Checkpoint.network(at: file).graph
         let cost = graph.cost()
         let settings = EvaluationSettings(
-            split: .test, images: images.test.count, batchNorm: .frozen, normalisation: plan.evaluation.normalisation)
-        let measured = try worker.evaluate(file, data: images.data.source, settings)
+            split: images.heldOut > 0 ? .train : .test, images: images.test.count, batchNorm: .frozen,
+            normalisation: plan.evaluation.normalisation)
+        let measured = try worker.evaluate(
+            file, data: images.data.source, settings,
+            skipping: images.heldOut > 0 ? images.usable : 0)
         return CompressionPoint(
             round: round, method: method, isFinetuned: isFinetuned, parameters: cost.parameters,
             multiplyAccumulates: cost.multiplyAccumulates, filters: FilterSpace(graph).count,

@@ -17,6 +17,12 @@ enum HeldOutImages {
     /// How many training images to hold out where there are no test images.
     static func count(of training: ImageSet) -> Int { min(countMax, Int(share * Double(training.count))) }
 
+    /// What to tell the user where images are held out.
+    static func note(_ count: Int, of data: DataSet) -> String {
+        "\(data.source.path) has no test images: the last \(count) training images are kept out of the training, and 'test' "
+            + "means these"
+    }
+
     /// The last images of the training set. Throws a `.badInput` ``Failure`` where none are held out.
     static func last(_ count: Int, of training: ImageSet) throws -> ImageSet {
         guard count > 0, count < training.count else {

@@ -123,8 +123,8 @@ struct TrainingSession {
         let text = [
             "epoch \(position.epoch + 1)/\(progress.settings.epochs)",
             "step \(position.step)/\(progress.stepsPerEpoch)",
-            "loss \(Progress.fixed(position.lossSum / images, 4))",
-            "\(Progress.fixed(Double(position.correct) / images * 100, 2)) % right",
+            "loss \(Text.fixed(position.lossSum / images, 4))",
+            "\(Text.fixed(Double(position.correct) / images * 100, 2)) % right",
             "\(Progress.short(rate)) images/s",
             cluster.workerCount == 1 ? "1 worker" : "\(cluster.workerCount) workers",
             "\(Progress.duration(left)) left",
@@ -143,7 +143,7 @@ struct TrainingSession {
             return
         }
         var parts = [
-            "epoch \(epoch.epoch)/\(progress.settings.epochs): training loss \(Progress.fixed(epoch.trainingLoss, 4))",
+            "epoch \(epoch.epoch)/\(progress.settings.epochs): training loss \(Text.fixed(epoch.trainingLoss, 4))",
             "\(Text.percent(epoch.trainingAccuracy, 2)) right",
         ]
         if let accuracy = epoch.validationAccuracy { parts.append("validation \(Text.percent(accuracy, 2))") }

@@ -81,8 +81,10 @@ struct PruningRecord: Encodable {
     var after: Size
     var removedFilters: Int
     var layers: [Layer]
-    /// Mean cross-entropy in nats on the run's images, by the run's settings, without the filters of the lowest scores;
-    /// nil where the scores predict none.
+    /// What the run's masks were compared with; nil without one.
+    var labels: EvaluationSettings.Labels?
+    /// The mean loss in nats on the run's images, by the run's settings, without the filters of the lowest scores; nil
+    /// where the scores predict none.
     var predictedLoss: Double?
     /// The same prediction for the unpruned network.
     var predictedLossBefore: Double?
@@ -101,7 +103,7 @@ struct PruningRecord: Encodable {
         }
         if let predictedLoss, let predictedLossBefore {
             lines.append(
-                "predicted loss: \(Self.decimal(predictedLossBefore, digits: 4)) before, "
+                "predicted \(labels == .network ? "divergence" : "loss"): \(Self.decimal(predictedLossBefore, digits: 4)) before, "
                     + "\(Self.decimal(predictedLoss, digits: 4)) after removal"
                     + (selection == .reconstruction ? " (of the lowest scores)" : ""))
         }

@@ -14,9 +14,11 @@ struct WorkerProcess {
         WorkerProcess(program: try LocalWorkers.program(), threads: threads)
     }
 
-    /// Mean cross-entropy and correct images of a network, as it is or under a mask.
+    /// Mean cross-entropy and correct images of a network, as it is or under a mask, on images of a split after those that
+    /// are skipped.
     func evaluate(
-        _ model: String, data: ImageSource, _ settings: EvaluationSettings, under mask: (Mask, FilterSpace)? = nil
+        _ model: String, data: ImageSource, _ settings: EvaluationSettings, skipping skipped: Int = 0,
+        under mask: (Mask, FilterSpace)? = nil
     ) throws -> PruningRecord.Measurement {
         struct Answer: Decodable {
             struct Result: Decodable {
@@ -37,6 +39,8 @@ struct WorkerProcess {
             let batchNorm = settings.batchNorm.source.rawValue
             arguments += ["--batchnorm", batchNorm]
             arguments += data.arguments
+            if skipped > 0 { arguments += ["--skip", "\(skipped)"] }
+            if settings.labels != .given { arguments += ["--labels", settings.labels.rawValue] }
             if let images = settings.batchNorm.calibrationImages { arguments += ["--calibration-images", "\(images)"] }
             try run(arguments + Self.options(settings.normalisation) + threadOptions)
             let answer = try JSONDecoder().decode(Answer.self, from: Data(contentsOf: losses))

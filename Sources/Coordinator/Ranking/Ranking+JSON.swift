@@ -66,8 +66,8 @@ struct RankingDocument: Codable {
         let fit = ranking.fit
         let description = record.description
         let cost = record.network.graph.cost()
-        let unit =
-            fit.response == .logLoss ? "the natural logarithm of the mean cross-entropy" : "the mean cross-entropy"
+        let loss = description.settings.labels.lossName
+        let unit = fit.response == .logLoss ? "the natural logarithm of the \(loss)" : "the \(loss)"
         about =
             "Rank 1 is the least important filter. Importance is the expected rise of \(unit) when the filter is "
             + "disabled; ci_low and ci_high enclose it with 95 % probability. parameters and multiply_accumulates are "

@@ -239,7 +239,7 @@ struct Plots {
         let lease = record.leases[index]
         if let ended = lease.ended { return ended }
         guard let mask = lease.masks.ranges.first?.lowerBound else { return nil }
-        return record.leases[(index + 1)...].first { later in later.masks.ranges.contains { $0.contains(mask) } }?
+        return record.leases[(index + 1)...].first { later in later.masks.contains(mask) }?
             .granted
     }
 }

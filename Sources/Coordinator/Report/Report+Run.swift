@@ -53,6 +53,7 @@ extension Report {
             ),
             ("SHA-256", description.data.images.description, true),
             ("forward pass", record.network.facts.assumptions.map { "assumed: \($0)" } ?? "as its file says", false),
+            ("labels", labels, false),
             ("normalisation", description.settings.normalisation.description, false),
             ("batch norms", batchNorms, false),
             ("response", fitResponse, false),
@@ -69,8 +70,17 @@ extension Report {
             "note")
     }
 
+    private var labels: String {
+        switch record.description.settings.labels {
+        case .given: "the images’"
+        case .network:
+            "none: the unmasked network’s answers; an accuracy of a mask is the share of images on which both agree"
+        }
+    }
+
     private var fitResponse: String {
-        ranking.fit.response == .logLoss ? "natural logarithm of the mean cross-entropy" : "mean cross-entropy"
+        let loss = record.description.settings.labels.lossName
+        return ranking.fit.response == .logLoss ? "natural logarithm of the \(loss)" : loss
     }
 
     private var batchNorms: String {

@@ -31,7 +31,7 @@ extension RunFile {
         /// The number of the worker that had it.
         public var worker: Int
         /// The indices of its masks.
-        public var masks: MaskRanges
+        public var masks: MaskRuns
         /// When it was granted.
         public var granted: Date
         /// When it ended; nil where it is out still, or was lost with its worker or coordinator.
@@ -161,7 +161,7 @@ extension RunFile {
                 """, "read")
             var result: [LeaseRecord] = []
             while try statement.step() {
-                guard let masks = MaskRanges(statement.text(3)) else {
+                guard let masks = MaskRuns(stored: statement.text(3)) else {
                     throw Failure(.badInput, "the run file \(path) is damaged: a lease has no masks")
                 }
                 result.append(

@@ -11,7 +11,7 @@ extension RunFile {
         /// The number of the worker that it is about.
         public var worker: Int?
         /// The masks that it is about.
-        public var masks: MaskRanges?
+        public var masks: MaskRuns?
         /// What happened.
         public var what: String
     }
@@ -59,13 +59,13 @@ extension RunFile {
     }
 
     private func storyEntry(_ row: borrowing Statement) throws -> StoryEntry {
-        var masks: MaskRanges?
+        var masks: MaskRuns?
         let text = row.text(5)
         if !text.isEmpty {
-            guard let ranges = MaskRanges(text) else {
+            guard let runs = MaskRuns(stored: text) else {
                 throw Failure(.badInput, "the run file \(path) is damaged: '\(Log.printable(text))' are no masks")
             }
-            masks = ranges
+            masks = runs
         }
         var lease: LeaseID?
         if !row.isNull(3) {

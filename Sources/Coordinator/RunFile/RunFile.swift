@@ -372,13 +372,13 @@ public final class RunFile {
     }
 
     /// Notes a lease, for the history. Committed with the next commit.
-    func recordLease(_ lease: LeaseID, worker: Int, masks: MaskRanges, at time: Date) throws {
+    func recordLease(_ lease: LeaseID, worker: Int, masks: MaskRuns, at time: Date) throws {
         guard leaseCount < Self.leasesMax else { return }
         leaseCount += 1
         try Self.translated {
             try begin()
             try insertLease.run(
-                .number(lease.life), .number(lease.number), .number(worker), .text(masks.description),
+                .number(lease.life), .number(lease.number), .number(worker), .text(masks.stored),
                 .number(time.milliseconds))
         }
     }
@@ -389,15 +389,10 @@ public final class RunFile {
             try findLease.bind([.number(lease.life), .number(lease.number)])
             guard try findLease.step() else { return nil }
             let identity = WorkerID(findLease.text(0))
-            let masks = MaskRanges(findLease.text(1))
+            let masks = MaskRuns(stored: findLease.text(1))
             while try findLease.step() {}
             guard let identity, let masks else { return nil }
-            var runs = MaskRuns()
-            for range in masks.ranges {
-                guard range.lowerBound >= runs.ranges.last?.upperBound ?? 0 else { return nil }
-                runs.append(range.lowerBound..<range.upperBound + 1)
-            }
-            return (identity, runs)
+            return (identity, masks)
         }
     }
 
@@ -412,7 +407,7 @@ public final class RunFile {
     /// Notes what happened, for the history. Committed with the next commit.
     func remember(_ occurrence: Scheduler.Occurrence, worker: Int?, life: UInt32, at time: Date) throws {
         guard occurrenceBytes < Self.occurrenceBytesMax else { return }
-        let masks = MaskRanges(occurrence.masks).description
+        let masks = occurrence.masks.stored
         occurrenceBytes += masks.utf8.count + occurrence.what.utf8.count + Self.occurrenceRowBytes
         try Self.translated {
             try begin()

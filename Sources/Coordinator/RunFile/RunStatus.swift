@@ -122,7 +122,7 @@ struct RunStatus: Encodable {
             "         batch norms \(batchNorm)",
             "filters  \(filtersRanked) of \(filters) are ranked",
             "design   \(design), seed \(seed)",
-            "done     \(masksRecorded) of \(masks) masks (\(Progress.fixed(100 * Double(masksRecorded) / Double(masks), 1)) %)"
+            "done     \(masksRecorded) of \(masks) masks (\(Text.fixed(100 * Double(masksRecorded) / Double(masks), 1)) %)"
                 + (secondsLeft.map { ", \(Progress.duration($0)) left" } ?? ""),
         ]
         for (index, life) in lives.enumerated() {

@@ -94,3 +94,5 @@ extension ArgumentValue where Self: RawRepresentable & CaseIterable, RawValue ==
 extension EvaluationSettings.Split: ArgumentValue {}
 extension TrainingPrecision: ArgumentValue {}
 extension EvaluationSettings.BatchNorm.Source: ArgumentValue {}
+
+extension EvaluationSettings.Labels: ArgumentValue {}

@@ -63,17 +63,6 @@ public struct DataSet: Sendable {
         return images.layout == layout ? images : images.telling(classes: layout.classes)
     }
 
-    /// Both splits, for training. Throws a `.badInput` ``Failure`` where they are not told apart.
-    public func readSplits() throws -> (training: ImageSet, test: ImageSet) {
-        guard reader.hasSplits else {
-            throw Failure(
-                .badInput,
-                "\(source.path) does not tell training from test images, which training needs: give it train_images and "
-                    + "test_images, or folders train and test")
-        }
-        return (try read(.train), try read(.test))
-    }
-
     /// One line for a person: what the images are and how they become inputs.
     public func summary(_ normalisation: Normalisation) -> String {
         "\(format.rawValue) images of \(layout), \(normalisation)"

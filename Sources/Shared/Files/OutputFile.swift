@@ -39,6 +39,11 @@ public final class OutputFile {
     /// Adds bytes.
     public func write(_ bytes: [UInt8]) throws {
         precondition(!isFinished, "the file is finished")
+        if bytes.count >= Self.bufferBytes {
+            // Images of gigabytes are not to be there twice.
+            try flush()
+            return try put(bytes)
+        }
         buffer += bytes
         if buffer.count >= Self.bufferBytes { try flush() }
     }
@@ -60,9 +65,14 @@ public final class OutputFile {
     }
 
     private func flush() throws {
+        try put(buffer)
+        buffer.removeAll(keepingCapacity: true)
+    }
+
+    private func put(_ bytes: [UInt8]) throws {
         var written = 0
-        while written < buffer.count {
-            let result = buffer.withUnsafeBytes { bytes in
+        while written < bytes.count {
+            let result = bytes.withUnsafeBytes { bytes in
                 Foundation.write(descriptor, bytes.baseAddress.map { $0 + written }, bytes.count - written)
             }
             if result < 0 {
@@ -71,7 +81,6 @@ public final class OutputFile {
             }
             written += result
         }
-        buffer.removeAll(keepingCapacity: true)
     }
 
     private static func failure(_ action: String, _ path: String) -> Failure {

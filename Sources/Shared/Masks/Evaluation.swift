@@ -1,4 +1,5 @@
-/// The loss of a network under one mask.
+/// The loss of a network under one mask: cross-entropy with the images' labels, or divergence from the unmasked network's
+/// answers (``EvaluationSettings/Labels``).
 ///
 /// Losses of images are summed as 64-bit fixed-point numbers, so that the sum is the same bits in whatever order and
 /// parts it was formed.
@@ -10,9 +11,9 @@ public struct Evaluation: Sendable, Hashable {
     /// The most images that an evaluation may count without its sum overflowing.
     public static let imagesMax = 131_071
 
-    /// The sum of the images' cross-entropies, in 2^-32 nats.
+    /// The sum of the images' losses, in 2^-32 nats.
     public var lossSum: Int64
-    /// Images whose largest output is their label.
+    /// Images whose largest output is their label, or the unmasked network's.
     public var correct: Int
     /// Images evaluated.
     public var images: Int
@@ -24,7 +25,7 @@ public struct Evaluation: Sendable, Hashable {
         self.images = images
     }
 
-    /// Mean cross-entropy in nats.
+    /// The mean loss in nats.
     public var loss: Double { Double(lossSum) / Self.unitsPerNat / Double(max(images, 1)) }
 
     /// Whether so many images can have so many right ones and so great a loss.
@@ -94,6 +95,23 @@ public struct EvaluationSettings: Sendable, Hashable, Codable {
         }
     }
 
+    /// What a masked network's outputs are compared with.
+    public enum Labels: String, Sendable, Codable, CaseIterable {
+        /// The images' labels: a loss is a cross-entropy.
+        case given
+        /// The unmasked network's answers p: a loss is the Kullback-Leibler divergence Σ p (ln p − ln q) of the masked
+        /// network's answers q.
+        case network
+
+        /// What the mean over the images is called.
+        public var lossName: String {
+            switch self {
+            case .given: "mean cross-entropy"
+            case .network: "mean divergence from the unmasked network's answers"
+            }
+        }
+    }
+
     /// Which images are evaluated.
     public var split: Split
     /// How many: the first records of the split.
@@ -102,12 +120,29 @@ public struct EvaluationSettings: Sendable, Hashable, Codable {
     public var batchNorm: BatchNorm
     /// How pixels become inputs.
     public var normalisation: Normalisation
+    /// What outputs are compared with; nil, as in files of earlier releases, for the images' labels.
+    private var answers: Labels?
+
+    /// What outputs are compared with.
+    public var labels: Labels {
+        get { answers ?? .given }
+        set { answers = newValue == .given ? nil : newValue }
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case split, images, batchNorm, normalisation
+        case answers = "labels"
+    }
 
     /// Makes settings.
-    public init(split: Split, images: Int, batchNorm: BatchNorm, normalisation: Normalisation = .standard) {
+    public init(
+        split: Split, images: Int, batchNorm: BatchNorm, normalisation: Normalisation = .standard,
+        labels: Labels = .given
+    ) {
         self.split = split
         self.images = images
         self.batchNorm = batchNorm
         self.normalisation = normalisation
+        self.labels = labels
     }
 }

@@ -158,6 +158,7 @@ extension WireWriter {
         write(UInt8(sources.firstIndex(of: settings.batchNorm.source) ?? 0))
         write(UInt32(settings.batchNorm.calibrationImages ?? 0))
         write(settings.normalisation)
+        write(UInt8(settings.labels == .given ? 0 : 1))
     }
 }
 
@@ -180,6 +181,7 @@ extension WireReader {
         guard (calibration > 0) == (source != .frozen) else { throw .meaningless(field: "calibration images") }
         return EvaluationSettings(
             split: split, images: images, batchNorm: .init(source, images: calibration),
-            normalisation: try readNormalisation())
+            normalisation: try readNormalisation(),
+            labels: try read("labels", as: UInt8.self, max: 1) == 0 ? .given : .network)
     }
 }

@@ -36,9 +36,9 @@ struct BlobCache {
     func bytes(of digest: Digest, size: UInt64) -> [UInt8]? {
         let path = path(of: digest)
         guard let attributes = try? FileManager.default.attributesOfItem(atPath: path),
-            (attributes[.size] as? NSNumber)?.uint64Value == size, let data = FileManager.default.contents(atPath: path)
+            (attributes[.size] as? NSNumber)?.uint64Value == size,
+            let bytes = try? InputFile.bytes(at: path, bytesMax: Int(clamping: size))
         else { return nil }
-        let bytes = [UInt8](data)
         guard Digest(sha256Of: bytes) == digest else {
             unlink(path)
             return nil
@@ -53,7 +53,7 @@ struct BlobCache {
         try makeRoom(for: Int64(bytes.count))
         let temporary = "\(folder)/\(getpid())-\(UInt64.random(in: .min ... .max)).part"
         do {
-            try Data(bytes).write(to: URL(fileURLWithPath: temporary))
+            try OutputFile.write(bytes, to: temporary)
             guard rename(temporary, path(of: digest)) == 0 else { throw CocoaError(.fileWriteUnknown) }
         } catch {
             unlink(temporary)

@@ -4,24 +4,40 @@ import Shared
 /// Where a worker finds networks and images: in files that its user named, in the cache, and in memory until they are
 /// loaded.
 final class BlobLibrary: Sendable {
-    /// The largest blob that is taken from a coordinator, which is held in memory while it is loaded.
-    static let blobBytesMax: UInt64 = 1 << 30
+    /// The largest blob that is taken from a coordinator where the user says none: blobs are held in memory, so half of
+    /// the machine's, and what fits any machine that a network is evaluated on.
+    static let blobBytesDefault = max(UInt64(ProcessInfo.processInfo.physicalMemory) / 2, 1 << 30)
 
+    /// The largest blob that is taken from a coordinator.
+    private let blobBytesMax: UInt64
     private let cache: BlobCache
     private let model: String?
     private let data: ImageSource?
     private let loaded = Locked<[Digest: [UInt8]]>([:])
 
     /// A library of a cache and, where given, a checkpoint and labelled images.
-    init(cache: BlobCache, model: String?, data: ImageSource?) {
+    init(
+        cache: BlobCache, model: String?, data: ImageSource?, blobBytesMax: UInt64 = BlobLibrary.blobBytesDefault
+    ) {
+        self.blobBytesMax = min(blobBytesMax, Wire.blobBytesMax)
         self.cache = cache
         self.model = model
         self.data = data
     }
 
+    /// Checks, before anything is fetched, that this worker takes a blob. Throws a `.badInput` ``Failure``.
+    func check(_ blob: CoordinatorMessage.Blob) throws {
+        guard blob.size <= blobBytesMax else {
+            throw Failure(
+                .badInput,
+                "the coordinator's network or images have \(blob.size >> 20) MB, this worker takes up to "
+                    + "\(blobBytesMax >> 20): raise --fetch-limit here, or give fewer --images there")
+        }
+    }
+
     /// Looks for a blob and holds it ready. Returns whether it is here.
     func locate(_ blob: CoordinatorMessage.Blob) -> Bool {
-        guard blob.size <= Self.blobBytesMax else { return false }
+        guard blob.size <= blobBytesMax else { return false }
         guard let bytes = local(blob) ?? cache.bytes(of: blob.digest, size: blob.size) else { return false }
         loaded.withLock { $0[blob.digest] = bytes }
         return true
@@ -59,7 +75,7 @@ final class BlobLibrary: Sendable {
             return bytes
         }
         if let model, (try? InputFile.size(of: model)).map({ UInt64($0) }) == blob.size,
-            let bytes = checked(try? InputFile.bytes(at: model, bytesMax: Int(Self.blobBytesMax)))
+            let bytes = checked(try? InputFile.bytes(at: model, bytesMax: Int(blobBytesMax)))
         {
             return bytes
         }

@@ -207,9 +207,7 @@ final class WorkerLoop {
     }
 
     private func locate(_ blob: CoordinatorMessage.Blob) throws {
-        guard blob.size <= BlobLibrary.blobBytesMax else {
-            throw Failure(.badInput, "the coordinator's network or images are larger than this worker takes (1 GB)")
-        }
+        try workbench.library.check(blob)
         if let partial, partial.digest == blob.digest {
             let bytes = UInt64(partial.bytes.count)
             try perform(state.blobLocated(blob.digest, bytes: bytes, isWhole: false, at: .now()))

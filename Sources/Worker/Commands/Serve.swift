@@ -25,6 +25,9 @@ struct Serve: Command {
         "Where networks and images are kept; $XDG_CACHE_HOME/winnow or ~/.cache/winnow, where not given.", value: "DIR")
     var cache: String?
     @Option("The most that the cache holds, in megabytes.", value: "MB") var cacheSize: Int = 4096
+    @Option(
+        "The largest network or set of images that is taken from a coordinator, in megabytes; half of this machine's memory, "
+            + "where not given.", value: "MB") var fetchLimit: Int?
     @Option("A checkpoint on this host, so that it need not be fetched.", value: "FILE") var model: String?
     @Option("Labelled images on this host, so that they need not be fetched.", value: "PATH") var data: String?
     @OptionGroup var dataFormat = DataFormatOptions()
@@ -40,6 +43,9 @@ struct Serve: Command {
         if let threads, !(1...1024).contains(threads) { throw Failure(.usage, "--threads must be from 1 to 1024") }
         if let giveUpAfter, giveUpAfter < 1 { throw Failure(.usage, "--give-up-after must be at least 1") }
         try dataFormat.validate()
+        if let fetchLimit, !(1...Int(Wire.blobBytesMax >> 20)).contains(fetchLimit) {
+            throw Failure(.usage, "--fetch-limit must be from 1 to \(Wire.blobBytesMax >> 20)")
+        }
         guard cacheSize >= 0 else { throw Failure(.usage, "--cache-size must not be negative") }
     }
 
@@ -51,7 +57,9 @@ struct Serve: Command {
         let threads = threads ?? CPUAllowance.processors
         let instructionSet = try InstructionSet.preferred()
         let cache = try BlobCache(folder: cache ?? BlobCache.defaultFolder, bytesMax: Int64(cacheSize) << 20)
-        let library = BlobLibrary(cache: cache, model: model, data: data.map { dataFormat.source($0) })
+        let library = BlobLibrary(
+            cache: cache, model: model, data: data.map { dataFormat.source($0) },
+            blobBytesMax: fetchLimit.map { UInt64($0) << 20 } ?? BlobLibrary.blobBytesDefault)
         var settings = WorkerLoop.Settings(endpoint: connect)
         settings.security = try security()
         settings.isOnce = once

@@ -28,6 +28,8 @@ public final class Engine {
     private var prepared: [PreparedImages] = []
     private static let preparedMax = 2
     private var unmasked: Unmasked?
+    /// The unmasked network's answers to images of an earlier call.
+    private var answers: Answers?
     /// What the last evaluation left, and of what it was made.
     private var kept: (prefix: KeptPrefix, inputs: Inputs)?
     private var common = CommonCuts()
@@ -84,8 +86,8 @@ public final class Engine {
             calibrating = try prepare(calibration, settings.batchNorm, settings.normalisation, isCancelled)
         }
         let inputs = Inputs(
-            images: evaluated, calibration: calibrating, batchNorm: settings.batchNorm,
-            normalisation: settings.normalisation)
+            images: evaluated, answers: try answers(to: evaluated, settings, isCancelled), calibration: calibrating,
+            batchNorm: settings.batchNorm, normalisation: settings.normalisation)
         return try evaluate(masks, inputs, isCancelled)
     }
 
@@ -130,6 +132,8 @@ public final class Engine {
     /// What masks are evaluated on.
     private struct Inputs {
         let images: PreparedImages
+        /// What they are evaluated by, where not by the images' labels.
+        let answers: Answers?
         let calibration: CalibrationInputs?
         let batchNorm: EvaluationSettings.BatchNorm
         let normalisation: Normalisation
@@ -215,6 +219,29 @@ public final class Engine {
         return inputs
     }
 
+    /// The unmasked network's answers to images, with the statistics that it has, where masks are evaluated by them.
+    private func answers(
+        to images: PreparedImages, _ settings: EvaluationSettings, _ isCancelled: () -> Bool
+    ) throws -> Answers? {
+        guard settings.labels == .network else { return nil }
+        if let answers, answers.images === images, answers.normalisation == settings.normalisation { return answers }
+        answers = nil
+        let bytes = Answers.bytes(images: images.count, classes: network.graph.classes)
+        let program = backend.program(
+            Schedule(
+                network.stages, tree([Mask(count: filterCount)]),
+                Schedule.Options(branchesMax: 1, isCalibration: false)), storage: Storage())
+        let total = backend.parameterBytes + bytes + backend.bytes(program, copies: threads)
+        guard total <= memoryBytesMax else {
+            throw Failure(
+                .unavailable,
+                "the network's answers to \(images.count) images take \(total >> 20) MB; raise --memory-limit, or use fewer "
+                    + "images")
+        }
+        answers = try backend.answers(program, images, settings.normalisation, isCancelled: isCancelled)
+        return answers
+    }
+
     /// The statistics of images in the unmasked network, kept as long as the images are.
     private struct Unmasked {
         weak var images: PreparedImages?
@@ -287,7 +314,8 @@ public final class Engine {
             ) { calibrating.norm($0, $1, $2, of: network) }
         }
         let result = try backend.evaluate(
-            evaluation, inputs.images, inputs.normalisation, from: kept?.prefix.evaluated, keeping: next?.evaluated,
+            evaluation, inputs.images, inputs.normalisation, by: inputs.answers, from: kept?.prefix.evaluated,
+            keeping: next?.evaluated,
             masks: masks.count, isCancelled: isCancelled)
         if let next { kept = (next, inputs) }
         return result
@@ -299,7 +327,9 @@ public final class Engine {
         _ tree: PrefixTree, _ inputs: Inputs, _ keptCuts: Int
     ) -> (programs: (evaluation: CPUProgram, calibration: CPUProgram)?, bytes: Int) {
         let storage = Storage()
-        let taken = backend.parameterBytes + (kept?.prefix.bytes ?? 0)
+        let answers =
+            inputs.answers == nil ? 0 : Answers.bytes(images: inputs.images.count, classes: network.graph.classes)
+        let taken = backend.parameterBytes + answers + (kept?.prefix.bytes ?? 0)
         let measured = inputs.calibration == nil ? [] : backend.measured(inputs.batchNorm.source)
         var options = Schedule.Options(
             branchesMax: Self.branchesMax, isCalibration: false, ownNorms: measured,

@@ -176,9 +176,7 @@ final class TrainingAgent {
             if library.locate(blob) { held.insert(blob.digest) }
         }
         if let missing = welcome.blobs.first(where: { !held.contains($0.digest) }) {
-            guard missing.size <= BlobLibrary.blobBytesMax else {
-                throw Failure(.badInput, "the coordinator's network or images are larger than this worker takes (1 GB)")
-            }
+            try library.check(missing)
             stage = .fetching(welcome, BlobFetch(missing, window: Self.window))
             try ask(socket, again: false)
         } else {

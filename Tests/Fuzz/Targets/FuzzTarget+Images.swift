@@ -27,6 +27,46 @@ extension FuzzTarget {
         precondition(values.count == array.count, "every value is read")
     }
 
+    func numpyArchive(_ bytes: [UInt8]) throws {
+        let file = Self.archive
+        file.write(bytes)
+        try readAll(ImageSource(file.path, format: .numpy))
+    }
+
+    /// The first byte says which of the two files are compressed, two more how long the file of labels is.
+    func idx(_ bytes: [UInt8]) throws {
+        var input = FuzzInput(bytes)
+        let kinds = input.byte()
+        let labels = input.block()
+        let images = Array(bytes.dropFirst(3 + labels.count))
+        let folder = Self.folder
+        folder.empty()
+        folder.write(labels, "train-labels-idx1-ubyte" + (kinds & 1 == 0 ? "" : ".gz"))
+        folder.write(images, "train-images-idx3-ubyte" + (kinds & 2 == 0 ? "" : ".gz"))
+        try readAll(ImageSource(folder.path, format: .idx))
+    }
+
+    func cifarPython(_ bytes: [UInt8]) throws {
+        let folder = Self.folder
+        folder.empty()
+        folder.write(bytes, "test_batch")
+        try readAll(ImageSource(folder.path, format: .cifar10))
+    }
+
+    /// Reads every split. What is read has labels of its classes, and comes back equal from its blob.
+    private func readAll(_ source: ImageSource) throws {
+        let data = try source.open()
+        for split in data.splits {
+            let set = try data.read(split)
+            for image in 0..<set.count { precondition(set.label(image) < set.layout.classes, "a label is a class") }
+            let again = try ImageSet(blob: set.blob, name: "written")
+            precondition(again == set, "comes back changed")
+        }
+    }
+
+    private static let archive = ScratchFile("images.npz")
+    private static let folder = ScratchFolder("images")
+
     func pictures(_ bytes: [UInt8]) throws {
         let picture = try Picture(decoding: bytes)
         precondition(picture.width > 0 && picture.height > 0, "a picture has pixels")

@@ -129,7 +129,7 @@ private enum SoundRunFile {
         for number in 1...3 as ClosedRange<UInt32> {
             let lease = LeaseID(life: life, number: number)
             let masks = MaskRuns(Int(number) * 4 - 4..<Int(number) * 4)
-            try file.recordLease(lease, worker: 1, masks: MaskRanges(masks), at: time)
+            try file.recordLease(lease, worker: 1, masks: masks, at: time)
             try file.endLease(lease, "answered", at: time)
             let occurrence = Scheduler.Occurrence(lease: lease, masks: masks, what: "late")
             try file.remember(occurrence, worker: 1, life: life, at: time)

@@ -16,6 +16,12 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     case images
     /// NumPy's arrays.
     case numpy
+    /// NumPy's archives of arrays as a set of images.
+    case numpyArchive
+    /// MNIST's pairs of files, raw and compressed.
+    case idx
+    /// CIFAR's pickled batches.
+    case cifarPython
     /// JPEG, PNG and WebP.
     case pictures
     /// Mask files.
@@ -41,6 +47,9 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
             case .onnx: try onnx(bytes)
             case .images: try images(bytes)
             case .numpy: try numpy(bytes)
+            case .numpyArchive: try numpyArchive(bytes)
+            case .idx: try idx(bytes)
+            case .cifarPython: try cifarPython(bytes)
             case .pictures: try pictures(bytes)
             case .masks: try masks(bytes)
             case .wire: wire(bytes)

@@ -52,18 +52,63 @@ final class CPUBackend: Backend {
     }
 
     func evaluate(
-        _ program: CPUProgram, _ images: PreparedImages, _ normalisation: Normalisation,
+        _ program: CPUProgram, _ images: PreparedImages, _ normalisation: Normalisation, by answers: Answers?,
         from start: KeptPrefix.Values?, keeping next: KeptPrefix.Values?, masks: Int, isCancelled: () -> Bool
     ) throws -> [Evaluation] {
+        let nothing = [Evaluation](repeating: Evaluation(), count: masks)
+        let byThread = try walk(
+            program, images, normalisation, from: start, keeping: next, gathering: nothing, isCancelled: isCancelled
+        ) { leaf, block, arena, evaluations in
+            let evaluation = self.evaluate(leaf, images, block, program.schedule, arena, by: answers)
+            for mask in leaf.masks { evaluations[mask] = evaluations[mask] + evaluation }
+        }
+        return byThread.reduce([Evaluation](repeating: Evaluation(images: images.count), count: masks)) { all, part in
+            zip(all, part).map { $0 + $1 }
+        }
+    }
+
+    func answers(
+        _ program: CPUProgram, _ images: PreparedImages, _ normalisation: Normalisation, isCancelled: () -> Bool
+    ) throws -> Answers {
+        let perImage = 2 * stages.graph.classes
+        let groups = program.schedule.groups
+        let byThread = try walk(
+            program, images, normalisation, from: nil, keeping: nil, gathering: [(block: Int, values: [Double])](),
+            isCancelled: isCancelled
+        ) { leaf, block, arena, parts in
+            for group in 0..<groups {
+                let index = block * groups + group
+                let present = images.present(index)
+                guard present > 0 else { break }
+                let values = [Double](unsafeUninitializedCapacity: present * perImage) { buffer, filled in
+                    self.kernels.answers(
+                        arena.base + leaf.offset + group * self.lanes, leaf.stride, Int32(perImage / 2), Int32(present),
+                        buffer.baseAddress)
+                    filled = present * perImage
+                }
+                parts.append((index, values))
+            }
+        }
+        let parts = byThread.joined().sorted { $0.block < $1.block }
+        return Answers(images: images, normalisation: normalisation, values: parts.flatMap(\.values))
+    }
+
+    /// Walks a program for all blocks of images on all threads. `leaf` adds what it finds at the end of a path to what its
+    /// thread gathers, which begins as `nothing`. Returns what each thread gathered.
+    private func walk<Result: Sendable>(
+        _ program: CPUProgram, _ images: PreparedImages, _ normalisation: Normalisation,
+        from start: KeptPrefix.Values?, keeping next: KeptPrefix.Values?, gathering nothing: Result,
+        isCancelled: () -> Bool, leaf: (CPUProgram.Leaf, _ block: Int, Arena, inout Result) -> Void
+    ) throws -> [Result] {
         let schedule = program.schedule
         let blocks = (images.blocks + schedule.groups - 1) / schedule.groups
         let arenas = try (0..<threads).map { _ in try Arena(floats: program.arenaFloats) }
         let scratch = try (0..<threads).map { _ in try Arena(floats: program.scratchFloats) }
         let nextBlock = Atomic<Int>(0)
         let cancelled = Atomic<Bool>(false)
-        let results = Locked([Evaluation](repeating: Evaluation(images: images.count), count: masks))
+        let results = Locked<[Result]>([])
         try onThreads(threads) { thread in
-            var mine = [Evaluation](repeating: Evaluation(), count: masks)
+            var mine = nothing
             while true {
                 if thread == 0, isCancelled() { cancelled.store(true, ordering: .relaxed) }
                 if cancelled.load(ordering: .relaxed) { return }
@@ -76,15 +121,11 @@ final class CPUBackend: Backend {
                     }
                     switch item {
                     case .step(let step): step.compute(kernels, arenas[thread], scratch[thread])
-                    case .leaf(let leaf):
-                        let evaluation = evaluate(leaf, images, block, schedule, arenas[thread])
-                        for mask in leaf.masks { mine[mask] = mine[mask] + evaluation }
+                    case .leaf(let end): leaf(end, block, arenas[thread], &mine)
                     }
                 }
             }
-            results.withLock { all in
-                for (index, evaluation) in mine.enumerated() { all[index] = all[index] + evaluation }
-            }
+            results.withLock { $0.append(mine) }
         }
         if cancelled.load(ordering: .relaxed) { throw CancellationError() }
         return results.withLock { $0 }
@@ -116,18 +157,30 @@ final class CPUBackend: Backend {
 
     /// The losses at the end of a path; they count no images.
     private func evaluate(
-        _ leaf: CPUProgram.Leaf, _ images: PreparedImages, _ block: Int, _ schedule: Schedule, _ arena: Arena
+        _ leaf: CPUProgram.Leaf, _ images: PreparedImages, _ block: Int, _ schedule: Schedule, _ arena: Arena,
+        by answers: Answers?
     ) -> Evaluation {
         var sum: Int64 = 0
         var correct: Int64 = 0
+        let classes = stages.graph.classes
         for group in 0..<schedule.groups {
             let index = block * schedule.groups + group
             let present = images.present(index)
             guard present > 0 else { break }
-            images.withLabels(index) { labels in
-                kernels.losses(
-                    arena.base + leaf.offset + group * lanes, leaf.stride, Int32(stages.graph.classes), labels,
-                    Int32(present), Evaluation.imageLossMax, &sum, &correct)
+            let logits = arena.base + leaf.offset + group * lanes
+            if let answers {
+                answers.values.withUnsafeBufferPointer { values in
+                    guard let base = values.baseAddress else { return }
+                    kernels.divergences(
+                        logits, leaf.stride, Int32(classes), base + 2 * classes * lanes * index, Int32(present),
+                        Evaluation.imageLossMax, &sum, &correct)
+                }
+            } else {
+                images.withLabels(index) { labels in
+                    kernels.losses(
+                        logits, leaf.stride, Int32(classes), labels, Int32(present), Evaluation.imageLossMax, &sum,
+                        &correct)
+                }
             }
         }
         return Evaluation(lossSum: sum, correct: Int(correct))

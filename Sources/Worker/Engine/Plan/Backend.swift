@@ -33,9 +33,14 @@ protocol Backend: AnyObject {
         norm: @escaping (_ stage: Int, _ channel: Int, _ measured: ChannelStatistics) -> (scale: Float, shift: Float)?
     ) throws
 
-    /// The evaluations of the tree's masks. Throws likewise.
+    /// The evaluations of the tree's masks, by the images' labels or, where given, by answers. Throws likewise.
     func evaluate(
-        _ program: Program, _ images: PreparedImages, _ normalisation: Normalisation, from start: KeptPrefix.Values?,
-        keeping next: KeptPrefix.Values?, masks: Int, isCancelled: () -> Bool
+        _ program: Program, _ images: PreparedImages, _ normalisation: Normalisation, by answers: Answers?,
+        from start: KeptPrefix.Values?, keeping next: KeptPrefix.Values?, masks: Int, isCancelled: () -> Bool
     ) throws -> [Evaluation]
+
+    /// What the only mask of a program's tree answers. Throws likewise.
+    func answers(
+        _ program: Program, _ images: PreparedImages, _ normalisation: Normalisation, isCancelled: () -> Bool
+    ) throws -> Answers
 }
