@@ -5,11 +5,13 @@ import Shared
 struct MaskSource {
     /// Masks drawn together.
     private static let blockMasks = 256
-    /// Bytes of masks that are kept.
-    private static let keptBytesMax = 64 << 20
+    /// Bytes of masks that are kept: the blocks that some hundred workers are at. It fills as a run goes on.
+    static let keptBytesMax = 8 << 20
 
     private let ensemble: Ensemble
     private let blocksMax: Int
+    /// Bytes of one mask, about.
+    private let maskBytes: Int
     private var blocks: [Int: [Mask]] = [:]
     /// The blocks that are kept, the oldest first.
     private var order: [Int] = []
@@ -17,9 +19,12 @@ struct MaskSource {
     /// The masks of an ensemble.
     init(_ ensemble: Ensemble) {
         self.ensemble = ensemble
-        let blockBytes = Self.blockMasks * (64 + (ensemble.filterCount + 7) / 8)
-        blocksMax = max(2, Self.keptBytesMax / blockBytes)
+        maskBytes = 64 + (ensemble.filterCount + 7) / 8
+        blocksMax = max(2, Self.keptBytesMax / (Self.blockMasks * maskBytes))
     }
+
+    /// Bytes of the masks that are kept, about.
+    var keptBytes: Int { blocks.values.reduce(0) { $0 + $1.count * maskBytes } }
 
     /// The masks of some indices.
     mutating func masks(_ indices: MaskRuns) -> [IndexedMask] {

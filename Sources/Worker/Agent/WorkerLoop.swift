@@ -34,6 +34,10 @@ final class WorkerLoop {
     private var connections = 0
     /// The blob that is on its way, and what is here of it.
     private var partial: (digest: Digest, bytes: [UInt8])?
+    /// The blob that was asked for last.
+    private var wanted: CoordinatorMessage.Blob?
+    /// How often a worker says how much it has of a large blob.
+    private static let bytesToTell = 128 << 20
     private var lastOnline = Moment.now()
     private var complaints: [String: Moment] = [:]
     /// Whether the other side ended the handshake, and ZeroMQ has not tried again yet.
@@ -208,6 +212,7 @@ final class WorkerLoop {
 
     private func locate(_ blob: CoordinatorMessage.Blob) throws {
         try workbench.library.check(blob)
+        wanted = blob
         if let partial, partial.digest == blob.digest {
             let bytes = UInt64(partial.bytes.count)
             try perform(state.blobLocated(blob.digest, bytes: bytes, isWhole: false, at: .now()))
@@ -220,6 +225,10 @@ final class WorkerLoop {
     private func store(_ chunk: CoordinatorMessage.Chunk) {
         if partial?.digest != chunk.digest || chunk.offset == 0 { partial = (chunk.digest, []) }
         partial?.bytes += chunk.bytes
+        guard let count = partial?.bytes.count, let wanted, wanted.digest == chunk.digest,
+            count / Self.bytesToTell > (count - chunk.bytes.count) / Self.bytesToTell
+        else { return }
+        Log.shared.line("\(count >> 20) of \(wanted.size >> 20) MB are here")
     }
 
     // MARK: Trouble
