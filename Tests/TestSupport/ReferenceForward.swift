@@ -3,8 +3,6 @@ import Shared
 
 /// What a masked network computes, written as plainly as possible in double precision: the definition that faster code
 /// is compared with.
-///
-/// A channel is the values of all images, `[image, row, column]`, or nil where it is absent.
 public struct ReferenceForward {
     /// Where the statistics of channels come from.
     public enum Statistics: Sendable {
@@ -17,7 +15,8 @@ public struct ReferenceForward {
         case runningCorrected
     }
 
-    typealias Channel = [Double]?
+    /// The values of all images, `[image, row, column]`, or nil where the channel is absent.
+    public typealias Channel = [Double]?
 
     /// The mean and variance of every present channel of a node, by the node's place.
     private final class Measured {
@@ -58,7 +57,7 @@ public struct ReferenceForward {
     }
 
     /// The channels of every node.
-    func values(_ inputs: [[Double]]) -> [[Channel]] {
+    public func values(_ inputs: [[Double]]) -> [[Channel]] {
         var forward = self
         if case .runningCorrected = statistics {
             let unmasked = ReferenceForward(network)

@@ -13,11 +13,11 @@ struct PruneMeasurementOptions {
     @OptionGroup var recognition = RecognitionOptions()
     @Flag("Write fresh batch-norm statistics into the files, for the pruned network.") var recalibrate
     @Flag(
-        "Refit the layers after the removed filters by least squares on training images, and their batch norms; "
-            + "without labels, in a minute or so. The best start for fine-tuning.") var reconstruct
+        "Refit the layers that read removed filters, by least squares on training images. Takes no labels and a minute or "
+            + "so, and gives fine-tuning its best start.") var reconstruct
     @Option(
-        "Which filters of a layer go: those of the lowest scores (scores), or, as many as the scores say, those whose "
-            + "loss a refit of the next layer can best make up for (reconstruction; the default with --reconstruct).",
+        "Which filters of a layer go, once the scores have said how many: those of the lowest scores (scores), or those "
+            + "whose loss a refit of the next layers can best make up for (reconstruction; the default with --reconstruct).",
         value: "RULE") var selection: FilterSelectionRule?
     @Option(
         "The statistics of --recalibrate: corrected (the unpruned network's, corrected by how the pruning changes those "

@@ -74,7 +74,7 @@ struct WorkerProcess {
     ) throws -> Network {
         try change(
             network, under: mask, "reconstruct",
-            ["--calibration-images", "\(images)"] + data.arguments + Self.options(normalisation),
+            ["--calibration-images", "\(images)"] + data.arguments + Self.options(normalisation) + threadOptions,
             read: { try Self.network(at: $0, from: network) })
     }
 
@@ -92,7 +92,7 @@ struct WorkerProcess {
     ) throws -> Mask {
         try change(
             network, under: mask, "select",
-            ["--calibration-images", "\(images)"] + data.arguments + Self.options(normalisation)
+            ["--calibration-images", "\(images)"] + data.arguments + Self.options(normalisation) + threadOptions
         ) { try MaskFile.mask(at: $0, for: FilterSpace(network.graph)) }
     }
 

@@ -13,7 +13,7 @@ public struct ChannelClasses: Sendable {
     /// Whether a class can be removed: not if some of its channels also come from the image.
     public let isRemovable: [Bool]
     /// For every node the class of each of its channels, or nil for one that no filter makes.
-    let classOfChannel: [[Int?]]
+    public let classOfChannel: [[Int?]]
     private let coupled: [Bool]
 
     /// Whether some class of a layer's filters has other filters, or cannot be removed.

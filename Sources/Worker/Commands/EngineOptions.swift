@@ -10,14 +10,23 @@ struct EngineOptions {
     /// Makes the options with their defaults.
     init() {}
 
-    /// An engine for a network. Throws a ``Failure``.
-    func engine(_ network: Network) throws -> Engine {
-        let threads = threads ?? CPUAllowance.processors
-        guard (1...1024).contains(threads) else { throw Failure(.usage, "--threads must be from 1 to 1024") }
+    /// Throws a `.usage` ``Failure``.
+    func validate() throws {
+        guard (1...1024).contains(threadCount) else { throw Failure(.usage, "--threads must be from 1 to 1024") }
         guard (1...1 << 24).contains(memoryLimit) else {
             throw Failure(.usage, "--memory-limit must be from 1 to \(1 << 24) MB")
         }
-        return try Engine(network: network, threads: threads, memoryBytesMax: memoryLimit << 20)
+    }
+
+    /// Threads to compute on.
+    var threadCount: Int { threads ?? CPUAllowance.processors }
+    /// The memory limit in bytes.
+    var memoryBytesMax: Int { memoryLimit << 20 }
+
+    /// An engine for a network. Throws a ``Failure``.
+    func engine(_ network: Network) throws -> Engine {
+        try validate()
+        return try Engine(network: network, threads: threadCount, memoryBytesMax: memoryBytesMax)
     }
 }
 

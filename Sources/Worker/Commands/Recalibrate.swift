@@ -25,7 +25,8 @@ struct Recalibrate: Command {
     var batchnorm: EvaluationSettings.BatchNorm.Source = .recalibrated
     @Option("The filters that are disabled meanwhile: a file of one mask. By default none.", value: "FILE")
     var masks: String?
-    @Option("The training images, the first ones.", value: "N") var calibrationImages: Int = 1000
+    @Option("The training images: the first N, or all where there are fewer.", value: "N")
+    var calibrationImages: Int = 1000
     @Option("Where the network is written, as safetensors.", value: "FILE") var output: String
     @Flag("Replace a network that is there already.") var force: Bool
     @OptionGroup var normalisationOptions = NormalisationOptions()
@@ -50,9 +51,10 @@ struct Recalibrate: Command {
         let engine = try engineOptions.engine(network)
         let space = FilterSpace(network.graph)
         let mask = try masks.map { try MaskFile.mask(at: $0, for: space) } ?? Mask(count: space.count)
-        let images = try source.read(.train, limit: calibrationImages)
+        let count = try ImageSupply.count(calibrationImages, of: .train, in: source, to: "take statistics")
+        let images = try source.read(.train, limit: count)
         let changed = try engine.recalibrated(
-            network, .init(batchnorm, images: calibrationImages), under: mask, of: images,
+            network, .init(batchnorm, images: count), under: mask, of: images,
             normalisation: try normalisationOptions.normalisation(for: source, of: network))
         let bytes = Checkpoint.safetensors(of: changed)
         try OutputFile.write(bytes, to: output)

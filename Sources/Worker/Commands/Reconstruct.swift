@@ -1,14 +1,14 @@
 import Shared
 
-/// `winnow-worker reconstruct`: removes filters and refits the layers after them.
+/// `winnow-worker reconstruct`: removes filters and refits the layers that read them.
 struct Reconstruct: Command {
     static let description = CommandDescription(
         name: "reconstruct",
-        summary: "write a network without a mask's filters, the layers after them refitted",
+        summary: "write a network without a mask's filters, the layers that read them refitted",
         discussion: """
-            Removes the filters that a mask disables, and refits the layers after them by least squares, so that on the \
-            first training images each layer's output stays as close as possible to what it was. It uses no labels and no \
-            gradients, takes seconds, and gives fine-tuning a much better start.
+            Removes the filters that a mask disables, and refits the layers that read them by least squares, so that on the \
+            first training images their outputs stay as close as possible to what they were. It uses no labels and no \
+            gradients, takes seconds to minutes, and gives fine-tuning a much better start.
 
                 winnow-worker reconstruct --model resnet56.th --masks mask.json --data cifar10 \
                     --output pruned.safetensors
@@ -22,11 +22,8 @@ struct Reconstruct: Command {
 
     func run() throws {
         try OutputGuard(reading: [options.model, options.masks], isForced: force).check(output)
-        let network = try options.network()
-        let (images, normalisation) = try options.images(for: network)
-        let reconstruction = try Reconstruction(
-            network, removing: try options.mask(for: FilterSpace(network.graph)), images: images,
-            normalisation: normalisation)
+        let (network, mask, images) = try options.inputs()
+        let reconstruction = try Reconstruction(network, removing: mask, images: images)
         try OutputFile.write(Checkpoint.safetensors(of: try reconstruction.network()), to: output)
     }
 }

@@ -2,12 +2,14 @@ import Shared
 
 /// The network, the mask and the images that layers are fitted on.
 struct ReconstructionOptions {
-    @Option("The network: a PyTorch checkpoint or safetensors.", value: "FILE") var model: String
+    @Option("The network: ONNX, safetensors or a PyTorch checkpoint.", value: "FILE") var model: String
     @Option("Labelled images: a folder or file in a form that docs/images.md lists.", value: "PATH") var data: String
     @OptionGroup var dataFormat = DataFormatOptions()
     @Option("The filters that go: a file of one mask.", value: "FILE") var masks: String
-    @Option("The training images, the first ones.", value: "N") var calibrationImages: Int = 1000
+    @Option("The training images: the first N, or all where there are fewer.", value: "N")
+    var calibrationImages: Int = 1000
     @OptionGroup var normalisationOptions = NormalisationOptions()
+    @OptionGroup var engineOptions = EngineOptions()
 
     func validate() throws {
         guard (1...Evaluation.imagesMax).contains(calibrationImages) else {
@@ -15,17 +17,19 @@ struct ReconstructionOptions {
         }
         try dataFormat.validate()
         try normalisationOptions.validate()
+        try engineOptions.validate()
     }
 
-    func network() throws -> Network { try Checkpoint.network(at: model) }
-
-    func mask(for space: FilterSpace) throws -> Mask { try MaskFile.mask(at: masks, for: space) }
-
-    /// The training images, which the network takes, and how they become its inputs.
-    func images(for network: Network) throws -> (ImageSet, Normalisation) {
+    /// The network, the mask, and the images that the network takes.
+    func inputs() throws -> (network: Network, mask: Mask, images: FittingImages) {
         let source = try dataFormat.source(data).open()
-        let images = try source.read(.train, limit: calibrationImages)
-        try images.check(fits: network.graph)
-        return (images, try normalisationOptions.normalisation(for: source, of: network))
+        let network = try Checkpoint.network(at: model, image: source.layout.shape)
+        let mask = try MaskFile.mask(at: masks, for: FilterSpace(network.graph))
+        let count = try ImageSupply.count(calibrationImages, of: .train, in: source, to: "fit layers")
+        let images = try FittingImages(
+            try source.read(.train, limit: count), for: network.graph,
+            normalisation: try normalisationOptions.normalisation(for: source, of: network),
+            threads: engineOptions.threadCount, memoryBytesMax: engineOptions.memoryBytesMax)
+        return (network, mask, images)
     }
 }

@@ -1,14 +1,14 @@
 import Shared
 
-/// `winnow-worker select`: which filters of each layer the next layer can best do without.
+/// `winnow-worker select`: which filters of each layer the layers that read it can best do without.
 struct Select: Command {
     static let description = CommandDescription(
         name: "select",
-        summary: "choose the filters of each layer that the next layer can best do without",
+        summary: "choose the filters of each layer that the layers that read it can best do without",
         discussion: """
-            The mask says how many filters of each layer go. This chooses which, one after the other: the filter whose \
-            part in the next layer's output the other filters can best make up for on the first training images, after a \
-            refit of that layer, as 'reconstruct' does it. It uses no labels and no gradients.
+            The mask says how many filters of each layer go. This chooses which, one after the other: the filter that the \
+            layer's other filters can best make up for on the first training images, once the layers that read it are \
+            refitted as 'reconstruct' does it. It uses no labels and no gradients.
 
                 winnow-worker select --model resnet56.th --masks mask.json --data cifar10 --output chosen.json
             """)
@@ -20,12 +20,13 @@ struct Select: Command {
 
     func run() throws {
         try OutputGuard(reading: [options.model, options.masks]).check(output)
-        let network = try options.network()
-        let (images, normalisation) = try options.images(for: network)
-        let space = FilterSpace(network.graph)
-        let selection = FilterSelection(
-            network, asManyAs: try options.mask(for: space), images: images,
-            normalisation: normalisation)
-        try MaskFile.write([try selection.mask()], for: space, to: output)
+        let (network, mask, images) = try options.inputs()
+        let choice = try FilterSelection(network, asManyAs: mask, images: images).choice()
+        for (layer, reader) in choice.skipped {
+            Log.shared.line(
+                "\(layer) keeps the choice of the mask: \(reader) reads too many values for its equations; raise "
+                    + "--memory-limit")
+        }
+        try MaskFile.write([choice.mask], for: FilterSpace(network.graph), to: output)
     }
 }

@@ -107,7 +107,7 @@ public final class Engine {
         let statistics = try statistics(inputs, batchNorm, normalisation, under: mask, hasOwnNorms: true, isCancelled)
         var changes = NetworkChanges(original)
         for stage in measured.sorted() {
-            let layer = network.layers[stage]
+            let layer = network[stage]
             let node = network.stages.list[stage]
             for (channel, now) in statistics[stage].enumerated() {
                 guard let now else { continue }
@@ -166,7 +166,7 @@ public final class Engine {
         func norm(
             _ stage: Int, _ channel: Int, _ measured: ChannelStatistics, of network: CompiledNetwork
         ) -> (scale: Float, shift: Float)? {
-            let layer = network.layers[stage]
+            let layer = network[stage]
             let bias = layer.bias.isEmpty ? 0 : layer.bias[channel]
             switch layer.rule {
             case .batchNorm(let gain, let offset, let running, let epsilon):

@@ -4,38 +4,14 @@ import Shared
 /// there. A batch whose masks agree with that goes on from these values; they are the same bits that it would compute.
 struct KeptPrefix {
     /// Values of every block of some images, as a schedule lays them out.
-    final class Values {
+    final class Values: BlockValues {
         let start: Schedule.Start
-        private let lanes: Int
-        private let arena: Arena
 
         /// Memory for so many blocks. Throws an `.unavailable` ``Failure`` where there is none.
         init(_ start: Schedule.Start, blocks: Int, lanes: Int) throws {
             self.start = start
-            self.lanes = lanes
-            arena = try Arena(floats: blocks * start.lines * lanes)
+            try super.init(lines: start.lines, blocks: blocks, lanes: lanes)
         }
-
-        /// Copies a block's values from pieces of an arena. Threads may save different blocks.
-        func save(_ block: Int, from source: Arena, at pieces: [Range<Int>]) {
-            var target = arena.base + block * start.lines * lanes
-            for piece in pieces {
-                target.update(from: source.base + piece.lowerBound * lanes, count: piece.count * lanes)
-                target += piece.count * lanes
-            }
-        }
-
-        /// Copies a block's values to pieces of an arena.
-        func restore(_ block: Int, to target: Arena, at pieces: [Range<Int>]) {
-            var source = arena.base + block * start.lines * lanes
-            for piece in pieces {
-                (target.base + piece.lowerBound * lanes).update(from: source, count: piece.count * lanes)
-                source += piece.count * lanes
-            }
-        }
-
-        /// The memory that it takes.
-        var bytes: Int { arena.floats * MemoryLayout<Float>.stride }
     }
 
     /// The active filters of every layer of each cut that is decided.

@@ -1,127 +1,202 @@
 import Shared
 
-/// Which filters of each layer the rest of the network can best do without, once the layer behind them is fitted anew as
-/// ``Reconstruction`` does: as many of each layer as a mask disables, chosen one after the other by how much of what the
-/// layer behind puts out could not be made up for (``LeastSquares/elimination(of:weights:targets:count:)``).
+/// Chooses which filters of each layer go, where a mask says how many: those whose loss the layer's other filters can best
+/// make up for, once the layers that read them are refitted (``Reconstruction``).
 ///
-/// How many filters a layer can lose is a question to the whole network, which the scores of an ensemble answer. Which
-/// ones is a question of what their layer's others say too, which scores of filters do not know.
+/// How many filters a layer can lose is a question about the whole network, which the scores of an ensemble answer. Which
+/// ones is also a question about the layer's other filters, and a filter's score knows nothing of them.
 ///
-/// Filters that nothing but the next layer reads are chosen anew; what the mask disables of the residual stream stays.
+/// The filters go one by one (``Elimination``), always the one whose removal costs the layers that read it the smallest
+/// share of their outputs' variation; with several readers the shares are added. Layers are chosen from the last to the
+/// first, so that a layer need serve only the filters that stay in those after it. Only filters that stand alone are chosen
+/// anew (``FilterSpace/Role/hidden``); of coupled ones, such as a residual stream's, those go that the mask disables.
 struct FilterSelection {
     private let network: Network
     private let asked: Mask
-    private let images: ImageSet
-    private let normalisation: Normalisation
+    private let images: FittingImages
+    private let space: FilterSpace
+    private let readers: [[LayerReader]]
 
-    /// Prepares it with images that have not been used to test anything.
-    init(_ network: Network, asManyAs mask: Mask, images: ImageSet, normalisation: Normalisation) {
+    /// Prepares it.
+    init(_ network: Network, asManyAs mask: Mask, images: FittingImages) {
         self.network = network
         asked = mask
         self.images = images
-        self.normalisation = normalisation
+        space = FilterSpace(network.graph)
+        let all = LayerReader.all(of: network.graph, space)
+        readers = space.layers.indices.map { layer in all.filter { $0.inputs[layer] != nil } }
     }
 
-    /// The filters that go. Throws a ``Failure`` where a layer's equations cannot be solved.
-    func mask() throws -> Mask {
-        OneDNN.useOneThread()
-        var chosen = asked
-        switch try Architecture(network.graph, for: "the selection of filters") {
-        case .residual(let architecture): try choose(architecture, &chosen)
-        case .fullyConnected(let architecture): try choose(architecture, &chosen)
+    /// What was chosen.
+    struct Choice {
+        /// The filters that go.
+        let mask: Mask
+        /// The layers whose filters were not chosen anew because a layer that reads them has too many inputs for its
+        /// equations, with that layer's name.
+        let skipped: [(layer: String, reader: String)]
+    }
+
+    /// Chooses the filters. Throws a ``Failure`` where a layer's equations cannot be solved or the memory does not suffice.
+    func choice() throws -> Choice {
+        var open: [Int] = []
+        var skipped: [(layer: String, reader: String)] = []
+        for (index, layer) in space.layers.enumerated() where layer.role == .hidden && !readers[index].isEmpty {
+            let count = layer.filters.count { asked[$0] }
+            guard count > 0, count < layer.filters.count else { continue }
+            if let reader = readers[index].first(where: { bytes($0) > images.equationBytesMax }) {
+                skipped.append((layer.name, network.graph.nodes[reader.node].name))
+            } else {
+                open.append(index)
+            }
         }
-        return chosen
-    }
-
-    private var batches: [Range<Int>] { LayerOutputs.batches(of: images) }
-
-    /// Whether some, but not all, of a layer's filters go, so that there is a choice.
-    private func isOpen(_ filters: Range<Int>) -> Bool {
-        let count = filters.count { asked[$0] }
-        return count > 0 && count < filters.count
-    }
-
-    /// Chooses the filters of a layer whose outputs `squares` has seen. `weights` are those of the layer behind, `[target,
-    /// input]`; the inputs that a filter feeds are those that are equal to it modulo the filters.
-    private func choose(
-        _ filters: Range<Int>, _ squares: LeastSquares, weights: [Double], targets: [Int], _ chosen: inout Mask
-    ) throws {
-        let groups = (0..<filters.count).map { Array(stride(from: $0, to: squares.inputs, by: filters.count)) }
-        let kept = targets.flatMap { weights[$0 * squares.inputs..<($0 + 1) * squares.inputs] }
-        let gone = try squares.elimination(
-            of: groups, weights: kept, targets: targets.count, count: filters.count { asked[$0] })
-        for filter in filters { chosen[filter] = false }
-        for filter in gone { chosen[filters.lowerBound + filter] = true }
-    }
-
-    private func choose(_ architecture: CIFARResNet, _ chosen: inout Mask) throws {
-        let layers = FilterSpace(network.graph).layers
-        var stream = try batches.map { range in
-            try LayerOutputs.layer(
-                LayerOutputs.inputs(range, of: images, normalisation, channelsLast: true), images: range.count,
-                size: architecture.imageSize, stride: 1, "conv1", "bn1", of: network
-            ).0
+        // What is decided already; the filters of open layers are all there until they are chosen.
+        var decided = asked
+        for layer in open { for filter in space.layers[layer].filters { decided[filter] = false } }
+        while !open.isEmpty {
+            try choose(takeLast(&open), &decided)
         }
-        var size = architecture.imageSize
-        let epsilon = Double(Network.batchNormEpsilon)
-        for (index, block) in architecture.blocks.enumerated() {
-            let (filters, outputs) = (layers[1 + 2 * index].filters, layers[2 + 2 * index].filters)
-            let outputSize = (size - 1) / block.stride + 1
-            let isOpen = isOpen(filters)
-            var squares = LeastSquares(inputs: 9 * block.hidden, targets: 0)
-            for (number, range) in batches.enumerated() {
-                if isOpen {
-                    let (hidden, _) = try LayerOutputs.layer(
-                        stream[number], images: range.count, size: size, stride: block.stride, "\(block.name).conv1",
-                        "\(block.name).bn1", of: network)
-                    try squares.add(
-                        LayerOutputs.neighbourhoods(
-                            of: hidden, images: range.count, size: outputSize, channels: block.hidden),
-                        AlignedBuffer(count: 0), rows: range.count * outputSize * outputSize)
+        return Choice(mask: decided, skipped: skipped)
+    }
+
+    private func bytes(_ reader: LayerReader) -> Int { NormalEquations.bytes(inputs: reader.count) }
+
+    /// The last layers whose readers' equations fit the memory together, or whose last layer's do; the last layer first.
+    private func takeLast(_ open: inout [Int]) -> [Int] {
+        var taken: [Int] = []
+        var nodes: Set<Int> = []
+        var memory = 0
+        while let layer = open.last {
+            let new = readers[layer].filter { !nodes.contains($0.node) }
+            memory += new.reduce(0) { $0 + bytes($1) }
+            if !taken.isEmpty, memory > images.equationBytesMax { break }
+            nodes.formUnion(new.map(\.node))
+            taken.append(layer)
+            open.removeLast()
+        }
+        return taken
+    }
+
+    /// Chooses the filters of some layers, in this order.
+    private func choose(_ layers: [Int], _ decided: inout Mask) throws {
+        let order = network.graph.shortWaysFirst
+        let walk = images.walk(network, order: order)
+        let needed = Set(layers.flatMap { readers[$0].map(\.node) })
+        var equations: [Int: NormalEquations] = [:]
+        let reading = Dictionary(
+            layers.flatMap { readers[$0].map { ($0.node, $0) } }, uniquingKeysWith: { first, _ in first })
+        for case let reader? in order.filter(needed.contains).map({ reading[$0] }) {
+            equations[reader.node] = try self.equations(of: reader, walk)
+        }
+        var eliminations: [Int: Elimination] = [:]
+        for layer in layers {
+            for reader in readers[layer] {
+                guard let known = equations.removeValue(forKey: reader.node) else { continue }
+                eliminations[reader.node] = try elimination(reader, known, decided)
+            }
+            try choose(layer, &eliminations, &decided)
+        }
+    }
+
+    private func equations(of reader: LayerReader, _ walk: NetworkWalk) throws -> NormalEquations {
+        let rows = LayerRows(of: reader.node, in: network.graph, inputs: reader.count, images: images.count)
+        let input = network.graph.nodes[reader.node].inputs[0]
+        var equations: [any LeastSquares] = [NormalEquations(inputs: reader.count, targets: 0)]
+        try images.add(
+            rows,
+            FittingImages.Source(
+                walk: walk, position: walk.position(before: reader.node), channels: walk.lines(of: input)),
+            to: &equations)
+        guard let filled = equations.removeLast() as? NormalEquations else { preconditionFailure("they were put in") }
+        return filled
+    }
+
+    /// A reader without the channels that are gone already. It serves those of its filters that stay.
+    private func elimination(
+        _ reader: LayerReader, _ equations: consuming NormalEquations, _ decided: Mask
+    ) throws -> Elimination {
+        let presence = ChannelPresence(network.graph, space, mask: decided).isPresent
+        let filters = presence[reader.node].indices.filter { presence[reader.node][$0] }
+        var elimination = try Elimination(equations, weights: filters.flatMap { weights(of: $0, reader) })
+        let read = presence[network.graph.nodes[reader.node].inputs[0]]
+        for channel in read.indices where !read[channel] { try elimination.remove(reader.group(channel)) }
+        return elimination
+    }
+
+    /// A filter's weights, with the scale of the batch norm that follows.
+    private func weights(of filter: Int, _ reader: LayerReader) -> [Double] {
+        var factor = 1.0
+        if let norm = network.graph.batchNorm(after: reader.node),
+            case .batchNorm(let epsilon) = network.graph.nodes[norm].operation
+        {
+            let name = network.graph.nodes[norm].name
+            factor =
+                Double(network["\(name).weight"].values[filter])
+                / (Double(network["\(name).running_var"].values[filter]) + epsilon).squareRoot()
+        }
+        return network["\(network.graph.nodes[reader.node].name).weight"]
+            .values[filter * reader.count..<(filter + 1) * reader.count].map { Double($0) * factor }
+    }
+
+    private func choose(_ layer: Int, _ eliminations: inout [Int: Elimination], _ decided: inout Mask) throws {
+        let filters = space.layers[layer].filters
+        var alive = Array(filters)
+        for _ in 0..<filters.count(where: { asked[$0] }) {
+            var best: (place: Int, cost: Double)?
+            for (place, filter) in alive.enumerated() {
+                let cost = try readers[layer].reduce(0.0) { sum, reader in
+                    guard let elimination = eliminations[reader.node] else { return sum }
+                    let cost = try elimination.cost(of: reader.group(of: filter - filters.lowerBound, layer))
+                    return sum + cost / max(elimination.variation, .leastNormalMagnitude)
                 }
-                stream[number] = try LayerOutputs.block(
-                    block, stream[number], images: range.count, size: size, of: network)
-                LayerOutputs.rectify(stream[number])
+                if cost < best?.cost ?? .infinity { best = (place, cost) }
             }
-            size = outputSize
-            guard isOpen else { continue }
-            let (scale, variance) = (
-                network["\(block.name).bn2.weight"].values, network["\(block.name).bn2.running_var"].values
-            )
-            let weights = LayerOutputs.pixelWeights(
-                network["\(block.name).conv2.weight"],
-                scales: scale.indices.map { Double(scale[$0]) / (Double(variance[$0]) + epsilon).squareRoot() })
-            try choose(
-                filters, squares, weights: weights,
-                targets: (0..<block.output).filter { !asked[outputs.lowerBound + $0] }, &chosen)
+            guard let best else { throw LeastSquaresRule.notSolved(0) }
+            let filter = alive.remove(at: best.place)
+            decided[filter] = true
+            for reader in readers[layer] {
+                try eliminations[reader.node]?.remove(reader.group(of: filter - filters.lowerBound, layer))
+            }
         }
     }
+}
 
-    private func choose(_ architecture: LinearChain, _ chosen: inout Mask) throws {
-        let layers = FilterSpace(network.graph).layers
-        var squares: [LeastSquares] = []
-        var values = batches.map { LayerOutputs.inputs($0, of: images, normalisation, channelsLast: false) }
-        for (index, layer) in architecture.layers.dropLast().enumerated() {
-            squares.append(LeastSquares(inputs: layer.output, targets: 0))
-            for (number, range) in batches.enumerated() {
-                values[number] = try LayerOutputs.linear(
-                    values[number], images: range.count, layer.name, of: network)
-                LayerOutputs.rectify(values[number])
-                guard isOpen(layers[index].filters) else { continue }
-                try squares[index].add(
-                    LayerOutputs.withConstant(values[number], rows: range.count, columns: layer.output),
-                    AlignedBuffer(count: 0), rows: range.count)
+/// A convolution or linear layer that reads channels of hidden filters.
+private struct LayerReader {
+    /// Its place in the graph.
+    let node: Int
+    /// Values that each of its filters reads.
+    let count: Int
+    private let taps: Int
+    /// For layers of the filter space, by each of their filters the channels that it reads of that filter alone.
+    let inputs: [Int: [[Int]]]
+
+    /// The inputs that come from one channel.
+    func group(_ channel: Int) -> [Int] { Array(channel * taps..<(channel + 1) * taps) }
+
+    /// The inputs that come from one filter of a layer.
+    func group(of filter: Int, _ layer: Int) -> [Int] { inputs[layer]?[filter].flatMap(group) ?? [] }
+
+    /// The layers that mix channels of hidden filters. Channels that a grouped convolution reads are coupled.
+    static func all(of graph: Graph, _ space: FilterSpace) -> [LayerReader] {
+        let classes = ChannelClasses(graph)
+        return graph.nodes.indices.compactMap { index in
+            let node = graph.nodes[index]
+            guard graph.isLayer(index), graph.mixesChannels(node) else { return nil }
+            var taps = 1
+            if case .convolution(let convolution) = node.operation {
+                guard convolution.groups == 1 else { return nil }
+                taps = convolution.kernel.height * convolution.kernel.width
             }
-        }
-        // From the last layer to the first, so that a layer need serve only those that stay in the next.
-        for index in squares.indices.reversed() where isOpen(layers[index].filters) {
-            let behind = architecture.layers[index + 1]
-            let targets = (0..<behind.output).filter { target in
-                index + 1 == layers.count || !chosen[layers[index + 1].filters.lowerBound + target]
+            var inputs: [Int: [[Int]]] = [:]
+            for (channel, element) in classes.classOfChannel[node.inputs[0]].enumerated() {
+                guard let filters = element.map({ classes.classes[$0] }), filters.count == 1 else { continue }
+                let layer = space.layerIndex(of: filters[0])
+                let all = space.layers[layer].filters
+                inputs[layer, default: all.map { _ in [] }][filters[0] - all.lowerBound].append(channel)
             }
-            try choose(
-                layers[index].filters, squares[index],
-                weights: network["\(behind.name).weight"].values.map(Double.init), targets: targets, &chosen)
+            guard !inputs.isEmpty else { return nil }
+            return LayerReader(
+                node: index, count: graph.inputShape(of: node).channels * taps, taps: taps, inputs: inputs)
         }
     }
 }

@@ -140,19 +140,7 @@ final class CPUBackend: Backend {
             start.restore(block, to: arena, at: schedule.input)
             return
         }
-        let shape = images.source.layout.shape
-        for group in 0..<schedule.groups {
-            let index = block * schedule.groups + group
-            guard index < images.blocks else { break }
-            for channel in 0..<shape.channels {
-                // Where everything is a vector, every pixel is a channel, and groups lie side by side in it.
-                let first = stages.isVectorOnly ? channel * shape.pixels : channel
-                images.load(
-                    index, channel: channel, normalisation, kernels,
-                    to: arena.base + (Int(schedule.imageLines[first]) + group) * lanes,
-                    stride: (stages.isVectorOnly ? schedule.groups : 1) * lanes)
-            }
-        }
+        images.load(block, normalisation, kernels, for: schedule, to: arena)
     }
 
     /// The losses at the end of a path; they count no images.

@@ -46,15 +46,15 @@ final class CPUProgram {
     private let lanes: Int
     private let storage: Storage
 
-    /// Describes a schedule. Norms of the tree's nodes are made in `storage` where there are none yet.
+    /// Describes what a schedule has of the compiled stages. Norms of the tree's nodes are made in `storage` where there are none yet.
     init(_ schedule: Schedule, _ network: CompiledNetwork, lanes: Int, storage: Storage) {
         self.schedule = schedule
         self.network = network
         self.lanes = lanes
         self.storage = storage
-        items = schedule.items.map { item in
+        items = schedule.items.compactMap { item in
             switch item {
-            case .step(let step): .step(describe(step))
+            case .step(let step): network.compiled.contains(step.stage) ? .step(describe(step)) : nil
             case .leaf(let leaf):
                 .leaf(
                     Leaf(
@@ -67,7 +67,7 @@ final class CPUProgram {
 
     private func describe(_ step: Schedule.Step) -> Step {
         let norms = step.branches.map { norm(step.stage, at: $0.node) }
-        let parts = network.layers[step.stage].parts
+        let parts = network[step.stage].parts
         guard parts.isEmpty else {
             let described = parts.map { describe(step, $0, norms) }
             let outputs = step.branches.indices.map { branch in
@@ -89,7 +89,7 @@ final class CPUProgram {
 
     /// A stage's norm: the network's, or the node's own, which is made on first use.
     private func norm(_ stage: Int, at node: PrefixTree.Node) -> Norm? {
-        guard schedule.options.ownNorms.contains(stage) else { return network.layers[stage].norm }
+        guard schedule.options.ownNorms.contains(stage) else { return network[stage].norm }
         if let own = node.norms[stage] { return own }
         let channels = network.stages.list[stage].shape.channels
         let made = Norm(
@@ -124,7 +124,7 @@ final class CPUProgram {
         let target = storage.make(1, of: winnow_layer.self)
         target.initialize(
             to: winnow_layer(
-                kind: network.layers[step.stage].kind, raw: step.isRaw ? 1 : 0,
+                kind: network[step.stage].kind, raw: step.isRaw ? 1 : 0,
                 input: extent(stage.inputShapes[0]), output: extent(stage.shape),
                 kernel: extent(convolution.kernel), stride: extent(convolution.stride),
                 dilation: extent(convolution.dilation), pad_top: Int32(convolution.padding.top),
@@ -146,7 +146,7 @@ final class CPUProgram {
         _ step: Schedule.Step, _ branch: Schedule.Branch, _ norm: Norm?
     ) -> UnsafePointer<winnow_map> {
         let stage = network.stages.list[step.stage]
-        let layer = network.layers[step.stage]
+        let layer = network[step.stage]
         let multiple = stage.shape.channels / step.input.count
         var map = winnow_map()
         map.kind = layer.kind
@@ -217,7 +217,7 @@ final class CPUProgram {
         }
         if let activation = stage.activation {
             output.activation = activation.function.forKernels
-            output.activation.slopes = network.layers[step.stage].slopes.map { $0 + first }
+            output.activation.slopes = network[step.stage].slopes.map { $0 + first }
         }
         return output
     }

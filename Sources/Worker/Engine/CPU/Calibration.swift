@@ -110,7 +110,7 @@ struct Calibration {
 
     /// Mean and population variance over images and pixels, from which scale and shift follow.
     private func combine(_ sums: UnsafePointer<Double>, _ stride: Int, _ step: CPUProgram.Step, _ branch: Int) {
-        let bias = network.layers[step.stage].bias
+        let bias = network[step.stage].bias
         let values = Double(images.count * pixels(step))
         let lanes = kernels.lanesCount
         let (parts, own) = step.outputs[branch]

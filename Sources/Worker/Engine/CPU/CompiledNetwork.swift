@@ -44,8 +44,9 @@ final class CompiledNetwork {
 
     let graph: Graph
     let stages: Stages
-    /// For every stage its parameters.
-    private(set) var layers: [Layer] = []
+    /// The stages whose parameters are there: all, or a part.
+    let compiled: Range<Int>
+    private var layers: [Layer] = []
     /// The memory that the parameters take.
     var bytes: Int { storage.bytes }
     private let storage = Storage()
@@ -59,17 +60,27 @@ final class CompiledNetwork {
     }
 
     /// Prepares a network.
-    init(_ network: Network) {
-        graph = network.graph
-        stages = Stages(network.graph)
-        layers = stages.list.map { layer($0, of: network) }
+    convenience init(_ network: Network) {
+        let stages = Stages(network.graph)
+        self.init(network, stages, only: stages.list.indices)
     }
+
+    /// Prepares some stages of a network.
+    init(_ network: Network, _ stages: Stages, only compiled: Range<Int>) {
+        graph = network.graph
+        self.stages = stages
+        self.compiled = compiled
+        layers = stages.list[compiled].map { layer($0, of: network) }
+    }
+
+    /// A stage's parameters.
+    subscript(stage: Int) -> Layer { layers[stage - compiled.lowerBound] }
 
     /// The stages whose norms statistics of images change.
     func ownNorms(_ source: EvaluationSettings.BatchNorm.Source) -> Set<Int> {
         Set(
-            layers.indices.filter { index in
-                switch (source, layers[index].rule) {
+            compiled.filter { stage in
+                switch (source, self[stage].rule) {
                 case (.frozen, _), (_, nil): false
                 case (_, .batchNorm): true
                 case (.recalibrated, .restored): false

@@ -21,8 +21,28 @@ final class PreparedImages: Sendable {
         blocks = (count + lanes - 1) / lanes
     }
 
-    /// Writes one channel of a block as a network takes it, the pixels' lanes `stride` floats apart.
+    /// Puts a schedule's block of images into an arena.
     func load(
+        _ block: Int, _ normalisation: Normalisation, _ kernels: winnow_kernels, for schedule: Schedule, to arena: Arena
+    ) {
+        let shape = source.layout.shape
+        let isVectorOnly = schedule.stages.isVectorOnly
+        for group in 0..<schedule.groups {
+            let index = block * schedule.groups + group
+            guard index < blocks else { break }
+            for channel in 0..<shape.channels {
+                // Where everything is a vector, every pixel is a channel, and groups lie side by side in it.
+                let first = isVectorOnly ? channel * shape.pixels : channel
+                load(
+                    index, channel: channel, normalisation, kernels,
+                    to: arena.base + (Int(schedule.imageLines[first]) + group) * lanes,
+                    stride: (isVectorOnly ? schedule.groups : 1) * lanes)
+            }
+        }
+    }
+
+    /// Writes one channel of a block as a network takes it, the pixels' lanes `stride` floats apart.
+    private func load(
         _ block: Int, channel: Int, _ normalisation: Normalisation, _ kernels: winnow_kernels,
         to target: UnsafeMutablePointer<Float>, stride: Int
     ) {

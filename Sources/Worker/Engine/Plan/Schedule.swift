@@ -139,7 +139,7 @@ final class Schedule {
     }
 
     /// Lines of a channel: an odd number, so that the channels of one pixel do not share cache sets.
-    private func plane(_ shape: Shape) -> Int {
+    func plane(_ shape: Shape) -> Int {
         shape.isVector ? groups : (shape.pixels + 2 * shape.width + 1) | 1
     }
 

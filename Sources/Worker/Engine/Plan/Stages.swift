@@ -78,18 +78,22 @@ struct Stages {
     /// The stages that decide layers, ascending.
     private(set) var cuts: [Int] = []
 
+    private let isFused: Bool
     private var valueOfNode: [Int: Int] = [0: 0]
     /// Nodes that are part of a stage, or that only a stage's residual goes through.
     private var isDone: Set<Int> = []
 
-    init(_ graph: Graph) {
+    /// Cuts a network into stages. With a topological order of its nodes, every node that computes something is a stage
+    /// of its own, in that order, so that the values of any node can be read.
+    init(_ graph: Graph, unfusedIn order: [Int]? = nil) {
         self.graph = graph
+        isFused = order == nil
         space = FilterSpace(graph)
         isVectorOnly =
             graph.readers[0].allSatisfy { graph.nodes[$0].operation == .flatten }
             && graph.nodes.dropFirst().allSatisfy(\.shape.isVector)
         let layers = Dictionary(uniqueKeysWithValues: space.layers.enumerated().map { ($0.element.node, $0.offset) })
-        for index in graph.nodes.indices.dropFirst() where !isDone.contains(index) {
+        for index in order ?? Array(graph.nodes.indices) where index > 0 && !isDone.contains(index) {
             if let stage = stage(at: index, layers) { append(stage) }
         }
         let outputs = sources(of: graph.logits)
@@ -179,10 +183,10 @@ struct Stages {
             shape: graph.nodes[index].shape, output: index)
     }
 
-    /// The only reader of a stage's value, if it has one and reads it once.
+    /// The only reader of a stage's value, if it has one and reads it once; nil where nothing is to be fused.
     private func onlyReader(of stage: Stage) -> Int? {
         let readers = graph.readers[stage.output]
-        guard readers.count == 1, stage.output != graph.logits,
+        guard isFused, readers.count == 1, stage.output != graph.logits,
             graph.nodes[readers[0]].inputs.count(where: { $0 == stage.output }) == 1
         else { return nil }
         return readers[0]
@@ -251,7 +255,7 @@ struct Stages {
     }
 
     /// The channels that a node names.
-    private func sources(of node: Int) -> [Stage.Source?] {
+    func sources(of node: Int) -> [Stage.Source?] {
         if let value = valueOfNode[node] {
             return (0..<shape(ofValue: value).channels).map { Stage.Source(value: value, channel: $0, pixel: 0) }
         }

@@ -1,10 +1,8 @@
-import Shared
-
 /// How many images of a data set a command uses: as many as it would like, or all where there are fewer.
-enum ImageSupply {
+public enum ImageSupply {
     /// The number of images to use where `wanted` are wanted for a purpose, such as "correct batch norms". Says so where
     /// there are fewer. Throws a `.badInput` ``Failure`` where there are none.
-    static func count(
+    public static func count(
         _ wanted: Int, of split: EvaluationSettings.Split, in data: DataSet, to purpose: String
     ) throws -> Int {
         let there = try data.count(split)
