@@ -136,26 +136,39 @@ final class TestCluster {
             scope: SamplingScope(dropRate: SamplingOptions().dropRate), masks: count, seed: 5)
     }
 
-    /// What the run must end with, computed here.
-    static func expected(masks count: Int) throws -> [Evaluation] {
+    /// What the run must end with, computed here: all masks on all images, or each group on so many of its own.
+    static func expected(masks count: Int, imagesPerMask: Int? = nil) throws -> [Evaluation] {
         let ensemble = try ensemble(masks: count)
-        let settings = EvaluationSettings(
-            split: .train, images: Self.images,
+        var settings = EvaluationSettings(
+            split: .train, images: imagesPerMask ?? Self.images,
             batchNorm: .init(EvaluationOptions().batchnorm, images: calibrationImages))
-        return try Engine(network: network, threads: 2).evaluate(
-            ensemble.masks(0..<count), images: imageSet, calibration: imageSet, settings: settings)
+        let engine = try Engine(network: network, threads: 2)
+        guard imagesPerMask != nil else {
+            return try engine.evaluate(
+                ensemble.masks(0..<count), images: imageSet, calibration: imageSet, settings: settings)
+        }
+        let rotation = ImageRotation(pool: Self.images, of: ensemble)
+        settings.rotation = rotation
+        return try stride(from: 0, to: count, by: rotation.masks).flatMap { first in
+            let own = imageSet.picking(settings.images(ofGroup: rotation.group(of: first)))
+            return try engine.evaluate(
+                ensemble.masks(first..<min(first + rotation.masks, count)), images: own, calibration: own,
+                settings: settings)
+        }
     }
 
     /// Checks that every mask has exactly the evaluation that it must have.
-    func expectComplete(masks count: Int = TestCluster.masks) throws {
+    func expectComplete(masks count: Int = TestCluster.masks, imagesPerMask: Int? = nil) throws {
         let evaluations = try evaluations()
         #expect(evaluations.map(\.mask) == Array(0..<count))
-        #expect(try evaluations.map(\.evaluation) == Self.expected(masks: count))
+        #expect(try evaluations.map(\.evaluation) == Self.expected(masks: count, imagesPerMask: imagesPerMask))
     }
 
     /// Checks that the report ranks as the evaluations that every mask must have do, to the last bit.
     func expectRanking(masks count: Int = TestCluster.masks) throws {
-        let fit = try AdditiveFit(Self.ensemble(masks: count), evaluations: Self.expected(masks: count))
+        let fit = try AdditiveFit(
+            Self.ensemble(masks: count), evaluations: Self.expected(masks: count),
+            features: RunFile.read(at: runFile).features(of: Self.network))
         let written = try String(contentsOfFile: "\(report)/ranking.csv", encoding: .utf8)
         #expect(written == Ranking(fit, of: Self.network).csv)
     }

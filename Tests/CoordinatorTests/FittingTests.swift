@@ -11,10 +11,20 @@ private struct SyntheticRun {
     let truth: [Double]
     let evaluations: [Evaluation?]
 
-    /// `sharedNoise` is the deviation of what masks share that share their first segment.
+    /// What cheap criteria would say of the filters: as much of each filter's difference from its layer as was asked for.
+    let features: FilterFeatures
+    /// Which masks see the same images.
+    let rotation: ImageRotation
+
+    /// - Parameters:
+    ///   - sharedNoise: the deviation of what masks share that share their first segment.
+    ///   - likes: the deviation from the truth of each filter's effect on the images of a group of masks.
+    ///   - hardness: the deviation of what masks share that see the same images.
+    ///   - known: the correlation of the features with the filters' differences from their layers.
     init(
         design: String = "tree", space: FilterSpace = Networks.resnet20, masks: Int = 2048, noise: Double,
-        sharedNoise: Double = 0, curvature: Double = 0, seed: UInt64 = 3
+        sharedNoise: Double = 0, curvature: Double = 0, likes: Double = 0, hardness: Double = 0, known: Double = 0,
+        seed: UInt64 = 3
     ) throws {
         let ensemble = try Ensemble(
             SamplingDesign(named: design), of: space, scope: SamplingScope(dropRate: 0.25), masks: masks, seed: seed)
@@ -25,17 +35,30 @@ private struct SyntheticRun {
             return (-2 * log(u)).squareRoot() * cos(2 * .pi * v)
         }
         var truth = [Double](repeating: 0, count: space.count)
+        var scores = [Double](repeating: 1, count: space.count)
+        let rotation = ImageRotation(pool: 50_000, of: ensemble)
         // Networks of more filters than ResNet-20's have smaller effects, so that losses stay losses.
         let size = min(1, 336 / Double(ensemble.participating.count))
         for layer in ensemble.layers {
             let mean = 0.01 + 0.005 * normal()
-            for filter in layer.filters { truth[filter] = size * (mean + 0.01 * normal()) }
+            for filter in layer.filters {
+                let difference = normal()
+                truth[filter] = size * (mean + 0.01 * difference)
+                guard known > 0 else { continue }
+                scores[filter] = exp(known * difference + (1 - known * known).squareRoot() * normal())
+            }
         }
         var shared = 0.0
+        var own = [Double](repeating: 0, count: space.count)
+        var hard = 0.0
         evaluations = (0..<masks).map { index in
             if index % ensemble.groupSize == 0 { shared = sharedNoise * normal() }
+            if index % rotation.masks == 0, likes > 0 || hardness > 0 {
+                for filter in own.indices { own[filter] = size * likes * normal() }
+                hard = hardness * normal()
+            }
             let mask = ensemble.mask(index)
-            var response = -1 + mask.disabled.reduce(0) { $0 + truth[$1] } + shared + noise * normal()
+            var response = -1 + mask.disabled.reduce(hard) { $0 + truth[$1] + own[$1] } + shared + noise * normal()
             for layer in ensemble.layers {
                 let share = Double(layer.filters.filter { mask[$0] }.count) / Double(layer.count) - 0.25
                 response += curvature * share * share
@@ -46,9 +69,16 @@ private struct SyntheticRun {
         }
         self.ensemble = ensemble
         self.truth = truth
+        self.rotation = rotation
+        features = FilterFeatures([(criterion: .taylor, values: scores)], in: space)
     }
 
     func fit() throws -> AdditiveFit { try AdditiveFit(ensemble, evaluations: evaluations) }
+
+    /// Spearman's correlation of a fit with the truth.
+    func agreement(_ fit: AdditiveFit) -> Double {
+        RankCorrelation.spearman(fit.estimates.map(\.importance), fit.estimates.map { truth[$0.filter] }) ?? -1
+    }
 }
 
 /// The mean square of the errors in units of their standard errors, and the share within the 95 % intervals.
@@ -87,6 +117,86 @@ private func calibration(_ fit: AdditiveFit, _ truth: [Double]) -> (square: Doub
     let first = fit.estimates.filter { run.ensemble.layers[0].filters.contains($0.filter) }
     let last = fit.estimates.filter { run.ensemble.layers[8].filters.contains($0.filter) }
     #expect(last[0].standardError < 0.5 * first[0].standardError)
+}
+
+@Test func imagesThatAreHardForAllTheirMasksBlurNothing() throws {
+    // Groups of 64 masks whose images are easier or harder, by as much as all that the masks do.
+    let run = try SyntheticRun(noise: 0.05, hardness: 0.3)
+    let fit = try AdditiveFit(run.ensemble, evaluations: run.evaluations, rotation: run.rotation)
+    let (square, coverage) = calibration(fit, run.truth)
+    #expect((0.75...1.3).contains(square), "mean squared standard score \(square)")
+    #expect((0.91...0.985).contains(coverage), "coverage \(coverage)")
+    #expect(abs(fit.residualDeviations[0] - 0.05) < 0.006)
+    #expect((fit.residualDeviations.last ?? 0) > 0.2)
+    #expect((fit.heldOutRSquared ?? 0) > 0.8)
+    // Without knowing of it, the fit takes what is hard for what is important.
+    let blind = try AdditiveFit(run.ensemble, evaluations: run.evaluations)
+    #expect(
+        run.agreement(fit) > max(0.9, run.agreement(blind) + 0.01), "\(run.agreement(fit)), \(run.agreement(blind))")
+    // Neither do models blur that are too large for their products to be kept.
+    let large = try AdditiveFit(
+        run.ensemble, evaluations: run.evaluations, response: .logLoss, rotation: run.rotation, directColumnsMax: 10)
+    #expect(run.agreement(large) > 0.85, "\(run.agreement(large))")
+}
+
+/// How sure a fit says it is, over masks and over images, against how sure it is.
+@Test(arguments: [(320, 0.007), (1280, 0.007), (1280, 0.014)])
+func intervalsCoverTheTruthOverMasksAndImages(masks: Int, likes: Double) throws {
+    var covered = 0.0
+    var reliabilities = 0.0
+    var squares = 0.0
+    let runs = 12
+    for seed in 1...runs {
+        let run = try SyntheticRun(
+            masks: masks, noise: 0.05, likes: likes, hardness: 0.1, seed: UInt64(seed))
+        let fit = try AdditiveFit(run.ensemble, evaluations: run.evaluations, rotation: run.rotation)
+        covered += calibration(fit, run.truth).coverage / Double(runs)
+        reliabilities += try #require(fit.reliability) / Double(runs)
+        let correlation = try #require(
+            RankCorrelation.pearson(fit.estimates.map(\.importance), fit.estimates.map { run.truth[$0.filter] }))
+        squares += correlation * correlation / Double(runs)
+    }
+    #expect((0.93...0.97).contains(covered), "coverage \(covered)")
+    // The reliability is the squared correlation with the truth.
+    #expect(abs(reliabilities - squares) < 0.05, "reliability \(reliabilities), squared correlation \(squares)")
+}
+
+@Test(arguments: [0.8, 0]) func whatCheapCriteriaKnowNeedsNoMasks(known: Double) throws {
+    let runs = 8
+    var gain = 0.0
+    var share = 0.0
+    var weight = 0.0
+    var covered = 0.0
+    for seed in 1...runs {
+        let run = try SyntheticRun(masks: 320, noise: 0.1, known: max(known, 1e-9), seed: UInt64(seed))
+        let with = try AdditiveFit(run.ensemble, evaluations: run.evaluations, features: run.features)
+        let prior = try #require(with.priors.first)
+        gain += try (run.agreement(with) - run.agreement(run.fit())) / Double(runs)
+        share += prior.share / Double(runs)
+        weight += prior.weight / Double(runs)
+        covered += calibration(with, run.truth).coverage / Double(runs)
+    }
+    #expect((0.91...0.98).contains(covered), "coverage \(covered)")
+    if known > 0 {
+        #expect(gain > 0.05, "\(gain)")
+        #expect((0.45...0.8).contains(share), "\(share)")
+        #expect(abs(weight - 0.008) < 0.0015, "\(weight)")
+    } else {
+        // A criterion that knows nothing gets next to no weight.
+        #expect(gain > -0.02, "\(gain)")
+        #expect(share < 0.08 && abs(weight) < 0.001, "\(share), \(weight)")
+    }
+}
+
+@Test func moreMasksAreForecastAsTheyTurnOut() throws {
+    let run = try SyntheticRun(masks: 2560, noise: 0.15, hardness: 0.1)
+    let early = try AdditiveFit(
+        run.ensemble, evaluations: Array(run.evaluations.prefix(640)), rotation: run.rotation)
+    let late = try AdditiveFit(run.ensemble, evaluations: run.evaluations, rotation: run.rotation)
+    let reached = try #require(late.reliability)
+    let needed = try #require(early.masksNeeded(for: reached))
+    #expect((1700...3800).contains(needed), "\(needed) masks for \(reached)")
+    #expect(abs((late.masksNeeded(for: reached) ?? 0) - 2560) < 1)
 }
 
 @Test func effectsThatBendAreNotTakenForNoise() throws {

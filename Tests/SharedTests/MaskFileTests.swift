@@ -93,6 +93,35 @@ func badMaskFilesSayWhatIsWrong(text: String, expected: String) {
     #expect(try MaskFile.read(at: path, for: space) == masks)
 }
 
+@Test func masksAreWrittenWithTheImagesOfTheirGroups() throws {
+    let masks = (0..<5).map { Mask(count: space.count, disabled: [$0]) }
+    let path = FileManager.default.temporaryDirectory.appendingPathComponent("winnow-\(UUID()).json").path
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let rotation = ImageRotation(pool: 30, masks: 2, seed: 1)
+    let settings = EvaluationSettings(
+        split: .train, images: 3, batchNorm: .corrected(images: 4), rotation: rotation)
+    try MaskFile.write(masks, for: space, to: path, images: (settings: settings, rotation: rotation, count: 5))
+    let contents = try MaskFile.contents(at: path, for: space)
+    #expect(contents.masks == masks)
+    #expect(contents.listOfMask == [0, 0, 1, 1, 2])
+    #expect(contents.images == (0..<3).map { settings.images(ofGroup: $0) })
+    #expect(try MaskFile.read(at: path, for: space) == masks)
+}
+
+@Test(arguments: [
+    (#"{"images":[[1,2],[3]],"masks":[]}"#, "one length"), (#"{"images":[[]],"masks":[]}"#, "not empty"),
+    (#"{"images":[[-1]],"masks":[]}"#, "no image -1"),
+    (#"{"images":[[1]],"masks":[{"disabled":{},"images":1}]}"#, "no list of images 1"),
+    (#"{"masks":[{"disabled":{},"images":0}]}"#, "no list of images 0"),
+    (#"{"images":[[1]],"masks":[{"disabled":{},"images":0},{"disabled":{}}]}"#, "to all or to none"),
+])
+func imagesThatDoNotFitAreRefused(text: String, words: String) {
+    let failure = #expect(throws: Failure.self) {
+        try MaskFile.contents(Array(text.utf8), name: "m.json", for: space)
+    }
+    #expect(failure?.kind == .badInput && "\(failure.map(String.init(describing:)) ?? "")".contains(words))
+}
+
 @Test func lossesAreWrittenInOrder() throws {
     let path = FileManager.default.temporaryDirectory.appendingPathComponent("winnow-\(UUID()).json").path
     defer { try? FileManager.default.removeItem(atPath: path) }

@@ -30,17 +30,21 @@ private let workerMessages: [WorkerMessage] = [
     .goodbye(keeping: []),
 ]
 
-private func welcome(_ batchNorm: EvaluationSettings.BatchNorm) -> CoordinatorMessage {
+private func welcome(
+    _ batchNorm: EvaluationSettings.BatchNorm, rotation: ImageRotation? = nil
+) -> CoordinatorMessage {
     .welcome(
         .init(
-            run: run, life: 2, settings: .init(split: .train, images: 1000, batchNorm: batchNorm),
+            run: run, life: 2,
+            settings: .init(split: .train, images: 1000, batchNorm: batchNorm, rotation: rotation),
             network: .init(digest: digest, size: 1 << 20), images: .init(digest: digest, size: 3),
             calibrationImages: batchNorm == .frozen ? nil : .init(digest: digest, size: 99), filters: 336,
             masks: 1_000_000))
 }
 
 private let coordinatorMessages: [CoordinatorMessage] = [
-    welcome(.frozen), welcome(.recalibrated(images: 256)), welcome(.corrected(images: 256)), .introduce,
+    welcome(.frozen), welcome(.recalibrated(images: 256)), welcome(.corrected(images: 256)),
+    welcome(.corrected(images: 1500), rotation: ImageRotation(pool: 1500, masks: 64, seed: .max)), .introduce,
     .chunk(.init(digest: digest, offset: 65_536, bytes: [UInt8](repeating: 7, count: 1000))),
     .chunk(.init(digest: digest, offset: 0, bytes: [])),
     .lease(
@@ -219,4 +223,11 @@ private func coordinatorError(_ frame: [UInt8]) -> WireError? {
     #expect(hello(threads: 4, imagesPerSecond: 1e6) == nil)
     #expect(hello(threads: .max, imagesPerSecond: 1e6) != nil)
     for speed in [-1, .infinity, .nan, 1e300] { #expect(hello(threads: 4, imagesPerSecond: speed) != nil) }
+}
+
+@Test func aPoolThatIsSmallerThanAMasksImagesIsRefused() {
+    for pool in [0, 999, 1499] {
+        let frame = welcome(.corrected(images: 1500), rotation: ImageRotation(pool: pool, masks: 64, seed: 1)).encoded()
+        #expect(coordinatorError(frame) == .meaningless(field: "pool"))
+    }
 }

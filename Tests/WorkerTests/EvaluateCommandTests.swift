@@ -88,6 +88,24 @@ struct EvaluateCommandTests {
         try expect(losses, settings, images: test)
     }
 
+    @Test func masksAreEvaluatedAndCalibratedOnTheImagesThatTheyName() throws {
+        let lists = [[7, 3, 19, 0], [1, 2, 4, 5]]
+        let text =
+            #"{"images":[[7,3,19,0],[1,2,4,5]],"masks":[{"disabled":{},"images":1},"#
+            + #"{"disabled":{"layer1.0.conv1":[0,3],"conv1":[1]},"images":0}]}"#
+        try Data(text.utf8).write(to: folder.appendingPathComponent("masks.json"))
+        let losses = try evaluate(["--split", "train", "--batchnorm", "corrected", "--calibration-images", "3"])
+        let settings = EvaluationSettings(split: .train, images: 4, batchNorm: .corrected(images: 3))
+        #expect(losses.images == 4)
+        for (place, (list, disabled)) in [(1, [:]), (0, ["layer1.0.conv1": [0, 3], "conv1": [1]])].enumerated() {
+            let own = train.picking(lists[list])
+            let expected = try Engine(network: network, threads: 1)
+                .evaluate([Mask(disabled, of: network.graph)], images: own, calibration: own, settings: settings)
+            #expect(losses.results[place].loss == expected[0].loss)
+            #expect(losses.results[place].correct == expected[0].correct)
+        }
+    }
+
     @Test(arguments: [
         (["--images", "31"], Failure.Kind.badInput), (["--deviation", "0,1,1"], .usage), (["--mean", "0.5"], .usage),
         (["--threads", "0"], .usage), (["--memory-limit", "1"], .unavailable), (["--images", "0"], .usage),

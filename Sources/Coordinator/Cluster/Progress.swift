@@ -22,10 +22,12 @@ final class Progress {
         self.endpoint = endpoint
     }
 
-    /// How the run stands at a time in seconds, and how fast it is; `splitHalf` is the ranking's current split-half
-    /// correlation, where known.
-    func update(_ run: Scheduler.Snapshot, _ rate: WorkRate, splitHalf: Double?, at time: Double) {
-        let text = line(run, rate, splitHalf: splitHalf)
+    /// How the run stands at a time in seconds, how fast it is, and how sure the ranking; `aim` is the reliability that
+    /// masks are forecast for.
+    func update(
+        _ run: Scheduler.Snapshot, _ rate: WorkRate, _ known: RankingMonitor.State, aim: Double, at time: Double
+    ) {
+        let text = line(run, rate, known, aim)
         Log.shared.setStatus(text)
         if !Log.shared.isTerminal, time - lastLine >= Self.linesEvery {
             lastLine = time
@@ -34,7 +36,9 @@ final class Progress {
         tellStandstill(run, at: time)
     }
 
-    private func line(_ run: Scheduler.Snapshot, _ rate: WorkRate, splitHalf: Double?) -> String {
+    private func line(
+        _ run: Scheduler.Snapshot, _ rate: WorkRate, _ known: RankingMonitor.State, _ aim: Double
+    ) -> String {
         var parts = ["\(run.recorded)/\(run.masks) masks"]
         if rate.masksPerSecond > 0 {
             parts.append("\(Self.short(rate.masksPerSecond)) masks/s")
@@ -44,7 +48,12 @@ final class Progress {
         if let left = rate.secondsLeft, run.recorded + run.setAsideCount < run.masks {
             parts.append("\(Self.duration(left)) left")
         }
-        if let splitHalf { parts.append("split-half correlation \(Text.fixed(splitHalf, 2))") }
+        if let reliability = known.settling.last?.reliability {
+            parts.append("reliability \(Text.fixed(reliability, 2))")
+            if reliability < aim, let needed = known.masksNeeded, needed < 1e9 {
+                parts.append("about \(Self.rounded(needed)) masks for \(Text.fixed(aim, 2))")
+            }
+        }
         if run.setAsideCount > 0 { parts.append("\(run.setAsideCount) set aside") }
         return parts.joined(separator: ", ")
     }
@@ -65,6 +74,12 @@ final class Progress {
     /// Three significant digits: `0.123`, `12.3`, `1230`.
     static func short(_ value: Double) -> String {
         value >= 100 ? String(Int(value.rounded())) : Text.fixed(value, value >= 10 ? 1 : value >= 1 ? 2 : 3)
+    }
+
+    /// Two significant digits: `870`, `2100`.
+    static func rounded(_ count: Double) -> Int {
+        let step = pow(10, max(floor(log10(max(count, 1))) - 1, 0))
+        return Int((count / step).rounded() * step)
     }
 
     /// `45 s`, `12 min`, `3.5 h`.

@@ -6,18 +6,22 @@ struct RunSession {
     let file: RunFile
     let images: ImageSet
     let calibrationImages: ImageSet?
+    /// Where the images are, to measure what the ranking chooses; nil where that is left to others.
+    let source: ImageSource?
     let cluster: ClusterOptions
     /// The live page; nil where it is not asked for.
     let dashboard: Dashboard?
     /// Where the report goes; nil for none.
     let reportFolder: String?
 
-    /// The images of a run, and those that recalibrate. Throws a `.badInput` ``Failure``.
+    /// The images of a run, and those that recalibrate where they are others. Throws a `.badInput` ``Failure``.
     static func readImages(_ settings: EvaluationSettings, from data: DataSet) throws
         -> (images: ImageSet, calibration: ImageSet?)
     {
-        let images = try data.read(settings.split, limit: settings.images)
-        guard let count = settings.batchNorm.calibrationImages else { return (images, nil) }
+        let images = try data.read(settings.split, limit: settings.pool)
+        guard let count = settings.batchNorm.calibrationImages, !settings.calibratesOnOwnImages else {
+            return (images, nil)
+        }
         return (images, try data.read(.train, limit: count))
     }
 
@@ -53,18 +57,22 @@ struct RunSession {
     func evaluate(at listener: consuming Listener, signals: borrowing SignalQueue) throws -> LivePage? {
         let endpoint = listener.endpointForPeople
         Log.shared.line("listening at \(listener.endpoint)")
-        let description = file.description
+        let checkpoint = try file.checkpoint()
+        let network = try Checkpoint.network(bytes: checkpoint, name: "the network in \(file.path)", note: { _ in })
+        let features = try file.features(of: network)
         let materials = RunMaterials(
-            checkpoint: try file.checkpoint(), images: images, calibrationImages: calibrationImages)
+            checkpoint: checkpoint, images: images, calibrationImages: calibrationImages)
+        let monitor = try monitor(features)
+        defer { monitor.stop() }
+        // A run that has enough already evaluates no more.
+        try end(monitor)
+        let description = file.description
         let done = try file.evaluationCount()
         if done > 0 { Log.shared.line("\(done) of \(description.ensemble.count) masks are evaluated already") }
 
         let localWorkers = try cluster.startLocalWorkers(
             connectingTo: listener.localEndpoint, environment: listener.localEnvironment)
-        let monitor = RankingMonitor(description.ensemble)
-        defer { monitor.stop() }
-        try file.forEachEvaluation { monitor.record(CollectionOfOne((mask: $0.mask, evaluation: $0.evaluation))) }
-        let page = try livePage(monitor, endpoint)
+        let page = livePage(monitor, endpoint, FilterSpace(network.graph))
         let ending: RunLoop.Ending
         do {
             defer {
@@ -77,11 +85,14 @@ struct RunSession {
                 recorded: { monitor.record($0.lazy.map { (mask: $0.mask, evaluation: $0.evaluation) }) },
                 ticked: {
                     let time = Double(Moment.now().milliseconds) / 1000
-                    rate.update($0, at: time)
-                    let splitHalf = monitor.state.settling.last?.splitHalfCorrelation
-                    progress.update($0, rate, splitHalf: splitHalf, at: time)
+                    let known = monitor.state
+                    rate.update(
+                        $0, at: time, masksNeeded: description.untilReliability.flatMap { _ in known.masksNeeded })
+                    progress.update($0, rate, known, aim: monitor.aim, at: time)
                     page?.update($0, rate)
-                })
+                    // Whoever looks at the run file shall see it too; where it cannot be written, the loop will say so.
+                    if let forecast = known.forecast(aim: monitor.aim) { try? file.setForecast(forecast) }
+                }, hasEnough: { monitor.settledMasks != nil })
             let referee = cluster.referee(at: listener)
             let loop = try RunLoop(
                 file, at: listener, serving: materials, policy: cluster.policy(for: description),
@@ -91,6 +102,7 @@ struct RunSession {
             ending = try loop.run(signals: signals)
         }
         page?.ended(ending == .interrupted ? .interrupted : .fitting)
+        if ending != .interrupted { try end(monitor) }
         file.finish()
         switch ending {
         case .interrupted:
@@ -107,18 +119,49 @@ struct RunSession {
         return page
     }
 
-    private func livePage(_ monitor: RankingMonitor, _ endpoint: String) throws -> LivePage? {
+    /// What follows the ranking: it knows what was evaluated before.
+    private func monitor(_ features: FilterFeatures) throws -> RankingMonitor {
+        let description = file.description
+        let monitor = RankingMonitor(
+            description.ensemble, rotation: description.settings.rotation, features: features,
+            aim: description.untilReliability)
+        try file.forEachEvaluation { monitor.record(CollectionOfOne((mask: $0.mask, evaluation: $0.evaluation))) }
+        return monitor
+    }
+
+    /// Ends the run after the masks that suffice, where it has settled.
+    private func end(_ monitor: RankingMonitor) throws {
+        guard let aim = file.description.untilReliability, let masks = monitor.settle() else { return }
+        try file.change(masks: masks, untilReliability: aim)
+        Log.shared.line(
+            "the ranking has settled: its reliability is \(Text.fixed(aim, 2)) or more from \(Text.grouped(masks)) masks"
+        )
+    }
+
+    private func livePage(_ monitor: RankingMonitor, _ endpoint: String, _ space: FilterSpace) -> LivePage? {
         guard let dashboard else { return nil }
-        let network = try Checkpoint.network(
-            bytes: file.checkpoint(), name: "the network in \(file.path)", note: { _ in })
         return LivePage(
-            dashboard, of: file.description, space: FilterSpace(network.graph), runFile: file.path,
-            endpoint: endpoint, monitor: monitor)
+            dashboard, of: file.description, space: space, runFile: file.path, endpoint: endpoint, monitor: monitor)
+    }
+
+    /// Measures smaller networks that the ranking chooses, and writes that down.
+    private func measureChoices() throws {
+        guard let source, !file.description.ensemble.design.comparesAllMasks else { return }
+        let report = try Report(RunRecord(file))
+        Log.shared.step("measuring what the ranking would choose")
+        do {
+            try file.remember(
+                MeasuredChoices(
+                    report.pruner, of: report.record.network, settings: file.description.settings, on: source))
+        } catch let failure as Failure {
+            Log.shared.line("what the ranking would choose is not measured: \(failure)")
+        }
     }
 
     private func report() throws {
         Log.shared.step("fitting the ranking")
         defer { Log.shared.clearStatus() }
+        try measureChoices()
         let report = try Report(RunRecord(file))
         Log.shared.clearStatus()
         print(report.summary(lines: 10))

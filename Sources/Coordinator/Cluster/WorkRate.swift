@@ -32,8 +32,9 @@ struct WorkRate {
     /// The seconds that the rest of the run takes at this rate; nil with no worker, and while nothing progresses.
     private(set) var secondsLeft: Double?
 
-    /// Takes in how a run stands at a time, in seconds that do not go back. O(workers).
-    mutating func update(_ run: Scheduler.Snapshot, at time: Double) {
+    /// Takes in how a run stands at a time, in seconds that do not go back. `masksNeeded` is how many masks the run takes,
+    /// where it will probably end before all are evaluated. O(workers).
+    mutating func update(_ run: Scheduler.Snapshot, at time: Double, masksNeeded: Double? = nil) {
         var next: [WorkerID: Pace] = [:]
         next.reserveCapacity(run.workers.count)
         var rate = 0.0
@@ -57,7 +58,8 @@ struct WorkRate {
         }
         paces = next
         masksPerSecond = rate
-        let left = Double(run.masks - run.recorded - run.setAsideCount + run.unverified)
+        let masks = min(Double(run.masks), masksNeeded ?? .infinity)
+        let left = max(masks - Double(run.recorded + run.setAsideCount) + Double(run.unverified), 0)
         let open = max(0, left - min(inFlight, Double(run.leased)))
         secondsLeft = rate > 0 && run.whyIdle == nil ? open / rate : nil
     }

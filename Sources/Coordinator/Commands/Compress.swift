@@ -61,8 +61,9 @@ struct Compress: Command {
         var network = try Checkpoint.network(at: model, image: data.layout.shape, hints: checkpoint.hints)
         let images = try CompressionSession.Images(data)
         try images.training.check(fits: network.graph)
+        let ensemble = try sampling.ensembleToFit(of: FilterSpace(network.graph))
         let settings = try evaluation.settings(
-            split: .train, of: data, for: network, atMost: images.usable)
+            split: .train, of: data, for: network, masks: ensemble, atMost: images.usable)
         network.facts.normalisation = settings.normalisation
         let checkpoint = Checkpoint.safetensors(of: network)
         Log.shared.line(data.summary(settings.normalisation))
@@ -78,7 +79,7 @@ struct Compress: Command {
             network: Digest(sha256Of: checkpoint), trainingImages: images.training.digest,
             testImages: images.test.digest, removeFlops: budget.removeFlops,
             removeParameters: budget.removeParameters, rounds: rounds,
-            ensemble: try sampling.ensembleToFit(of: FilterSpace(network.graph)),
+            ensemble: ensemble,
             evaluation: settings, lossModel: rules.lossModel,
             keepAtLeast: rules.keepAtLeast, roundTo: rules.roundTo, lastTraining: try training(epochs: epochs),
             earlierTraining: try training(epochs: epochsBetween))

@@ -104,7 +104,8 @@ struct Prune: Command {
             removedFilters: removed.disabledCount,
             layers: PruningRecord.Layer.all(in: FilterSpace(network.graph), removing: removed),
             labels: source.settings?.labels, predictedLoss: outcome.predictedLoss,
-            predictedLossBefore: pruner.unpruned.predictedLoss)
+            predictedLossBefore: pruner.unpruned.predictedLoss,
+            forecast: outcome.forecast, verdict: pruner.scores.verdict)
         try measurement.measure(
             pruned, unpruned: network, mask: removed, settings: source.settings, images: images, into: &record)
         Log.shared.clearStatus()

@@ -29,7 +29,9 @@ struct PruneMeasurementOptions {
     var calibrationImages: Int = 1000
     @Option("Which images the loss is measured on: the run's, or test or train.", value: "SPLIT")
     var split: EvaluationSettings.Split?
-    @Option("How many images the loss is measured on: the run's number, or 1000.", value: "N") var images: Int?
+    @Option(
+        "How many images the loss is measured on, the first ones: the run's, up to 4096, or 1000 without a run.",
+        value: "N") var images: Int?
     @Option("Compute threads of winnow-worker.", value: "N") var threads: Int?
 
     func validate() throws {
@@ -60,7 +62,7 @@ struct PruneMeasurementOptions {
     func checkRecognition(of network: Network, _ images: PruningImages) throws {
         let split = split ?? (images.data.splits.contains(.train) ? .train : .test)
         let settings = EvaluationSettings(
-            split: split, images: min(try images.data.count(split), EvaluationOptions.imagesDefault),
+            split: split, images: min(try images.data.count(split), EvaluationSettings.measuredMax),
             batchNorm: .frozen, normalisation: images.normalisation)
         try RecognitionCheck(network: network, data: images.data, settings: settings).check(recognition)
     }
@@ -129,7 +131,7 @@ struct PruneMeasurementOptions {
         guard let given else { return }
         let worker = try WorkerProcess.find(threads: threads)
         var settings =
-            runSettings
+            runSettings?.measuring
             ?? EvaluationSettings(
                 split: .train, images: Self.measuredImages, batchNorm: .frozen,
                 normalisation: given.normalisation)

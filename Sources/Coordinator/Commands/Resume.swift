@@ -14,13 +14,19 @@ struct Resume: Command {
 
             The run file remembers how the coordinator was started last (where it listened, its keys' files, its workers, \
             the report's folder, the live page), and resume goes on so. Options that are given replace the remembered \
-            ones. What decides the ranking (the network, the images, the masks) cannot be changed.
+            ones. What decides the ranking (the network, the images, how masks are drawn) cannot be changed, but there may be \
+            more masks:
+
+              winnow-coordinator resume --run resnet20.winnow --masks 4000
+              winnow-coordinator resume --run resnet20.winnow --until-reliability 0.9
             """)
 
     @Option("The run file.", name: "run", value: "FILE") var runFile: String
     @Option("The images, where they are not where they were.", value: "PATH") var data: String?
     @OptionGroup var dataFormat = DataFormatOptions()
     @Option("The folder to write the ranking and the report to.", value: "DIR") var report: String?
+    @Option("How many masks the run shall have in all; not fewer than it has evaluated.", value: "N") var masks: Int?
+    @OptionGroup var settling = SettlingOptions()
     @OptionGroup var cluster = ClusterOptions()
     @OptionGroup var livePage = LivePageOptions()
 
@@ -28,6 +34,7 @@ struct Resume: Command {
         try cluster.validate()
         try livePage.validate()
         try dataFormat.validate()
+        try settling.validate()
     }
 
     /// What the run file remembers of a command: the options that this one has too, with the ports that were taken, since
@@ -35,7 +42,7 @@ struct Resume: Command {
     static func options(
         of command: some Command, listeningAt endpoint: String, pageAt address: String?
     ) -> GivenOptions {
-        var options = GivenOptions(in: command).understood(by: Resume(), except: "run")
+        var options = GivenOptions(in: command).understood(by: Resume(), except: "run", "masks", "until-reliability")
         options.replace("bind", by: endpoint)
         if let address { options.replace("http", by: address) }
         return options
@@ -51,23 +58,43 @@ struct Resume: Command {
             Log.shared.line("going on with: \(ShellWords.command(GivenOptions(in: self).words))")
             try validate()
         }
+        try extend(file)
         try RunSession.prepareReport(report)
         let description = file.description
         let network = try Checkpoint.network(
             bytes: file.checkpoint(), name: "the network in \(runFile)", note: { _ in })
         try description.check(against: FilterSpace(network.graph))
-        let (images, calibration) = try readImages(of: description)
+        let source = dataFormat.source(data ?? description.data.path, like: description.data.source)
+        let (images, calibration) = try readImages(of: description, from: source)
         let listener = try cluster.listen()
         let dashboard = try livePage.open()
         try file.remember(Self.options(of: self, listeningAt: listener.endpoint, pageAt: dashboard?.address))
         let session = RunSession(
-            file: file, images: images, calibrationImages: calibration, cluster: cluster, dashboard: dashboard,
+            file: file, images: images, calibrationImages: calibration, source: source, cluster: cluster,
+            dashboard: dashboard,
             reportFolder: report)
         try session.run(at: listener, signals: signals)
     }
 
-    private func readImages(of description: RunDescription) throws -> (images: ImageSet, calibration: ImageSet?) {
-        let source = dataFormat.source(data ?? description.data.path, like: description.data.source)
+    /// Gives the run as many masks as it may need now. A number of masks alone is an end of its own.
+    private func extend(_ file: RunFile) throws {
+        let ensemble = file.description.ensemble
+        let aim = settling.untilReliability
+        if let masks {
+            let evaluated = try file.lastEvaluatedMask().map { $0 + 1 } ?? 0
+            guard masks >= evaluated else {
+                throw Failure(.usage, "--masks \(masks) are fewer than the \(evaluated) that the run has evaluated")
+            }
+            try file.change(masks: masks, untilReliability: aim)
+        } else if let aim {
+            let most = SamplingOptions.mostMasks(filters: ensemble.participating.count)
+            try file.change(masks: max(ensemble.count, most), untilReliability: aim)
+        }
+    }
+
+    private func readImages(
+        of description: RunDescription, from source: ImageSource
+    ) throws -> (images: ImageSet, calibration: ImageSet?) {
         do {
             let (images, calibration) = try RunSession.readImages(description.settings, from: source.open())
             if images.digest == description.data.images, calibration?.digest == description.data.calibrationImages {

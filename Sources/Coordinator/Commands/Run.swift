@@ -17,6 +17,9 @@ struct Run: Command {
 
               winnow-coordinator run … --bind tcp://0.0.0.0:5555 --key-file coordinator.key --admit worker.pub
 
+            Without --masks the run ends when the ranking is sure enough to choose single filters, or as sure as \
+            --until-reliability says.
+
             Ctrl-C stops it. 'winnow-coordinator resume --run FILE' goes on as it was started: the run file remembers \
             the options.
             """)
@@ -27,6 +30,7 @@ struct Run: Command {
     @Option("Which images the masks are evaluated on; the ranking should not see the test images.", value: "SPLIT")
     var split: EvaluationSettings.Split = .train
     @OptionGroup var sampling = SamplingOptions()
+    @OptionGroup var settling = SettlingOptions()
     @Option("The run file to make; everything about the run is in it.", name: "run", value: "FILE") var runFile: String
     @Option("The folder to write the ranking and the report to.", value: "DIR") var report: String?
     @Option(
@@ -42,6 +46,11 @@ struct Run: Command {
         try livePage.validate()
         try checkpoint.validate()
         try evaluation.validate()
+        try settling.validate()
+        if sampling.design.comparesAllMasks, settling.untilReliability != nil {
+            throw Failure(
+                .usage, "--design \(sampling.design.name) evaluates every filter once; it has nothing to settle")
+        }
         guard (0...1).contains(verifyShare) else { throw Failure(.usage, "--verify-share must be from 0 to 1") }
     }
 
@@ -52,32 +61,37 @@ struct Run: Command {
         try RunSession.prepareReport(report)
         let data = try evaluation.dataSet()
         var network = try Checkpoint.network(at: model, image: data.layout.shape, hints: checkpoint.hints)
-        let settings = try evaluation.settings(split: split, of: data, for: network)
+        let space = FilterSpace(network.graph)
+        let aim = settling.aim(masks: sampling.masks, design: sampling.design)
+        let ensemble = try sampling.ensembleToFit(of: space, endsWhenSettled: aim != nil || sampling.masks == nil)
+        let settings = try evaluation.settings(split: split, of: data, for: network, masks: ensemble)
         network.facts.normalisation = settings.normalisation
         let checkpoint = try Checkpoint.portable(network, from: model)
-        let space = FilterSpace(network.graph)
-        let ensemble = try sampling.ensembleToFit(of: space)
         let (images, calibration) = try RunSession.readImages(settings, from: data)
         try images.check(fits: network.graph)
         try images.check(settings.normalisation)
         try RecognitionCheck(network: network, data: data, settings: settings).check(evaluation.recognition)
         let description = RunDescription(
             of: network, checkpoint: checkpoint, from: model, images: images, calibration: calibration,
-            in: data.source, settings: settings, ensemble: ensemble, verifiedShare: verifyShare,
+            in: data.source, settings: settings, ensemble: ensemble, untilReliability: aim, verifiedShare: verifyShare,
             verificationWaits: $verifyShare.isGiven)
         let dashboard = try livePage.open()
         // A port that is taken must not leave a run file behind.
         let listener = try cluster.listen()
-        let file = try RunFile.create(at: runFile, description, checkpoint: checkpoint)
+        let taylor = TaylorScores.measure(network, on: data, normalisation: settings.normalisation)
+        let file = try RunFile.create(at: runFile, description, checkpoint: checkpoint, taylor: taylor)
         try file.remember(
             Resume.options(of: self, listeningAt: listener.endpoint, pageAt: dashboard?.address))
         Log.shared.line(
             "ranking \(ensemble.participating.count) of \(space.count) filters of a \(network.graph.summary) with "
-                + "\(ensemble.count) masks on \(settings.images) \(settings.split.rawValue) images, seed \(ensemble.seed)"
+                + (aim.map { "masks until the reliability is \(Text.fixed($0, 2)), at most \(ensemble.count)," }
+                    ?? "\(ensemble.count) masks")
+                + " on \(settings.imagesInWords), seed \(ensemble.seed)"
         )
         Log.shared.line(data.summary(settings.normalisation))
         let session = RunSession(
-            file: file, images: images, calibrationImages: calibration, cluster: cluster, dashboard: dashboard,
+            file: file, images: images, calibrationImages: calibration, source: data.source, cluster: cluster,
+            dashboard: dashboard,
             reportFolder: report)
         try session.run(at: listener, signals: signals)
     }

@@ -8,7 +8,7 @@ struct SamplingOptions {
         case all
     }
 
-    @Option("How many masks.", value: "N") var masks: Int
+    @Option("How many masks.", value: "N") var masks: Int?
     @Option("The seed of everything that is random.", value: "S") var seed: UInt64 = 1
     @Option(
         "Which filters take part: hidden (the first convolution of every residual block, hidden neurons) or all.",
@@ -27,11 +27,23 @@ struct SamplingOptions {
             + "tree-LxB with L segments and B branches, or ablation (each filter alone, then none).",
         value: "DESIGN") var design: SamplingDesign = .tree
 
-    /// The ensemble of a network, of as many masks as its ranking needs. Throws a `.usage` ``Failure`` before anything is
-    /// computed in vain.
-    func ensembleToFit(of space: FilterSpace) throws -> Ensemble {
-        let ensemble = try ensemble(of: space)
+    /// The most masks of a run that ends when it has settled, for each filter, where the user gives no other limit.
+    private static let masksPerFilterMost = 50
+
+    /// The most masks of a run of so many filters that ends when it has settled.
+    static func mostMasks(filters: Int) -> Int {
+        min(max(filters * masksPerFilterMost, AdditiveFit.masksMin), Ensemble.masksMax)
+    }
+
+    /// The ensemble of a network, of as many masks as its ranking needs, or where none are given the most that it may
+    /// take until it has settled. Throws a `.usage` ``Failure`` before anything is computed in vain.
+    func ensembleToFit(of space: FilterSpace, endsWhenSettled: Bool = false) throws -> Ensemble {
+        var ensemble = try ensemble(of: space, masks: endsWhenSettled ? masks ?? AdditiveFit.masksMin : masks)
         let filters = ensemble.participating.count
+        if endsWhenSettled, masks == nil {
+            ensemble = try ensemble.with(
+                masks: design == .ablation ? filters + 1 : Self.mostMasks(filters: filters))
+        }
         if design == .ablation, ensemble.count != filters + 1 {
             throw Failure(
                 .usage,
@@ -41,7 +53,7 @@ struct SamplingOptions {
         guard ensemble.count >= AdditiveFit.masksMin else {
             throw Failure(
                 .usage,
-                "--masks \(masks) are too few to rank anything: at least \(AdditiveFit.masksMin), and better \(3 * filters), "
+                "--masks \(ensemble.count) are too few to rank anything: at least \(AdditiveFit.masksMin), and better \(3 * filters), "
                     + "three for each of the \(filters) filters")
         }
         return ensemble
@@ -49,6 +61,11 @@ struct SamplingOptions {
 
     /// The ensemble of a network, drawn from --seed or another seed. Throws a `.usage` ``Failure``.
     func ensemble(of space: FilterSpace, seed: UInt64? = nil) throws -> Ensemble {
+        try ensemble(of: space, masks: masks, seed: seed)
+    }
+
+    private func ensemble(of space: FilterSpace, masks: Int?, seed: UInt64? = nil) throws -> Ensemble {
+        guard let masks else { throw Failure(.usage, "--masks is missing: say how many masks") }
         let rates = try layerDropRate.map { word -> (pattern: NamePattern, rate: Double) in
             let parts = word.split(separator: "=", omittingEmptySubsequences: false)
             guard parts.count == 2, !parts[0].isEmpty, let rate = Double(parts[1]) else {

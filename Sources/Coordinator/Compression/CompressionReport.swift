@@ -22,7 +22,7 @@ struct CompressionReport {
         page.add("<h1>\(Text.escaped(page.title))</h1>")
         page.paragraph(
             "\(curve.rounds.count) of \(plan.rounds) rounds of ranking, pruning and fine-tuning. The rankings were made "
-                + "with the first \(Text.grouped(plan.evaluation.images)) training images only, and fine-tuning saw "
+                + "with \(Text.grouped(plan.evaluation.pool)) training images only, and fine-tuning saw "
                 + "training images only: the \(Text.grouped(curve.start.testImages)) test images decided nothing.")
         page.tiles([
             (Text.percent(curve.removedFlops(last), 1), "of the FLOPs removed"),

@@ -128,7 +128,9 @@ final class CompressionSession {
             let description = RunDescription(
                 of: network, checkpoint: checkpoint, from: path, images: evaluated, calibration: calibration,
                 in: images.data.source, settings: plan.evaluation, ensemble: ensemble)
-            try RunFile.create(at: part, description, checkpoint: checkpoint).finish()
+            let taylor = TaylorScores.measure(
+                network, on: images.data, normalisation: plan.evaluation.normalisation)
+            try RunFile.create(at: part, description, checkpoint: checkpoint, taylor: taylor).finish()
         }
         let file = try RunFile.resume(at: files.run)
         begin("ranking", number)
@@ -137,7 +139,8 @@ final class CompressionSession {
                 + "\(file.description.ensemble.count) masks")
         if try file.evaluationCount() < file.description.ensemble.count {
             let session = RunSession(
-                file: file, images: evaluated, calibrationImages: calibration, cluster: cluster, dashboard: dashboard,
+                file: file, images: evaluated, calibrationImages: calibration, source: nil, cluster: cluster,
+                dashboard: dashboard,
                 reportFolder: nil)
             try session.evaluate(at: try listen(), signals: signals)
         }
@@ -192,12 +195,13 @@ final class CompressionSession {
             point.predictedLoss = outcome.predictedLoss
             // A pruned network's own answers tell nothing of what it lost.
             if plan.evaluation.labels == .given {
-                point.measuredLoss = try worker.evaluate(file, data: images.data.source, plan.evaluation).loss
+                point.measuredLoss = try worker.evaluate(file, data: images.data.source, plan.evaluation.measuring).loss
             }
             return point
         }
         let gradients = GradientSource(
-            worker: worker, data: images.data.source, images: plan.evaluation.images, normalisation: normalisation)
+            worker: worker, data: images.data.source, images: plan.evaluation.measuring.images,
+            normalisation: normalisation)
         let ensemble = try pruned(by: scores, .ensemble, to: files.pruned, reconstructed: files.reconstructed)
         var refitted = try point(
             files.reconstructed, round: number, method: PruningMethod.ensemble.rawValue, isFinetuned: false)

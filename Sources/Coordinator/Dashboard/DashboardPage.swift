@@ -35,7 +35,7 @@ enum DashboardPage {
               <div class="ranking"><dt>masks per second</dt><dd id="masks-rate">–</dd></div>
               <div><dt>images per second</dt><dd id="images-rate">–</dd></div>
               <div><dt>workers</dt><dd id="workers-count">–</dd></div>
-              <div class="ranking"><dt>split-half correlation</dt><dd id="settled">–</dd></div>
+              <div class="ranking"><dt>reliability</dt><dd id="settled">–</dd></div>
               <div class="training"><dt>loss in this epoch</dt><dd id="loss">–</dd></div>
               <div class="training"><dt>accuracy before</dt><dd id="before">–</dd></div>
               <div class="training"><dt>accuracy now</dt><dd id="accuracy">–</dd></div>

@@ -191,7 +191,7 @@ extension DashboardPage {
           byId("workers-count").textContent = number.format(page.workersConnected);
           drawTraining(run);
           const settled = run.settling[run.settling.length - 1];
-          byId("settled").textContent = settled ? settled.splitHalfCorrelation.toFixed(3) : "–";
+          byId("settled").textContent = settled && settled.reliability !== undefined ? settled.reliability.toFixed(2) : "–";
           const speeds = run.throughput.map(p => [p.time, p.imagesPerSecond]);
           drawCurves(byId("throughput"), [{ points: speeds, style: "first" }], 0,
             ceiling(Math.max(0, ...speeds.map(p => p[1]))),

@@ -60,7 +60,7 @@ final class LivePage {
         var fixed = RunSnapshot()
         fixed.model = "\(description.network.architecture) (\(model.lastPathComponent))"
         fixed.data =
-            "\(settings.images) \(settings.split == .train ? "training" : "test") images of \(data.lastPathComponent)"
+            "\(settings.imagesInWords) of \(data.lastPathComponent)"
         fixed.runFile = runFile
         fixed.seed = description.ensemble.seed
         fixed.imagesPerMask = settings.images

@@ -81,6 +81,7 @@ extension RunSnapshot {
             writer.object {
                 $0.member("masks", point.masks)
                 $0.member("splitHalfCorrelation", point.splitHalfCorrelation)
+                if let reliability = point.reliability { $0.member("reliability", reliability) }
                 if let heldOut = point.heldOutRSquared { $0.member("heldOutRSquared", heldOut) }
             }
         }

@@ -38,6 +38,11 @@ extension RunSnapshot {
             text.gauge(
                 "winnow_ranking_split_half_correlation", "Rank correlation of the rankings from two halves.",
                 settled.splitHalfCorrelation)
+            if let reliability = settled.reliability {
+                text.gauge(
+                    "winnow_ranking_reliability", "The squared correlation with the truth that is to be expected.",
+                    reliability)
+            }
             if let held = settled.heldOutRSquared {
                 text.gauge("winnow_fit_held_out_r_squared", "The fit's R² on masks that it has not seen.", held)
             }

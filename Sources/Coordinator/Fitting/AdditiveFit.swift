@@ -8,7 +8,7 @@ public struct AdditiveFit: Sendable {
         public let filter: Int
         /// The rise of the response.
         public let importance: Double
-        /// Its standard deviation, given the evaluations.
+        /// Its standard deviation, given the evaluations: over other masks and, where images rotate, other images.
         public let standardError: Double
         /// In how many evaluated masks the filter was disabled.
         public let timesDisabled: Int
@@ -53,6 +53,17 @@ public struct AdditiveFit: Sendable {
         public let measured: Double
     }
 
+    /// What a criterion says of the importances.
+    public struct PriorShare: Sendable, Equatable, Codable {
+        /// The criterion.
+        public let criterion: FilterFeatures.Criterion
+        /// The rise of the importance with each standard deviation of the criterion's logarithm within a layer, on
+        /// average over the filters.
+        public let weight: Double
+        /// The share of the differences within layers that it explains beside the other criteria.
+        public let share: Double
+    }
+
     /// How reliable the ranking was when some of the masks were in.
     public struct Settling: Sendable, Equatable, Codable {
         /// The masks that were in.
@@ -88,7 +99,8 @@ public struct AdditiveFit: Sendable {
     public let residualDeviations: [Double]
     /// The ridge strength `λ₀ / τ²` of each layer's filters.
     public let ridgeStrengths: [Double]
-    /// The share of the response's variance that the model explains; nil where the response does not vary.
+    /// The share of the response's variance that the model explains; nil where the response does not vary. Where images
+    /// rotate, of the variance among masks that see the same ones.
     public let rSquared: Double?
     /// The same over held-out masks; nil where there are too few.
     public let heldOutRSquared: Double?
@@ -96,8 +108,15 @@ public struct AdditiveFit: Sendable {
     public let splitHalf: Double?
     /// The halvings that were averaged.
     public let halvings: Int
-    /// What ``splitHalf`` says of the ranking by all masks: `2 r / (1 + r)` (Spearman and Brown).
-    public var reliability: Double? { splitHalf.map { 2 * $0 / (1 + $0) } }
+    /// The share of the differences between the filters' true importances that the ranking has: their variance over what
+    /// the estimates' errors add to it. It is also the squared correlation with the truth that is to be expected, and the
+    /// correlation with the ranking from as many other masks and images. Nil where the masks are too few to tell.
+    public let reliability: Double?
+    /// What the criteria that were known beforehand contribute.
+    public let priors: [PriorShare]
+    /// How much more the importances scatter over masks and images than the model takes for granted, as a factor of their
+    /// variance, at least 1.
+    public let scatter: Double
     /// Predictions of held-out masks: at most ``heldOutMax`` of them, evenly chosen.
     public let heldOut: [HeldOut]
     /// How the ranking settled as masks came in.
@@ -106,8 +125,14 @@ public struct AdditiveFit: Sendable {
     /// Predictions that are kept for a plot.
     static let heldOutMax = 2000
 
+    /// The mean variance of the importances' errors, without what all have in common, and what it is before any mask;
+    /// nil where that is not known.
+    private let errors: (now: Double, before: Double)?
+
     let terms: ModelTerms
     let coefficients: [Double]
+    /// Of the coefficients and the criteria's weights; nil for large models.
+    let posterior: Posterior?
 
     /// Fits the model. `evaluations` has a place for each mask of the ensemble, nil where it was not evaluated. The
     /// same evaluations give the same fit, in whatever order they came. Throws a `.badInput` ``Failure`` where there
@@ -115,29 +140,36 @@ public struct AdditiveFit: Sendable {
     ///
     /// O(masks × columns² + columns³), in memory O(columns²), where columns are the filters and some for each layer and
     /// pair of layers; beyond ``directColumnsMax`` columns see ``LargeFit``, in memory O(masks + filters).
-    public init(_ ensemble: Ensemble, evaluations: [Evaluation?], response: Response = .logLoss) throws {
+    public init(
+        _ ensemble: Ensemble, evaluations: [Evaluation?], response: Response = .logLoss,
+        rotation: ImageRotation? = nil, features: FilterFeatures = .none
+    ) throws {
         try self.init(
-            ensemble, evaluations: evaluations, response: response, directColumnsMax: Self.directColumnsMax)
+            ensemble, evaluations: evaluations, response: response, rotation: rotation, features: features,
+            directColumnsMax: Self.directColumnsMax)
     }
 
     init(
-        _ ensemble: Ensemble, evaluations: [Evaluation?], response: Response, directColumnsMax: Int,
-        threads: Int = CPUAllowance.processors
+        _ ensemble: Ensemble, evaluations: [Evaluation?], response: Response, rotation: ImageRotation? = nil,
+        features: FilterFeatures = .none, directColumnsMax: Int, threads: Int = CPUAllowance.processors
     ) throws {
-        let observations = Observations(ensemble, evaluations: evaluations, response: response)
+        let observations = Observations(
+            ensemble, evaluations: evaluations, response: response, rotation: rotation)
         guard observations.indices.count >= Self.masksMin else {
             throw Failure(
                 .badInput,
                 "\(observations.indices.count) evaluated masks are too few to rank filters by; at least \(Self.masksMin) "
                     + "are needed")
         }
-        let terms = ModelTerms(ensemble)
+        let plain = ModelTerms(ensemble)
+        let isLarge = plain.count > directColumnsMax
+        // The large fit has no prior means.
+        let terms = isLarge ? plain : ModelTerms(ensemble, features: features)
         let variance = observations.variance
         var times = [Int](repeating: 0, count: ensemble.filterCount)
-        let isLarge = terms.count > directColumnsMax
         let passes = MaskPasses(ensemble, indices: observations.indices, threads: threads)
         var equations = NormalEquations(
-            terms, levels: NormalEquations.levels(of: ensemble), isEmpty: isLarge)
+            terms, levels: NormalEquations.levels(of: ensemble, rotation: rotation), isEmpty: isLarge)
         let mean = observations.mean
         for (filter, count) in zip(ensemble.participating, passes.timesDisabled()) { times[filter] = count }
         if !isLarge {
@@ -165,11 +197,12 @@ public struct AdditiveFit: Sendable {
             ridgeStrengths = []
             (rSquared, heldOutRSquared, splitHalf, halvings) = (nil, nil, nil, 0)
             (heldOut, settling) = ([], [])
+            (reliability, priors, scatter, posterior, errors) = (nil, [], 1, nil, nil)
             return
         }
 
         if isLarge {
-            guard let large = LargeFit(observations, terms: terms, passes: passes) else {
+            guard let large = LargeFit(observations.evenedOut, terms: terms, passes: passes) else {
                 throw Failure(.internalFault, "the fit's equations are singular")
             }
             coefficients = large.coefficients[0]
@@ -187,29 +220,23 @@ public struct AdditiveFit: Sendable {
                 measured.map { terms.importance(of: $0, in: half) }
             }
             splitHalf = RankCorrelation.spearman(halves[0], halves[1])
+            // Spearman and Brown's formula.
+            reliability = splitHalf.map { 2 * $0 / (1 + $0) }
             halvings = 1
             (heldOut, settling) = ([], [])
+            (priors, scatter, posterior, errors) = ([], 1, nil, nil)
             return
         }
 
         let components = VarianceComponents.estimate(equations, terms: terms, variance: variance)
-        let blocks = equations.matrices.map { $0.scaledLeadingBlock(by: terms.scales) }
+        let blocks = equations.matrices.map {
+            $0.scaledLeadingBlock(by: terms.scales, combinations: terms.combinations)
+        }
         guard
             let solution = Solution(
                 blocks: blocks, matrices: equations.matrices, terms: terms, components: components)
         else { throw Failure(.internalFault, "the fit's equations are singular") }
-        coefficients = solution.coefficients
-        let covariance = solution.inverse
-        estimates = measured.map { filter in
-            let column = terms.columnOfFilter[filter]
-            let (layer, share) = terms.layerColumn(of: filter)
-            let spread =
-                covariance[column, column] + 2 * share * covariance[layer, column]
-                + share * share * covariance[layer, layer]
-            return Estimate(
-                filter: filter, importance: terms.importance(of: filter, in: solution.coefficients),
-                standardError: max(spread, 0).squareRoot(), timesDisabled: times[filter])
-        }
+        coefficients = terms.folded(solution.coefficients)
         layers = Self.layerEffects(terms, coefficients: coefficients, prior: components.prior)
         // A level's λ holds the variances of all finer levels, each times the masks of a group.
         residualDeviations = components.noise.indices.map { level in
@@ -218,16 +245,97 @@ public struct AdditiveFit: Sendable {
             return (max(excess, 0) / Double(equations.levels[level])).squareRoot()
         }
         ridgeStrengths = terms.layers.indices.map { components.noise[0] / components.prior[$0] }
-        let residuals = equations.matrices[0].quadraticForm(solution.residualVector(terms))
-        rSquared = 1 - residuals / (variance * Double(masks))
+        rSquared = Self.explained(by: solution, of: equations, terms, isWithinGroups: rotation != nil)
 
         let check = CrossCheck(
             observations, terms: terms, components: components, measured: measured, coefficients: coefficients)
+        var posterior = Posterior(solution, terms: terms, components: components)
+        let parts = measured.map { terms.parts(ofImportance: $0) }
+        let expected = parts.reduce(0) { $0 + posterior.modelScatter(of: $1) }
+        // Where all masks see the same images, nothing tells what these like.
+        if let scatter = check.scatter, rotation != nil, expected > 0 { posterior.scatter = max(scatter / expected, 1) }
+        estimates = zip(measured, parts).map { [coefficients, posterior] filter, parts in
+            Estimate(
+                filter: filter, importance: terms.importance(of: filter, in: coefficients),
+                standardError: posterior.variance(of: parts).squareRoot(), timesDisabled: times[filter])
+        }
+        scatter = posterior.scatter
+        let count = Double(max(measured.count, 1))
+        let error = estimates.reduce(0) { $0 + $1.standardError * $1.standardError } / count
+        let own = zip(terms.layers, components.prior).reduce(0) { $0 + Double($1.0.count) * $1.1 }
+        // An error that all filters share changes no rank.
+        let errors = (now: max(error - posterior.variance(ofMean: parts), 0), before: own / count)
+        reliability = check.scatter == nil ? nil : Self.reliability(estimates, error: errors.now)
+        self.errors = errors
+        priors = Self.priorShares(terms, solution: solution, components: components)
+        self.posterior = posterior
         heldOutRSquared = check.heldOutRSquared
         splitHalf = check.splitHalf
         halvings = check.halvings
         heldOut = check.heldOut
         settling = check.settling
+    }
+
+    /// The share of the response's variance that a solution explains: of all, or of that within the largest groups,
+    /// which see the same images.
+    private static func explained(
+        by solution: Solution, of equations: NormalEquations, _ terms: ModelTerms, isWithinGroups: Bool
+    ) -> Double? {
+        func squares(_ vector: [Double]) -> Double {
+            guard isWithinGroups, let last = equations.matrices.last else {
+                return equations.matrices[0].quadraticForm(vector)
+            }
+            return equations.matrices[0].quadraticForm(vector) - last.quadraticForm(vector)
+        }
+        let all = squares(Array(repeating: 0, count: terms.count) + [1])
+        return all > 0 ? 1 - squares(solution.residualVector(terms)) / all : nil
+    }
+
+    /// About how many masks in all would make the ranking so reliable; nil where that cannot be told.
+    ///
+    /// Each mask adds as much to a filter's precision `1 / error`, which begins at that of the priors.
+    public func masksNeeded(for target: Double) -> Double? {
+        guard let reliability, (0..<1).contains(target), reliability > 0, reliability < 1 else { return nil }
+        guard let errors, errors.now > 0, errors.now < errors.before else {
+            // Spearman and Brown's formula.
+            return Double(masks) * target * (1 - reliability) / (reliability * (1 - target))
+        }
+        let aim = errors.now * (1 - target) / (1 - reliability)
+        let ofMask = (1 / errors.now - 1 / errors.before) / Double(masks)
+        return max((1 / aim - 1 / errors.before) / ofMask, 0)
+    }
+
+    /// The share of the variance of the true importances, `var(estimates) + error`, that the estimates have.
+    private static func reliability(_ estimates: [Estimate], error: Double) -> Double? {
+        let count = Double(max(estimates.count, 1))
+        let mean = estimates.reduce(0) { $0 + $1.importance } / count
+        let variance = estimates.reduce(0) { $0 + ($1.importance - mean) * ($1.importance - mean) } / count
+        return variance > 0 ? variance / (variance + error) : nil
+    }
+
+    /// What each criterion contributes to the differences within layers: the covariance of its part of the prior means
+    /// with all of them, over their variance and that of the filters' own differences.
+    private static func priorShares(
+        _ terms: ModelTerms, solution: Solution, components: VarianceComponents
+    ) -> [PriorShare] {
+        let filters = terms.layers.flatMap(\.filters)
+        let common = terms.count + terms.features.list.count * terms.layers.count
+        let means = terms.features.list.indices.map { index in
+            filters.map { filter in
+                let own = terms.count + index * terms.layers.count + terms.layerOfFilter[filter]
+                let weight = solution.coefficients[own] + solution.coefficients[common + index]
+                return (weight: weight, mean: weight * terms.features.list[index].values[filter])
+            }
+        }
+        let sums = filters.indices.map { place in means.reduce(0) { $0 + $1[place].mean } }
+        let own = zip(terms.layers, components.prior).reduce(0) { $0 + Double($1.0.count) * $1.1 }
+        let all = sums.reduce(0) { $0 + $1 * $1 } + own
+        return zip(terms.features.list, means).map { feature, means in
+            PriorShare(
+                criterion: feature.criterion,
+                weight: means.reduce(0) { $0 + $1.weight } / Double(max(filters.count, 1)),
+                share: all > 0 ? zip(means, sums).reduce(0) { $0 + $1.0.mean * $1.1 } / all : 0)
+        }
     }
 
     /// The response that the model predicts for a mask.

@@ -2,13 +2,16 @@ import Shared
 
 /// How well the fit predicts masks that it has not seen, and how well rankings by parts of the masks agree.
 ///
-/// The masks are dealt to shards, groups that share segments staying together, and every shard's equations are kept.
+/// The masks are dealt to shards, groups that share segments or images staying together, and every shard's equations are kept.
 /// From their sums follow the fit without one shard and the fits of many halvings. The variance components are those of
 /// all masks.
 struct CrossCheck {
     private(set) var heldOutRSquared: Double?
     private(set) var splitHalf: Double?
     private(set) var halvings = 0
+    /// The variance of the importances from one ensemble to the next, summed over the filters, by the jackknife: from how
+    /// they change when each shard in turn is left out.
+    private(set) var scatter: Double?
     private(set) var heldOut: [AdditiveFit.HeldOut] = []
     private(set) var settling: [AdditiveFit.Settling] = []
 
@@ -31,7 +34,7 @@ struct CrossCheck {
         self.terms = terms
         self.components = components
         self.measured = measured
-        let groupSize = observations.ensemble.groupSize
+        let groupSize = observations.groupSize
         let groups = Set(observations.indices.map { $0 / groupSize }).count
         let fitting = Self.bytesMax / (8 * (terms.count + 1) * (terms.count + 1))
         let shards = min(Self.shardsMax, max(2, fitting), groups) / 2 * 2
@@ -49,7 +52,9 @@ struct CrossCheck {
 
         var sums = Array(
             repeating: NormalEquations(
-                terms, levels: NormalEquations.levels(of: observations.ensemble), weights: components.weights),
+                terms,
+                levels: NormalEquations.levels(of: observations.ensemble, rotation: observations.rotation),
+                weights: components.weights),
             count: shards)
         let marks = Self.marks(observations, groupSize: groupSize)
         let final = measured.map { terms.importance(of: $0, in: coefficients) }
@@ -97,7 +102,8 @@ struct CrossCheck {
 
     private func importances(_ sums: [NormalEquations], of shards: Set<Int>) -> [Double]? {
         guard let solution = solution(sums, of: shards) else { return nil }
-        return measured.map { terms.importance(of: $0, in: solution.coefficients) }
+        let coefficients = terms.folded(solution.coefficients)
+        return measured.map { terms.importance(of: $0, in: coefficients) }
     }
 
     private mutating func average(_ sums: [NormalEquations], _ generator: inout RandomGenerator) {
@@ -118,26 +124,52 @@ struct CrossCheck {
         splitHalf = correlations.isEmpty ? nil : correlations.reduce(0, +) / Double(correlations.count)
     }
 
+    /// The jackknife's variances, summed: `(K - 1) / K Σ_k (b_k - mean)²`.
+    private static func scatter(of leftOut: [[Double]]) -> Double {
+        let count = Double(leftOut.count)
+        var sum = 0.0
+        for place in leftOut[0].indices {
+            let mean = leftOut.reduce(0) { $0 + $1[place] } / count
+            sum += leftOut.reduce(0) { $0 + ($1[place] - mean) * ($1[place] - mean) }
+        }
+        return sum * (count - 1) / count
+    }
+
     private mutating func predict(
         _ observations: Observations, shardOf shard: (Int) -> Int, _ sums: [NormalEquations]
     ) {
-        let solutions = sums.indices.map { solution(sums, of: Set(sums.indices).subtracting([$0])) }
+        let solutions = sums.indices.map { shard in
+            solution(sums, of: Set(sums.indices).subtracting([shard])).map { terms.folded($0.coefficients) }
+        }
+        guard !solutions.contains(where: { $0 == nil }) else { return }
+        scatter = Self.scatter(
+            of: solutions.compactMap { $0 }.map { solution in
+                measured.map { terms.importance(of: $0, in: solution) }
+            })
         let mean = observations.mean
+        var predictions = [Double](repeating: mean, count: observations.indices.count)
+        observations.forEach { position, mask, _ in
+            guard let solution = solutions[shard(observations.indices[position])] else { return }
+            predictions[position] += terms.predict(mask, with: solution)
+        }
+        // No other mask tells how hard a group's images are; its own residuals do.
+        let residuals = zip(observations.responses, predictions).map { $0 - $1 }
+        let hardness = observations.groupMeans(of: residuals)
+        let means = observations.groupMeans(of: observations.responses)
         let stride = max(1, (observations.indices.count + AdditiveFit.heldOutMax - 1) / AdditiveFit.heldOutMax)
         var errors = 0.0
         var squares = 0.0
-        var kept: [AdditiveFit.HeldOut] = []
-        observations.forEach { position, mask, value in
-            let index = observations.indices[position]
-            guard let solution = solutions[shard(index)] else { return }
-            let predicted = mean + terms.predict(mask, with: solution.coefficients)
-            errors += (value - predicted) * (value - predicted)
-            squares += (value - mean) * (value - mean)
+        for (position, value) in observations.responses.enumerated() {
+            let measured = value - (hardness?[position] ?? 0)
+            let deviation = value - (means?[position] ?? mean)
+            errors += (measured - predictions[position]) * (measured - predictions[position])
+            squares += deviation * deviation
             if position % stride == 0 {
-                kept.append(AdditiveFit.HeldOut(mask: index, predicted: predicted, measured: value))
+                heldOut.append(
+                    AdditiveFit.HeldOut(
+                        mask: observations.indices[position], predicted: predictions[position], measured: measured))
             }
         }
-        heldOut = kept
         heldOutRSquared = squares > 0 ? 1 - errors / squares : nil
     }
 }

@@ -54,10 +54,10 @@ struct LargeFit {
         self.terms = terms
         self.passes = passes
         mean = observations.mean
-        // Masks that share segments stay together. Mixed numbers, so that halves do not follow the design's rounds.
+        // Masks that share segments or images stay together. Mixed numbers, so that halves do not follow the design's rounds.
         let ensemble = observations.ensemble
         halves = observations.indices.map { index in
-            var generator = RandomGenerator(key: [ensemble.seed, 0x5e77, UInt64(index / ensemble.groupSize)])
+            var generator = RandomGenerator(key: [ensemble.seed, 0x5e77, UInt64(index / observations.groupSize)])
             return UInt8(generator.below(2))
         }
         guard let layers = regressLayers() else { return nil }

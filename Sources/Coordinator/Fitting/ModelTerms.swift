@@ -9,6 +9,14 @@ import Shared
 ///
 /// so that a filter's importance is `μ_l + δ_f`: its layer's mean effect and its own difference from it. The last two
 /// sums take up what does not add: effects within a layer grow with the number disabled, and layers work on each other.
+///
+/// Where cheap criteria `φ_k` (standardised within a layer) say something of the filters beforehand, they are the prior
+/// means of the differences:
+///
+///     δ_f = Σ_k (w_k + w_kl) φ_kf + own difference
+///
+/// with a weight for the whole network and one for each layer. So what a criterion knows of a filter needs no mask of
+/// its own, and one that knows nothing gets weights of nothing. The weights' columns are combinations of the filters'.
 struct ModelTerms: Sendable {
     /// Columns whose coefficients share one prior variance.
     struct Family: Sendable, Equatable {
@@ -18,6 +26,10 @@ struct ModelTerms: Sendable {
             case layers
             case curvatures
             case interactions
+            /// A criterion's weights in the layers, by its position among the features.
+            case layerWeights(feature: Int)
+            /// The criteria's weights in the whole network.
+            case weights
         }
         let kind: Kind
         let columns: Range<Int>
@@ -46,8 +58,16 @@ struct ModelTerms: Sendable {
     /// The position in ``layers`` of every filter of the network; 0 where it takes no part.
     let layerOfFilter: [Int]
 
-    /// Columns, the intercept among them.
+    /// The criteria that give prior means.
+    let features: FilterFeatures
+    /// The columns of the criteria's weights, as combinations of the filters' columns: for each criterion its weights in
+    /// the layers, then its weight in the whole network.
+    let combinations: [SymmetricMatrix.Combination]
+
+    /// Columns of a mask's row, the intercept among them.
     var count: Int { scales.count }
+    /// Coefficients: those of a row's columns, then the criteria's weights.
+    var coefficientCount: Int { count + combinations.count }
 
     /// The layers' columns.
     let layerColumns: Range<Int>
@@ -57,7 +77,7 @@ struct ModelTerms: Sendable {
     let interactionColumns: Range<Int>
 
     /// The columns of an ensemble's model.
-    init(_ ensemble: Ensemble) {
+    init(_ ensemble: Ensemble, features: FilterFeatures = .none) {
         layers = ensemble.layers
         expected = layers.map { Int((Double($0.count) * $0.dropRate).rounded()) }
         var families: [Family] = []
@@ -88,10 +108,59 @@ struct ModelTerms: Sendable {
         families.append(Family(kind: .layers, columns: layerColumns))
         families.append(Family(kind: .curvatures, columns: curvatureColumns))
         if !interactionColumns.isEmpty { families.append(Family(kind: .interactions, columns: interactionColumns)) }
+        var combinations: [SymmetricMatrix.Combination] = []
+        for (index, feature) in features.list.enumerated() {
+            let start = scales.count + combinations.count
+            combinations += layers.map { layer in
+                layer.filters.map { (row: columnOfFilter[$0], factor: feature.values[$0]) }
+            }
+            families.append(
+                Family(kind: .layerWeights(feature: index), columns: start..<start + layers.count))
+        }
+        if !features.list.isEmpty {
+            let start = scales.count + combinations.count
+            for index in features.list.indices {
+                combinations.append(Array(combinations[index * layers.count..<(index + 1) * layers.count].joined()))
+            }
+            families.append(Family(kind: .weights, columns: start..<start + features.list.count))
+        }
+        self.features = features
+        self.combinations = combinations
         self.families = families
         self.scales = scales
         self.columnOfFilter = columnOfFilter
         self.layerOfFilter = layerOfFilter
+    }
+
+    /// The right side of the equations in sums whose last column is the response's.
+    func rightSide(of sums: SymmetricMatrix) -> [Double] {
+        scales.indices.map { sums[count, $0] * scales[$0] }
+            + combinations.map { $0.reduce(0) { $0 + $1.factor * sums[count, $1.row] } }
+    }
+
+    /// The coefficients of the scaled columns of a row alone: what the criteria's weights give each filter is added to
+    /// its own.
+    func folded(_ coefficients: [Double]) -> [Double] {
+        var folded = Array(coefficients.prefix(count))
+        for (combination, weight) in zip(combinations, coefficients.dropFirst(count)) {
+            for (row, factor) in combination { folded[row] += factor * weight }
+        }
+        return folded
+    }
+
+    /// A filter's importance as a sum of coefficients: the columns, and what each is multiplied by.
+    func parts(ofImportance filter: Int) -> SymmetricMatrix.Combination {
+        let layer = layerColumn(of: filter)
+        var parts: SymmetricMatrix.Combination = [
+            (row: columnOfFilter[filter], factor: 1), (row: layer.column, factor: layer.share),
+        ]
+        let common = count + features.list.count * layers.count
+        for (index, feature) in features.list.enumerated() {
+            let own = count + index * layers.count + layerOfFilter[filter]
+            parts.append((row: own, factor: feature.values[filter]))
+            parts.append((row: common + index, factor: feature.values[filter]))
+        }
+        return parts
     }
 
     /// Writes a mask's row, unscaled whole numbers, into `row[0..<count]`. O(columns).

@@ -2,9 +2,9 @@ import Shared
 
 /// The sums of products of the model's columns and the response, over masks.
 ///
-/// Masks that share their first layers also share what the model leaves unexplained of those layers, so their
-/// residuals are correlated. For groups nested in one another (levels: single masks, masks that share one segment,
-/// two, …) the covariance of the residuals is `V = Σ_k λ_k (P_k - P_{k+1})`, where `P_k` replaces a value by its mean
+/// Masks that share their first layers also share what the model leaves unexplained of those layers, and masks that
+/// share images how hard these are, so their residuals are correlated. For groups nested in one another (levels: single
+/// masks, masks that share one segment, two, …, masks that share their images) the covariance of the residuals is `V = Σ_k λ_k (P_k - P_{k+1})`, where `P_k` replaces a value by its mean
 /// over the group of level `k` and `P_0` is the identity. Then
 ///
 ///     X' V⁻¹ X = Σ_k (X' P_k X - X' P_{k+1} X) / λ_k
@@ -24,9 +24,10 @@ struct NormalEquations: Sendable {
     private var sums: [GroupSum]
     private var row: [Double]
 
-    /// The levels of an ensemble.
-    static func levels(of ensemble: Ensemble) -> [Int] {
-        Set(ensemble.layers.map(\.repeats)).union([1]).sorted()
+    /// The levels of an ensemble whose masks see the images of a rotation: masks that share images also share how hard
+    /// these are.
+    static func levels(of ensemble: Ensemble, rotation: ImageRotation? = nil) -> [Int] {
+        Set(ensemble.layers.map(\.repeats)).union([1]).union(rotation.map { [$0.masks] } ?? []).sorted()
     }
 
     /// Empty sums. `weights` has the factor of each level's matrix where only their weighted sum is wanted. Sums that

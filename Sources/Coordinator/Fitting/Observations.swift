@@ -27,14 +27,17 @@ public enum Response: String, Sendable, Codable, CaseIterable, ArgumentValue {
 struct Observations: Sendable {
     /// The masks' source.
     let ensemble: Ensemble
+    /// Which images each mask saw, where not all saw the same.
+    let rotation: ImageRotation?
     /// The evaluated masks, ascending.
     let indices: [Int]
     /// Their responses.
     let responses: [Double]
 
     /// Takes the evaluated masks out of a run's evaluations, one place for each mask.
-    init(_ ensemble: Ensemble, evaluations: [Evaluation?], response: Response) {
+    init(_ ensemble: Ensemble, evaluations: [Evaluation?], response: Response, rotation: ImageRotation? = nil) {
         self.ensemble = ensemble
+        self.rotation = rotation
         var indices: [Int] = []
         var responses: [Double] = []
         for (index, evaluation) in evaluations.prefix(ensemble.count).enumerated() {
@@ -44,6 +47,37 @@ struct Observations: Sendable {
         }
         self.indices = indices
         self.responses = responses
+    }
+
+    private init(_ other: Observations, responses: [Double]) {
+        (ensemble, rotation, indices) = (other.ensemble, other.rotation, other.indices)
+        self.responses = responses
+    }
+
+    /// How many neighbouring masks have layers or images in common: those of different groups are independent.
+    var groupSize: Int { rotation?.masks ?? ensemble.groupSize }
+
+    /// For each value of a mask the mean of the masks that see the same images; nil where all masks see the same.
+    func groupMeans(of values: [Double]) -> [Double]? {
+        guard let rotation else { return nil }
+        var means = values
+        var start = 0
+        while start < indices.count {
+            let group = rotation.group(of: indices[start])
+            var end = start
+            while end < indices.count, rotation.group(of: indices[end]) == group { end += 1 }
+            let mean = values[start..<end].reduce(0, +) / Double(end - start)
+            for position in start..<end { means[position] = mean }
+            start = end
+        }
+        return means
+    }
+
+    /// The same, each group of masks that see the same images brought to the mean response of all.
+    var evenedOut: Observations {
+        guard let means = groupMeans(of: responses) else { return self }
+        let mean = self.mean
+        return Observations(self, responses: zip(responses, means).map { $0 - $1 + mean })
     }
 
     /// The mean response.

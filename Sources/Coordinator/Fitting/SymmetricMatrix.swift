@@ -46,18 +46,33 @@ struct SymmetricMatrix: Sendable {
     /// Adds a value to an entry of the diagonal.
     mutating func addToDiagonal(_ index: Int, _ value: Double) { values[index * order + index] += value }
 
-    /// The leading block of the first `count` rows and columns, with row and column `i` multiplied by `scales[i]`.
-    func scaledLeadingBlock(by scales: [Double]) -> SymmetricMatrix {
+    /// `B' M B` for the leading block `M` of the first rows and columns, as many as `scales`. `B` has first a column for
+    /// each of them, which holds its scale, and then the sparse columns of `combinations`.
+    /// O(order² + order × values of the combinations).
+    func scaledLeadingBlock(by scales: [Double], combinations: [Combination] = []) -> SymmetricMatrix {
         let count = scales.count
-        var block = SymmetricMatrix(order: count)
+        let width = count + combinations.count
+        var block = SymmetricMatrix(order: width)
         for column in 0..<count {
             let factor = scales[column]
             for row in column..<count {
-                block.values[column * count + row] = values[column * order + row] * factor * scales[row]
+                block.values[column * width + row] = values[column * order + row] * factor * scales[row]
+            }
+        }
+        for (index, combination) in combinations.enumerated() {
+            let product = leadingProduct(with: combination, count: count)
+            for column in 0..<count { block.values[column * width + count + index] = product[column] * scales[column] }
+            for (place, other) in combinations.prefix(index + 1).enumerated() {
+                block.values[(count + place) * width + count + index] = other.reduce(0) {
+                    $0 + $1.factor * product[$1.row]
+                }
             }
         }
         return block
     }
+
+    /// A sparse column: rows, and their values.
+    typealias Combination = [(row: Int, factor: Double)]
 
     /// `v' M v`.
     func quadraticForm(_ vector: [Double]) -> Double {
@@ -65,6 +80,19 @@ struct SymmetricMatrix: Sendable {
         let n = Int32(order)
         cblas_dsymv(CblasColMajor, CblasLower, n, 1, values, n, vector, 1, 0, &product, 1)
         return zip(vector, product).reduce(0) { $0 + $1.0 * $1.1 }
+    }
+
+    /// `M c` for a sparse `c`.
+    func product(with combination: Combination) -> [Double] { leadingProduct(with: combination, count: order) }
+
+    /// The first `count` values of `M c` for a `c` of the first `count` rows.
+    private func leadingProduct(with combination: Combination, count: Int) -> [Double] {
+        var product = [Double](repeating: 0, count: count)
+        for (own, factor) in combination {
+            for row in 0..<own { product[row] += factor * values[row * order + own] }
+            for row in own..<count { product[row] += factor * values[own * order + row] }
+        }
+        return product
     }
 
     /// The trace of the product with another symmetric matrix of the same order.

@@ -36,7 +36,9 @@ struct VarianceComponents: Sendable, Equatable {
         var components = VarianceComponents(
             noise: levels.map { variance / 2 * Double(equations.levels[$0]).squareRoot() },
             prior: terms.families.map { _ in variance / Double(terms.families.count) / 2 })
-        let blocks = equations.matrices.map { $0.scaledLeadingBlock(by: terms.scales) }
+        let blocks = equations.matrices.map {
+            $0.scaledLeadingBlock(by: terms.scales, combinations: terms.combinations)
+        }
         for _ in 0..<iterationsMax {
             guard
                 let solution = Solution(
@@ -88,7 +90,7 @@ struct VarianceComponents: Sendable, Equatable {
 
 /// The coefficients of the model for given variance components.
 struct Solution: Sendable {
-    /// The coefficients of the scaled columns.
+    /// The coefficients of the scaled columns, then the criteria's weights.
     let coefficients: [Double]
     private let factor: CholeskyFactor
 
@@ -98,22 +100,19 @@ struct Solution: Sendable {
     /// Solves sums that were weighted by the components' ``VarianceComponents/weights``; nil where they are singular.
     init?(_ weighted: SymmetricMatrix, terms: ModelTerms, components: VarianceComponents) {
         self.init(
-            system: weighted.scaledLeadingBlock(by: terms.scales),
-            right: terms.scales.indices.map { weighted[terms.count, $0] * terms.scales[$0] }, terms: terms,
-            components: components)
+            system: weighted.scaledLeadingBlock(by: terms.scales, combinations: terms.combinations),
+            right: terms.rightSide(of: weighted), terms: terms, components: components)
     }
 
     /// Solves sums that are kept apart by level; `blocks` are their scaled leading blocks.
     init?(
         blocks: [SymmetricMatrix], matrices: [SymmetricMatrix], terms: ModelTerms, components: VarianceComponents
     ) {
-        var system = SymmetricMatrix(order: terms.count)
-        var right = [Double](repeating: 0, count: terms.count)
+        var system = SymmetricMatrix(order: terms.coefficientCount)
+        var right = [Double](repeating: 0, count: terms.coefficientCount)
         for (level, weight) in components.weights.enumerated() {
             system.add(blocks[level], times: weight)
-            for index in right.indices {
-                right[index] += weight * matrices[level][terms.count, index] * terms.scales[index]
-            }
+            for (index, value) in terms.rightSide(of: matrices[level]).enumerated() { right[index] += weight * value }
         }
         self.init(system: system, right: right, terms: terms, components: components)
     }
@@ -130,6 +129,6 @@ struct Solution: Sendable {
 
     /// The factors of the unscaled columns and the response that make up the residual `y - X b`.
     func residualVector(_ terms: ModelTerms) -> [Double] {
-        zip(coefficients, terms.scales).map { -$0 * $1 } + [1]
+        zip(terms.folded(coefficients), terms.scales).map { -$0 * $1 } + [1]
     }
 }

@@ -35,6 +35,8 @@ public struct LossPrediction: Sendable {
     let anchor: Double
     /// By the filters of a layer.
     let bends: [Range<Int>: Bend]
+    /// Networks without some filters whose loss was measured.
+    var measured: [(removed: Mask, loss: Double)] = []
 
     /// The bend of the layer that holds a filter.
     func bend(of filter: Int) -> Bend {
@@ -50,6 +52,9 @@ struct RemovalOrder: Sendable {
     let curve: [Double]
     /// What as many units as were disabled on average contribute, when they are drawn at random.
     let expectedContribution: Double
+    private let scores: [Double]
+    private let weights: [Double]
+    private let bent: [Double]
 
     /// Orders a dimension. O(units log units).
     init(_ dimension: RemovalSpace.Dimension, _ scores: FilterScores, _ model: LossModel) {
@@ -68,22 +73,41 @@ struct RemovalOrder: Sendable {
         func weight(_ i: Int) -> Double {
             model == .scarce ? (count - Double(expected)) / (count - Double(i)) : 1
         }
-        func bent(_ removed: Int) -> Double {
+        func bend(_ removed: Int) -> Double {
             guard model == .curved else { return 0 }
             return bends.reduce(0) { sum, bend in
                 let excess = Double(removed - bend.expected)
                 return sum + bend.curvature * (excess * excess - Double(bend.expected * bend.expected))
             }
         }
+        self.scores = scored.map(\.score)
+        weights = scored.indices.map(weight)
+        bent = (0...scored.count).map(bend)
         var sum = 0.0
         var curve = [0.0]
-        for (index, entry) in scored.enumerated() {
-            // A filter whose removal seems to help helps less, not more, when little is left.
-            sum += entry.score < 0 ? entry.score / max(weight(index), 1) : entry.score * weight(index)
-            curve.append(sum + bent(index + 1))
+        for index in scored.indices {
+            sum += Self.contribution(scored[index].score, weight(index))
+            curve.append(sum + bend(index + 1))
         }
         self.curve = curve
         let mean = scored.reduce(0) { $0 + $1.score } / max(count, 1)
-        expectedContribution = (0..<expected).reduce(0) { $0 + mean * weight($1) } + bent(expected)
+        expectedContribution = (0..<expected).reduce(0) { $0 + mean * weight($1) } + bend(expected)
+    }
+
+    /// What a unit adds whose turn has a weight. A filter whose removal seems to help helps less, not more, when little is
+    /// left.
+    private static func contribution(_ score: Double, _ weight: Double) -> Double {
+        score < 0 ? score / max(weight, 1) : score * weight
+    }
+
+    /// What the units of a mask contribute to the response, whichever they are.
+    func contribution(of mask: Mask) -> Double {
+        var sum = 0.0
+        var count = 0
+        for (index, unit) in units.enumerated() where unit.allSatisfy({ mask[$0] }) {
+            sum += Self.contribution(scores[index], weights[count])
+            count += 1
+        }
+        return sum + bent[count]
     }
 }

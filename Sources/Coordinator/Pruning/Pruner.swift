@@ -10,6 +10,7 @@ public struct Pruner: Sendable {
     let space: RemovalSpace
     private let orders: [RemovalOrder]
     private let rules: WidthRules
+    private let calibration: LossCalibration?
 
     /// What was chosen.
     public struct Outcome: Sendable {
@@ -17,8 +18,11 @@ public struct Pruner: Sendable {
         public let mask: Mask
         /// How many units of every dimension go.
         let removed: [Int]
-        /// The loss that is predicted, in nats; nil where the scores predict none.
+        /// The loss that is predicted, in nats; nil where the scores predict none, or where networks were measured and none
+        /// that is as small.
         public let predictedLoss: Double?
+        /// The same with its interval, where networks were measured.
+        let forecast: LossCalibration.Forecast?
     }
 
     /// Prepares the choice for a network.
@@ -28,6 +32,10 @@ public struct Pruner: Sendable {
         self.rules = rules
         space = RemovalSpace(graph, removable: scores.removable)
         orders = space.dimensions.map { RemovalOrder($0, scores, model) }
+        let measured = (scores.prediction?.measured ?? []).map { [orders] removed, loss in
+            (response: orders.reduce(0) { $0 + $1.contribution(of: removed) }, loss: loss)
+        }
+        calibration = LossCalibration(measured)
     }
 
     /// What removing nothing is predicted to do.
@@ -73,10 +81,16 @@ public struct Pruner: Sendable {
     private func outcome(removed: [Int]) -> Outcome {
         var mask = Mask(count: scores.removable.count)
         var loss = scores.prediction?.anchor ?? 0
+        var contribution = 0.0
         for (order, count) in zip(orders, removed) {
             for filter in order.units.prefix(count).joined() { mask[filter] = true }
+            contribution += order.curve[count]
             loss += order.curve[count] - order.expectedContribution
         }
-        return Outcome(mask: mask, removed: removed, predictedLoss: scores.prediction.map { $0.response.loss(loss) })
+        let forecast = calibration?.forecast(contribution)
+        return Outcome(
+            mask: mask, removed: removed,
+            predictedLoss: calibration == nil ? scores.prediction.map { $0.response.loss(loss) } : forecast?.loss,
+            forecast: forecast)
     }
 }

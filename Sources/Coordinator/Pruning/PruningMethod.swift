@@ -32,6 +32,8 @@ public struct FilterScores: Sendable {
     public let removable: Mask
     /// How the scores become a loss; nil where they are not rises of one.
     public let prediction: LossPrediction?
+    /// How sure the scores are, in a sentence; nil where that is not known.
+    public var verdict: String?
 
     /// Scores that were made elsewhere.
     public init(values: [Double], removable: Mask, prediction: LossPrediction?) {
@@ -66,8 +68,9 @@ public struct FilterScores: Sendable {
         self.init(values: values, of: network, scope: scope)
     }
 
-    /// Scores by the fit of an ensemble's evaluations. Filters that no mask tells of stay.
-    public init(_ fit: AdditiveFit, of ensemble: Ensemble) {
+    /// Scores by the fit of an ensemble's evaluations. Filters that no mask tells of stay. What was measured of smaller
+    /// networks makes forecasts of their losses.
+    init(_ fit: AdditiveFit, of ensemble: Ensemble, measured: MeasuredChoices? = nil) {
         var values = [Double](repeating: 0, count: ensemble.filterCount)
         for estimate in fit.estimates { values[estimate.filter] = estimate.importance }
         self.values = values
@@ -77,7 +80,10 @@ public struct FilterScores: Sendable {
         }
         prediction = LossPrediction(
             response: fit.response, anchor: fit.meanResponse,
-            bends: Dictionary(zip(ensemble.layers.map(\.filters), bends)) { first, _ in first })
+            bends: Dictionary(zip(ensemble.layers.map(\.filters), bends)) { first, _ in first },
+            measured: (measured?.choices ?? []).map {
+                (removed: Mask(count: ensemble.filterCount, disabled: $0.removed), loss: $0.loss)
+            })
     }
 
     /// Scores by single-filter ablation. Throws a `.badInput` ``Failure`` where the run is of another design or not

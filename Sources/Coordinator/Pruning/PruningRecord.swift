@@ -88,7 +88,11 @@ struct PruningRecord: Encodable {
     var predictedLoss: Double?
     /// The same prediction for the unpruned network.
     var predictedLossBefore: Double?
+    /// The interval of ``predictedLoss``, where the run measured networks like this one.
+    var forecast: LossCalibration.Forecast?
     var measured: [Measurement] = []
+    /// How sure the ranking is, in a sentence; nil where that is not known.
+    var verdict: String?
 
     /// A few lines for a person; `byLayer` adds what every layer loses.
     func summary(byLayer: Bool = false) -> String {
@@ -101,13 +105,25 @@ struct PruningRecord: Encodable {
         if let first = measured.first {
             lines += ["", "measured on \(first.images) \(first.split) images:"] + Self.aligned(lossTable)
         }
-        if let predictedLoss, let predictedLossBefore {
-            lines.append(
-                "predicted \(labels == .network ? "divergence" : "loss"): \(Self.decimal(predictedLossBefore, digits: 4)) before, "
-                    + "\(Self.decimal(predictedLoss, digits: 4)) after removal"
-                    + (selection == .reconstruction ? " (of the lowest scores)" : ""))
-        }
+        lines += [predictionText, verdict.map { "the ranking: \($0)" }].compactMap { $0 }
         return lines.joined(separator: "\n")
+    }
+
+    /// What was predicted and how far that can be trusted; nil where the scores predict no loss.
+    private var predictionText: String? {
+        guard let predictedLossBefore else { return nil }
+        let kind = labels == .network ? "divergence" : "loss"
+        let before = "predicted \(kind): \(Self.decimal(predictedLossBefore, digits: 4)) before, "
+        let ofScores = selection == .reconstruction ? " (of the lowest scores)" : ""
+        guard let predictedLoss else {
+            return before + "not known after removal: the run measured no network as small; --data measures it"
+        }
+        let after = before + "\(Self.decimal(predictedLoss, digits: 4)) after removal\(ofScores)"
+        guard let forecast else {
+            return after + ", by sums of importances alone: the run measured no smaller network, so it may be far off"
+        }
+        return after + ", with 95 % probability \(Self.decimal(forecast.low, digits: 4)) to "
+            + Self.decimal(forecast.high, digits: 4)
     }
 
     private var costs: [[String]] {

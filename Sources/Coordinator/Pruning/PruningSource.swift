@@ -47,12 +47,15 @@ struct PruningSource {
         }
         guard method.needsRun, let run else { return FilterScores(method, of: network, scope: scope, seed: seed) }
         let ensemble = run.description.ensemble
-        var evaluations = [Evaluation?](repeating: nil, count: ensemble.count)
-        try run.forEachEvaluation { evaluations[$0.mask] = $0.evaluation }
         if method == .ablation {
+            var evaluations = [Evaluation?](repeating: nil, count: ensemble.count)
+            try run.forEachEvaluation { evaluations[$0.mask] = $0.evaluation }
             return try FilterScores(ablation: ensemble, evaluations: evaluations, response: .logLoss)
         }
-        return FilterScores(try AdditiveFit(ensemble, evaluations: evaluations), of: ensemble)
+        let report = try Report(RunRecord(run))
+        var scores = FilterScores(report.ranking.fit, of: ensemble, measured: report.record.choices)
+        scores.verdict = report.verdictText
+        return scores
     }
 }
 

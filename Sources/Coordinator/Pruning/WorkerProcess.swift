@@ -20,6 +20,36 @@ struct WorkerProcess {
         _ model: String, data: ImageSource, _ settings: EvaluationSettings, skipping skipped: Int = 0,
         under mask: (Mask, FilterSpace)? = nil
     ) throws -> PruningRecord.Measurement {
+        let disabled = mask.map { MaskFile.text(of: $0, in: $1) } ?? "{}"
+        let measured = try evaluate(model, masks: "{\"masks\":[{\"disabled\":\(disabled)}]}", data: data, settings)
+        guard let first = measured.first else {
+            throw Failure(.internalFault, "\(program) evaluate answered without a loss")
+        }
+        return first
+    }
+
+    /// The same of a network under masks, in their order.
+    func evaluate(
+        _ network: Network, under masks: [Mask], data: ImageSource, _ settings: EvaluationSettings
+    ) throws -> [PruningRecord.Measurement] {
+        let space = FilterSpace(network.graph)
+        let texts = masks.map { "{\"disabled\":\(MaskFile.text(of: $0, in: space))}" }
+        return try Self.withTemporaryFolder { folder in
+            let model = folder.appending(path: "network.safetensors")
+            try Data(Checkpoint.safetensors(of: network)).write(to: model)
+            let measured = try evaluate(
+                model.path, masks: "{\"masks\":[\(texts.joined(separator: ","))]}", data: data, settings)
+            guard measured.count == masks.count else {
+                throw Failure(
+                    .internalFault, "\(program) evaluate answered for \(measured.count) masks, not \(masks.count)")
+            }
+            return measured
+        }
+    }
+
+    private func evaluate(
+        _ model: String, masks text: String, data: ImageSource, _ settings: EvaluationSettings
+    ) throws -> [PruningRecord.Measurement] {
         struct Answer: Decodable {
             struct Result: Decodable {
                 var loss: Double
@@ -30,8 +60,7 @@ struct WorkerProcess {
         return try Self.withTemporaryFolder { folder in
             let masks = folder.appending(path: "masks.json")
             let losses = folder.appending(path: "losses.json")
-            let disabled = mask.map { MaskFile.text(of: $0, in: $1) } ?? "{}"
-            try Data("{\"masks\":[{\"disabled\":\(disabled)}]}".utf8).write(to: masks)
+            try Data(text.utf8).write(to: masks)
             var arguments = [
                 "evaluate", "--model", model, "--split", settings.split.rawValue,
                 "--images", "\(settings.images)", "--masks", masks.path, "--output", losses.path,
@@ -44,13 +73,11 @@ struct WorkerProcess {
             if let images = settings.batchNorm.calibrationImages { arguments += ["--calibration-images", "\(images)"] }
             try run(arguments + Self.options(settings.normalisation) + threadOptions)
             let answer = try JSONDecoder().decode(Answer.self, from: Data(contentsOf: losses))
-            guard let result = answer.results.first else {
-                throw Failure(.internalFault, "\(program) evaluate answered without a loss")
+            return answer.results.map { result in
+                PruningRecord.Measurement(
+                    network: nil, split: settings.split.rawValue, images: settings.images, batchNorm: batchNorm,
+                    loss: result.loss, correct: result.correct)
             }
-            return PruningRecord.Measurement(
-                network: nil, split: settings.split.rawValue, images: settings.images, batchNorm: batchNorm,
-                loss: result.loss,
-                correct: result.correct)
         }
     }
 

@@ -30,6 +30,8 @@ struct RankingDocument: Codable {
         let splitHalf: Double?
         let halvings: Int
         let reliability: Double?
+        let priors: [AdditiveFit.PriorShare]
+        let scatter: Double
         let ridgeStrengths: [Double]
         let layers: [AdditiveFit.LayerEffect]
         let settling: [AdditiveFit.Settling]
@@ -82,7 +84,8 @@ struct RankingDocument: Codable {
             response: fit.response, masks: fit.masks, meanResponse: fit.meanResponse,
             responseDeviation: fit.responseDeviation, residualDeviations: fit.residualDeviations,
             rSquared: fit.rSquared, heldOutRSquared: fit.heldOutRSquared, splitHalf: fit.splitHalf,
-            halvings: fit.halvings, reliability: fit.reliability, ridgeStrengths: fit.ridgeStrengths,
+            halvings: fit.halvings, reliability: fit.reliability, priors: fit.priors, scatter: fit.scatter,
+            ridgeStrengths: fit.ridgeStrengths,
             layers: fit.layers, settling: fit.settling)
         agreementWithL1 = ranking.agreementWithL1
         self.ranking = ranking.rows.map { row in

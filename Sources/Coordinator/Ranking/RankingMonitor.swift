@@ -11,6 +11,8 @@ final class RankingMonitor: Sendable {
         let splitHalfCorrelation: Double
         /// R² on masks that the fit has not seen.
         let heldOutRSquared: Double?
+        /// The ranking's reliability.
+        var reliability: Double?
     }
 
     /// What is known so far.
@@ -21,6 +23,14 @@ final class RankingMonitor: Sendable {
         var masks = 0
         /// How the ranking settled, oldest first.
         var settling: [Settling] = []
+        /// About how many masks make the ranking as reliable as was asked for; nil where that is not known.
+        var masksNeeded: Double?
+
+        /// What a run file keeps of it; nil while nothing is known.
+        func forecast(aim: Double) -> RunFile.Forecast? {
+            guard let last = settling.last, let reliability = last.reliability else { return nil }
+            return RunFile.Forecast(masks: last.masks, reliability: reliability, aim: aim, masksNeeded: masksNeeded)
+        }
     }
 
     /// The share of one core's time that fitting may take, after the first seconds of it, so that short runs show too how
@@ -46,16 +56,38 @@ final class RankingMonitor: Sendable {
     }
 
     private let ensemble: Ensemble
+    private let rotation: ImageRotation?
+    private let features: FilterFeatures
+    /// The reliability that the run aims at, or that is forecast where it aims at none.
+    let aim: Double
+    /// When the run has settled; nil where it does not end by that.
+    private let settlement: Locked<Settlement?>
     /// Whether the filters are few enough.
     private let isFitted: Bool
     private let inbox = Locked(Inbox())
+    /// What has been taken out of the inbox, a place for each mask.
+    private let evaluated: Locked<[Evaluation?]>
+    /// Held while it is looked whether the run has settled.
+    private let looking = Locked(())
     private let outbox = Locked(State())
 
     /// Begins without evaluations.
-    init(_ ensemble: Ensemble) {
+    init(
+        _ ensemble: Ensemble, rotation: ImageRotation? = nil, features: FilterFeatures = .none, aim: Double? = nil
+    ) {
+        self.aim = aim ?? Report.Verdict.filtersReliability
+        settlement = Locked(
+            aim.map {
+                Settlement(
+                    aim: $0, filters: ensemble.participating.count, group: rotation?.masks ?? ensemble.groupSize,
+                    most: ensemble.count)
+            })
+        evaluated = Locked([Evaluation?](repeating: nil, count: ensemble.count))
         self.ensemble = ensemble
+        self.rotation = rotation
+        self.features = features
         isFitted = ensemble.participating.count <= Self.filtersMax
-        guard isFitted else { return }
+        guard isFitted || aim != nil else { return }
         // A fit that goes on when the run ends is left behind: its result is not needed.
         _ = BackgroundThread(name: "ranking", stackBytes: 8 << 20) { [self] in fitNowAndThen() }
     }
@@ -65,16 +97,48 @@ final class RankingMonitor: Sendable {
 
     /// Takes evaluations that were recorded. O(1) for each.
     func record(_ items: some Sequence<(mask: Int, evaluation: Evaluation)>) {
-        guard isFitted else { return }
+        guard isFitted || hasAim else { return }
         inbox.withLock { $0.items += items }
     }
 
     /// Ends the thread.
     func stop() { inbox.withLock { $0.isOver = true } }
 
+    /// After how many masks the run has settled, as far as was looked; nil where it has not.
+    var settledMasks: Int? { settlement.withLock { $0?.masks } }
+
+    private var hasAim: Bool { settlement.withLock { $0 != nil } }
+
+    /// Takes in what has been recorded and looks whether the run has settled, on this thread. Returns after how many
+    /// masks; nil where it has not.
+    @discardableResult
+    func settle() -> Int? {
+        takeRecorded()
+        return looking.withLock { _ in
+            while let masks = settlement.withLock({ $0?.next }) {
+                let first = evaluated.withLock { Array($0.prefix(masks)) }
+                guard first.allSatisfy({ $0 != nil }) else { break }
+                let fit = try? AdditiveFit(ensemble, evaluations: first, rotation: rotation, features: features)
+                settlement.withLock { $0?.looked(fit?.reliability) }
+            }
+            return settledMasks
+        }
+    }
+
+    /// Empties the inbox. Returns whether the thread shall end.
+    @discardableResult
+    private func takeRecorded() -> Bool {
+        let (items, isOver) = inbox.withLock { inbox in
+            defer { inbox.items = [] }
+            return (inbox.items, inbox.isOver)
+        }
+        evaluated.withLock { evaluated in
+            for item in items where evaluated.indices.contains(item.mask) { evaluated[item.mask] = item.evaluation }
+        }
+        return isOver
+    }
+
     private func fitNowAndThen() {
-        var evaluations = [Evaluation?](repeating: nil, count: ensemble.count)
-        var count = 0
         var fitted = 0
         let first = Swift.min(
             Int(Self.firstMasksPerFilter * Double(ensemble.participating.count)), ensemble.count / 2)
@@ -82,23 +146,21 @@ final class RankingMonitor: Sendable {
         var spent = Duration.zero
         while true {
             Thread.sleep(forTimeInterval: Self.pauseSeconds)
-            let (items, isOver) = inbox.withLock { inbox in
-                defer { inbox.items = [] }
-                return (inbox.items, inbox.isOver)
-            }
-            if isOver { return }
-            for item in items where evaluations.indices.contains(item.mask) {
-                if evaluations[item.mask] == nil { count += 1 }
-                evaluations[item.mask] = item.evaluation
-            }
+            if takeRecorded() { return }
+            settle()
+            guard isFitted else { continue }
+            let count = evaluated.withLock { $0.count { $0 != nil } }
             let needed = Swift.max(first, fitted + 1, Int(Double(fitted) * (1 + Self.growth)))
             let rest = Swift.max(.zero, spent - .seconds(Self.freeSeconds)) * (1 / Self.share)
             let isStale = fitted > 0 && Double(count - fitted) >= Self.staleShare * Double(ensemble.count)
             guard ContinuousClock.now >= began + rest || isStale, count >= needed else { continue }
             fitted = count
             let start = ContinuousClock.now
+            let evaluations = evaluated.withLock { $0 }
             // Too few masks are no fault here: more are coming.
-            if let fit = try? AdditiveFit(ensemble, evaluations: evaluations) { publish(fit) }
+            let fit = try? AdditiveFit(
+                ensemble, evaluations: evaluations, rotation: rotation, features: features)
+            if let fit { publish(fit) }
             spent += start.duration(to: .now)
         }
     }
@@ -107,9 +169,11 @@ final class RankingMonitor: Sendable {
         let ranking = fit.estimates.sorted { ($0.importance, $0.filter) < ($1.importance, $1.filter) }
         outbox.withLock { state in
             (state.ranking, state.masks) = (ranking, fit.masks)
+            state.masksNeeded = fit.masksNeeded(for: aim)
             guard let splitHalf = fit.splitHalf else { return }
             let point = Settling(
-                masks: fit.masks, splitHalfCorrelation: splitHalf, heldOutRSquared: fit.heldOutRSquared)
+                masks: fit.masks, splitHalfCorrelation: splitHalf, heldOutRSquared: fit.heldOutRSquared,
+                reliability: fit.reliability)
             // A new array: readers may be at the old one.
             state.settling = state.settling + [point]
             if state.settling.count > Self.pointsMax {

@@ -11,6 +11,10 @@ public struct RunRecord: Sendable {
     public let network: Network
     /// The evaluation of each mask of the ensemble; nil where there is none (yet).
     public let evaluations: [Evaluation?]
+    /// What cheap criteria say of the filters.
+    public let features: FilterFeatures
+    /// Smaller networks that were measured; nil where none were.
+    let choices: MeasuredChoices?
     /// The workers, in the order in which they joined.
     public let workers: [RunFile.Worker]
     /// The leases, in the order in which they were granted; of very many, an even share.
@@ -22,10 +26,13 @@ public struct RunRecord: Sendable {
     private static let leasesMax = 50_000
 
     /// Makes a record.
-    public init(
+    init(
         description: RunDescription, network: Network, evaluations: [Evaluation?], workers: [RunFile.Worker] = [],
-        leases: [RunFile.LeaseRecord] = [], setAside: [(mask: Int, reason: String)] = [], path: String? = nil
+        leases: [RunFile.LeaseRecord] = [], setAside: [(mask: Int, reason: String)] = [], path: String? = nil,
+        features: FilterFeatures = .none, choices: MeasuredChoices? = nil
     ) {
+        self.features = features
+        self.choices = choices
         self.path = path
         self.description = description
         self.network = network
@@ -44,7 +51,8 @@ public struct RunRecord: Sendable {
         try file.forEachEvaluation { evaluations[$0.mask] = $0.evaluation }
         self.init(
             description: file.description, network: network, evaluations: evaluations, workers: try file.workers(),
-            leases: try file.leases(atMost: Self.leasesMax), setAside: try file.masksSetAside(), path: file.path)
+            leases: try file.leases(atMost: Self.leasesMax), setAside: try file.masksSetAside(), path: file.path,
+            features: try file.features(of: network), choices: try file.measuredChoices())
     }
 
     /// The share of the run's images that the unpruned network recognises; nil where no mask measured it.

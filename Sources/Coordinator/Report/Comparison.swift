@@ -142,10 +142,7 @@ struct Comparison: Sendable {
             row("run") { String($0.record.description.run.prefix(12)) },
             row("made") { Report.day($0.record.description.created) },
             row("network") { Text.short($0.record.description.network.digest.description) },
-            row("images") {
-                let settings = $0.record.description.settings
-                return "\(Text.grouped(settings.images)) \(settings.split.rawValue)"
-            },
+            row("images") { $0.record.description.settings.imagesInWords },
             row("batch norms") { $0.record.description.settings.batchNorm.source.rawValue },
             row("design") { $0.record.description.ensemble.design.name },
             row("drop rates") { report in

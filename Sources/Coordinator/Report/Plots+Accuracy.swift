@@ -8,7 +8,8 @@ extension Plots {
 
     /// A mask as a smaller network: what it does without, and how it fared.
     private struct Measured {
-        var index: Int
+        /// Nil for a network that the ranking chooses.
+        var index: Int?
         var flops: Double
         var loss: Double
         var accuracy: Double
@@ -34,10 +35,13 @@ extension Plots {
     func accuracy(_ budgets: [Report.Budget]) -> String {
         let points = measured()
         let curve = LossToAccuracy(points.map { ($0.loss, $0.accuracy) })
-        let chosen = budgets.compactMap { budget in curve.accuracy(at: budget.predictedLoss).map { (budget.flops, $0) }
+        let chosen = budgets.compactMap { budget in
+            budget.predictedLoss.flatMap { curve.accuracy(at: $0) }.map { (budget.flops, $0) }
         }
+        let choices = measuredChoices().map { ($0.flops, $0.accuracy, tip($0)) }
         return draw(
-            points.map { ($0.flops, $0.accuracy, tip($0)) }, chosen,
+            points.map { ($0.flops, $0.accuracy, tip($0)) }, choices.isEmpty ? chosen : choices.map { ($0.0, $0.1) },
+            choices,
             reference: record.unprunedAccuracy.map { ($0, "unpruned") },
             yTitle: "accuracy on the run's images, no training", yLabel: { Text.percent($0) },
             title: "Accuracy against the share of FLOPs removed")
@@ -46,18 +50,36 @@ extension Plots {
     /// Loss against the share of FLOPs removed: measured under the masks, and predicted for what `prune` would choose.
     func loss(_ budgets: [Report.Budget], unpruned: Double?) -> String {
         draw(
-            measured().map { ($0.flops, $0.loss, tip($0)) }, budgets.map { ($0.flops, $0.predictedLoss) },
+            measured().map { ($0.flops, $0.loss, tip($0)) },
+            budgets.compactMap { budget in budget.predictedLoss.map { (budget.flops, $0) } },
+            measuredChoices().map { ($0.flops, $0.loss, tip($0)) },
             reference: unpruned.map { ($0, "unpruned") }, yTitle: "loss (nats), no training", yLabel: nil,
             title: "Loss against the share of FLOPs removed")
     }
 
+    /// The smaller networks that were measured, as the masks are drawn.
+    private func measuredChoices() -> [Measured] {
+        guard let choices = record.choices else { return [] }
+        let graph = record.network.graph
+        let whole = Double(max(graph.cost().multiplyAccumulates, 1))
+        let filters = record.description.ensemble.filterCount
+        return choices.choices.map { choice in
+            let cost = graph.cost(under: Mask(count: filters, disabled: choice.removed))
+            return Measured(
+                index: nil, flops: 1 - Double(cost.multiplyAccumulates) / whole, loss: choice.loss,
+                accuracy: choice.accuracy)
+        }
+    }
+
     private func tip(_ mask: Measured) -> String {
-        "mask \(mask.index): \(Text.percent(mask.flops, 1)) of the FLOPs removed at random, loss "
+        (mask.index.map { "mask \($0): \(Text.percent(mask.flops, 1)) of the FLOPs removed at random" }
+            ?? "chosen by the ranking, \(Text.percent(mask.flops, 1)) of the FLOPs removed") + ", loss "
             + "\(Text.fixed(mask.loss, 3)), \(Text.percent(mask.accuracy, 1)) right"
     }
 
     private func draw(
-        _ masks: [(Double, Double, String)], _ chosen: [(Double, Double)], reference: (Double, String)?, yTitle: String,
+        _ masks: [(Double, Double, String)], _ chosen: [(Double, Double)], _ choices: [(Double, Double, String)],
+        reference: (Double, String)?, yTitle: String,
         yLabel: ((Double) -> String)?, title: String
     ) -> String {
         var chart = Chart(margins: Chart.Margins(top: 18, right: 150, bottom: 44, left: 74))
@@ -83,17 +105,23 @@ extension Plots {
         let heights = masks.map(\.1).sorted()
         if !heights.isEmpty { labels.add("measured masks", at: y(heights[heights.count / 2])) }
         // Beyond what masks removed the model extrapolates.
-        let measuredMax = masks.map(\.0).max() ?? 0
+        let measuredMax = (masks.map(\.0) + choices.map(\.0)).max() ?? 0
         let within = shown.prefix { $0.0 <= measuredMax }
         chart.path(within.map { (x($0.0), y($0.1)) }, "curve")
         chart.path((within.suffix(1) + shown.dropFirst(within.count)).map { (x($0.0), y($0.1)) }, "curve beyond")
-        for point in shown {
-            chart.circle(
-                x(point.0), y(point.1), radius: 2.8, "dot",
-                tip: "chosen by the ranking: \(Text.percent(point.0, 1)) of the FLOPs removed")
+        if choices.isEmpty {
+            for point in shown {
+                chart.circle(
+                    x(point.0), y(point.1), radius: 2.8, "dot",
+                    tip: "chosen by the ranking: \(Text.percent(point.0, 1)) of the FLOPs removed")
+            }
+        }
+        for (flops, value, tip) in choices where value <= limit {
+            chart.circle(x(flops), y(value), radius: 3.6, "dot", tip: tip)
         }
         if let last = shown.last {
-            labels.add(last.0 > measuredMax ? "chosen, extrapolated" : "chosen, predicted", at: y(last.1))
+            let words = choices.isEmpty ? last.0 > measuredMax ? "extrapolated" : "predicted" : "measured"
+            labels.add("chosen, \(words)", at: y(last.1))
         }
         labels.draw(in: &chart)
         return chart.svg(title: title)

@@ -11,8 +11,10 @@ extension Report {
         let flops: Double
         let parameters: Double
         let filters: Int
-        /// The loss, in nats, that the pruner's model predicts before fine-tuning.
-        let predictedLoss: Double
+        /// The loss, in nats, that is forecast before fine-tuning; nil where that would mean nothing.
+        let predictedLoss: Double?
+        /// The ends of its interval, where networks were measured.
+        let interval: ClosedRange<Double>?
     }
 
     /// Budgets are this share of the FLOPs apart.
@@ -29,22 +31,22 @@ extension Report {
             let asked = Double(number) * Self.budgetStep
             let most = Int(((1 - asked) * Double(whole.multiplyAccumulates)).rounded(.down))
             // A budget that cannot be kept ends the table: larger ones cannot either.
-            guard let outcome = try? pruner.prune(to: PruningBudget(multiplyAccumulatesMax: most)),
-                let loss = outcome.predictedLoss
-            else { break }
+            guard let outcome = try? pruner.prune(to: PruningBudget(multiplyAccumulatesMax: most)) else { break }
             let cost = network.graph.cost(under: outcome.mask)
             found.append(
                 Budget(
                     asked: asked, flops: 1 - Double(cost.multiplyAccumulates) / Double(whole.multiplyAccumulates),
                     parameters: 1 - Double(cost.parameters) / Double(whole.parameters),
-                    filters: outcome.mask.disabledCount, predictedLoss: loss))
+                    filters: outcome.mask.disabledCount, predictedLoss: outcome.predictedLoss,
+                    interval: outcome.forecast.map { $0.low...max($0.low, $0.high) }))
         }
         return found
     }
 
-    private var pruner: Pruner {
+    var pruner: Pruner {
         Pruner(
-            record.network.graph, scores: FilterScores(ranking.fit, of: record.description.ensemble),
+            record.network.graph,
+            scores: FilterScores(ranking.fit, of: record.description.ensemble, measured: record.choices),
             model: .scarce, rules: WidthRules(leastShare: 0.1))
     }
 
@@ -53,10 +55,14 @@ extension Report {
         let unpruned = pruner.unpruned.predictedLoss
         page.paragraph(
             "Before any training: each orange dot is a mask that was measured, which removes filters at random; the blue "
-                + "line is what prune would choose by this ranking, as the model predicts it. Its accuracy is that of masks "
-                + "of the same loss, and ends where none was measured. It is dotted where more goes than masks removed: there "
-                + "the model extrapolates and mostly promises too much; prune --data measures. Refitting and fine-tuning bring "
-                + "most of the accuracy back.")
+                + "line is what prune would choose by this ranking. "
+                + (record.choices.map { choices in
+                    "Its large dots were measured on \(Text.grouped(choices.images)) images when the run ended, and what is "
+                        + "between them follows from these. "
+                }
+                    ?? "It is what the model predicts; dotted where more goes than masks removed: there the model "
+                    + "extrapolates and mostly promises too much; prune --data measures. ")
+                + "Refitting and fine-tuning bring most of the accuracy back.")
         let cost = record.network.graph.cost()
         page.pair(
             Page.figure(
@@ -78,10 +84,7 @@ extension Report {
                 Table.Cell(text: Text.percent(budget.asked), value: budget.asked),
                 Table.Cell(text: Text.grouped(budget.filters), value: Double(budget.filters)),
                 Table.Cell(text: Text.percent(budget.parameters), value: budget.parameters),
-                Table.Cell(
-                    text: budget.predictedLoss < guess
-                        ? Text.fixed(budget.predictedLoss, 3) : "no better than a guess",
-                    value: budget.predictedLoss),
+                Table.Cell(text: lossText(budget, guess: guess), value: budget.predictedLoss ?? .infinity),
             ]
         }
         page.folded("As a table") { page in
@@ -90,6 +93,15 @@ extension Report {
                     + "what it costs.")
             page.table(table)
         }
+    }
+
+    private func lossText(_ budget: Budget, guess: Double) -> String {
+        guard let loss = budget.predictedLoss else { return "not known: nothing so small was measured" }
+        guard loss < guess else { return "no better than a guess" }
+        let interval = budget.interval.map {
+            " (\(Text.fixed($0.lowerBound, 3)) … \(Text.fixed($0.upperBound, 3)))"
+        }
+        return Text.fixed(loss, 3) + (interval ?? "")
     }
 
     func addAgreement(to page: inout Page, _ plots: Plots) {

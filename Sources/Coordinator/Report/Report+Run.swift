@@ -48,8 +48,7 @@ extension Report {
             ),
             (
                 "images",
-                "the first \(Text.grouped(description.settings.images)) \(description.settings.split.rawValue) images "
-                    + "of \(description.data.path)", false
+                "\(description.settings.imagesInWords) of \(description.data.path)", false
             ),
             ("SHA-256", description.data.images.description, true),
             ("forward pass", record.network.facts.assumptions.map { "assumed: \($0)" } ?? "as its file says", false),
@@ -84,13 +83,16 @@ extension Report {
     }
 
     private var batchNorms: String {
-        switch record.description.settings.batchNorm {
+        let settings = record.description.settings
+        let own = settings.calibratesOnOwnImages
+        func first(_ images: Int) -> String {
+            own ? "\(Text.grouped(images)) of its images" : "the first \(Text.grouped(images)) training images"
+        }
+        return switch settings.batchNorm {
         case .frozen: "the checkpoint’s statistics"
-        case .recalibrated(let images):
-            "statistics of the first \(Text.grouped(images)) training images under each mask"
+        case .recalibrated(let images): "statistics under each mask of \(first(images))"
         case .corrected(let images):
-            "the checkpoint’s statistics, corrected by what each mask changes on the first \(Text.grouped(images)) "
-                + "training images"
+            "the checkpoint’s statistics, corrected by what each mask changes on \(first(images))"
         }
     }
 

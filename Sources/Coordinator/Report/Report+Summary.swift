@@ -23,6 +23,7 @@ extension Report {
                 + "\(Text.coefficient(fit.heldOutRSquared)); rank correlation of halves "
                 + "\(Text.coefficient(fit.splitHalf)), reliability \(Text.coefficient(fit.reliability)); "
                 + "with the L1 norm \(Text.coefficient(ranking.agreementWithL1.spearman))")
+        if let priorText { text.append(priorText) }
         text.append(verdictText)
         return text.joined(separator: "\n")
     }

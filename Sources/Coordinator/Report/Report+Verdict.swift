@@ -3,8 +3,8 @@ import Shared
 
 /// What the ranking is good for, said first, and the command that uses it, said last.
 extension Report {
-    /// How sure a ranking is, by its reliability: the rank correlation that it would have with another one, made of as
-    /// many other masks.
+    /// How sure a ranking is, by its reliability: the correlation that it would have with another one, made of as many
+    /// other masks and images.
     enum Verdict: Equatable {
         /// The order of single filters holds.
         case filters
@@ -30,20 +30,27 @@ extension Report {
 
     var verdict: Verdict { Verdict(reliability: ranking.fit.reliability) }
 
-    /// How many masks a ranking of this network would need for a reliability, by Spearman and Brown's formula; nil where
-    /// this one tells nothing.
+    /// About how many masks a ranking of this network needs for a reliability; nil where this one tells nothing.
     func masksNeeded(for reliability: Double) -> Int? {
-        guard let own = ranking.fit.reliability, own > 0, own < 1 else { return nil }
-        let factor = reliability * (1 - own) / (own * (1 - reliability))
-        let needed = Double(ranking.fit.masks) * factor
-        // Beyond that the formula says only "very many".
-        guard needed < 1e9 else { return nil }
+        // Beyond that the estimate says only "very many".
+        guard let needed = ranking.fit.masksNeeded(for: reliability), needed < 1e9 else { return nil }
         let step = pow(10, floor(log10(max(needed, 10))) - 1)
         return Int((needed / step).rounded(.up) * step)
     }
 
-    /// The verdict in words.
-    var verdictText: String {
+    /// The verdict in words, and what it holds for.
+    var verdictText: String { [verdictSentence, imagesCaveat].compactMap { $0 }.joined(separator: " ") }
+
+    /// What a ranking by one set of images does not know of; nil where images rotate.
+    var imagesCaveat: String? {
+        let settings = record.description.settings
+        guard settings.rotation == nil else { return nil }
+        return
+            "All masks saw the same \(Text.grouped(settings.images)) images, and this holds for these images only: others "
+            + "would rank the filters otherwise. Only a run whose images rotate (--images-per-mask) knows how much."
+    }
+
+    private var verdictSentence: String {
         let masks = Text.grouped(ranking.fit.masks)
         let reliability = Text.coefficient(ranking.fit.reliability)
         func more(_ target: Double) -> String {
@@ -52,8 +59,8 @@ extension Report {
         switch verdict {
         case .filters:
             return
-                "Sure enough to choose single filters: a second ranking from other masks would agree with this one with "
-                + "a rank correlation of about \(reliability)."
+                "Sure enough to choose single filters: a second ranking from as many other masks would agree with this one "
+                + "with a correlation of about \(reliability)."
         case .layers:
             return
                 "Sure enough to decide how much of each layer goes; the order of single filters is rough (reliability "

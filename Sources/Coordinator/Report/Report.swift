@@ -15,7 +15,8 @@ public struct Report: Sendable {
     public init(_ record: RunRecord, response: Response = .logLoss) throws {
         self.record = record
         let fit = try AdditiveFit(
-            record.description.ensemble, evaluations: record.evaluations, response: response)
+            record.description.ensemble, evaluations: record.evaluations, response: response,
+            rotation: record.description.settings.rotation, features: record.features)
         ranking = Ranking(fit, of: record.network)
     }
 
@@ -53,7 +54,7 @@ public struct Report: Sendable {
         page.add("<h1>\(Text.escaped(page.title))</h1>")
         page.paragraph(
             "\(Text.grouped(ranking.rows.count)) filters, ranked by what disabling them does to the loss on "
-                + "\(Text.grouped(description.settings.images)) \(imageKind) images, "
+                + "\(images), "
                 + Self.day(description.created),
             "soft")
         addVerdict(to: &page)
@@ -80,7 +81,12 @@ public struct Report: Sendable {
     }
 
     /// The images in words.
-    private var imageKind: String { description.settings.split == .train ? "training" : "test" }
+    private var images: String {
+        let settings = description.settings
+        let kind = settings.split == .train ? "training images" : "test images"
+        guard let rotation = settings.rotation else { return "the first \(Text.grouped(settings.images)) \(kind)" }
+        return "\(Text.grouped(rotation.pool)) \(kind), \(Text.grouped(settings.images)) for each mask"
+    }
 
     private func addExtremes(to page: inout Page) {
         page.heading("The least and the most important filters")
@@ -163,11 +169,15 @@ public struct Report: Sendable {
             return
         }
         page.paragraph(
-            "Rankings from two halves of the masks agree with a rank correlation of \(Text.coefficient(splitHalf)) "
-                + "(mean of \(fit.halvings) random halvings); the ranking from all of them is worth "
-                + "\(Text.coefficient(reliability)) by Spearman and Brown's formula. The model explains "
+            "The reliability of the ranking is \(Text.coefficient(reliability)): so much of the variance of the filters’ "
+                + "importances is known, and as much would it agree with a ranking from as many other masks"
+                + (imagesCaveat == nil ? " and images" : "")
+                + ". Rankings from two halves of the masks agree with a rank correlation of "
+                + "\(Text.coefficient(splitHalf)) (mean of \(fit.halvings) random halvings). The model explains "
                 + "\(Text.percent(fit.rSquared ?? 0)) of the variance of the \(responseName) and "
                 + "\(Text.percent(fit.heldOutRSquared ?? 0)) on masks that it has not seen.")
+        if let imagesCaveat { page.paragraph(imagesCaveat, "warning") }
+        if let priorText { page.paragraph(priorText) }
         page.pair(
             Page.figure(
                 plots.heldOut(),
@@ -177,6 +187,20 @@ public struct Report: Sendable {
                 plots.settling(),
                 caption: "How the ranking settled as masks came in: agreement of two halves of the masks that were "
                     + "in, and agreement with the final ranking."))
+    }
+
+    /// What cheap criteria contribute; nil where none was known.
+    var priorText: String? {
+        let known = fit.priors.filter { $0.share >= 0.005 }.sorted { $0.share > $1.share }
+        guard !fit.priors.isEmpty else { return nil }
+        guard !known.isEmpty else {
+            return
+                "Cheap criteria (\(fit.priors.map(\.criterion.words).joined(separator: ", "))) explain nothing of the "
+                + "differences between the filters of a layer, and count for nothing."
+        }
+        let shares = known.map { "\($0.criterion.words) \(Text.percent($0.share))" }
+        return "Of the differences between the filters of a layer, cheap criteria explain: "
+            + shares.joined(separator: ", ") + ". Where masks say little, the ranking follows them."
     }
 
     private var responseName: String { fit.response == .logLoss ? "logarithm of the loss" : "loss" }

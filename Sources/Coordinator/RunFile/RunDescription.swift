@@ -46,6 +46,8 @@ public struct RunDescription: Sendable, Equatable, Codable {
     /// The digest of a sample of the masks, which shows whether a later program draws the same; see
     /// ``maskSample(of:)``.
     public var masksDigest: Digest
+    /// The reliability of the ranking that ends the run before all masks are evaluated; nil where nothing does.
+    public var untilReliability: Double?
     /// The share of the masks that is evaluated twice, by different workers, to find wrong answers.
     public var verifiedShare: Double
     /// Whether the run waits until other workers agree, since its user asked for it. Without, a sole opinion counts
@@ -79,8 +81,7 @@ public struct RunDescription: Sendable, Equatable, Codable {
     /// Checks a description that was read from a file against its network. Throws a `.badInput` ``Failure``.
     func check(against space: FilterSpace) throws {
         try ensemble.check(against: space)
-        guard runID != nil, network.filters == space.count, (0...1).contains(verifiedShare),
-            (1...Evaluation.imagesMax).contains(settings.images)
+        guard runID != nil, network.filters == space.count, (0...1).contains(verifiedShare), settings.fits(ensemble)
         else { throw Failure(.badInput, "the run's description contradicts itself") }
         guard Self.maskSample(of: ensemble) == masksDigest else {
             throw Failure(
@@ -96,7 +97,7 @@ extension RunDescription {
     init(
         of network: Network, checkpoint: [UInt8], from path: String, images: ImageSet, calibration: ImageSet?,
         in source: ImageSource, settings: EvaluationSettings, ensemble: Ensemble,
-        verifiedShare: Double = defaultVerifiedShare, verificationWaits: Bool = false
+        untilReliability: Double? = nil, verifiedShare: Double = defaultVerifiedShare, verificationWaits: Bool = false
     ) {
         func absolute(_ path: String) -> String { URL(fileURLWithPath: path).standardizedFileURL.path }
         self.init(
@@ -109,6 +110,7 @@ extension RunDescription {
                 path: absolute(source.path), source: source, images: images.digest,
                 calibrationImages: calibration?.digest),
             settings: settings, ensemble: ensemble, masksDigest: Self.maskSample(of: ensemble),
+            untilReliability: untilReliability,
             verifiedShare: verifiedShare, verificationWaits: verificationWaits)
     }
 }

@@ -66,6 +66,13 @@ extension RunFile {
         }
     }
 
+    /// The last mask that has an evaluation; nil where none has.
+    func lastEvaluatedMask() throws -> Int? {
+        try Self.translated {
+            try database.number("SELECT mask FROM evaluation ORDER BY mask DESC LIMIT 1", "read").map { Int($0) }
+        }
+    }
+
     /// Calls `body` with every evaluation, in the order of the masks. Throws a ``Failure`` where a row does not fit
     /// the run.
     public func forEachEvaluation(_ body: (RecordedEvaluation) throws -> Void) throws {

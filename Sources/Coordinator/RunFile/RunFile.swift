@@ -19,7 +19,7 @@ public final class RunFile {
     /// `application_id`: "WNNW".
     static let applicationID: Int64 = 0x574E_4E57
     /// `user_version`; raised with every change of ``schema``. Older ones are read, and brought up to it by `resume`.
-    static let schemaVersion: Int64 = 3
+    static let schemaVersion: Int64 = 4
     /// The byte whose lock says that a coordinator has the file; SQLite's own locks lie at 2^30.
     private static let lockedByte: Int64 = 1 << 40
     /// Files up to this size are checked from end to end when they are opened to be written.
@@ -54,7 +54,7 @@ public final class RunFile {
     /// Where it is.
     public let path: String
     /// What is evaluated.
-    public let description: RunDescription
+    public private(set) var description: RunDescription
     let database: Database
     /// The columns' names of a file of this or an older format, which differ.
     let version: Int64
@@ -65,6 +65,7 @@ public final class RunFile {
     private var leaseCount = 0
     private var occurrenceBytes = 0
     private var notedStandstill: String?
+    private var notedForecast: Forecast?
     private var lock: Int32 = -1
 
     private init(path: String, description: RunDescription, database: consuming Database, lock: Int32) throws {
@@ -100,12 +101,14 @@ public final class RunFile {
 
     /// Makes the file of a new run, which appears when it is whole: whoever dies meanwhile leaves no run. Throws a
     /// ``Failure`` where the path has a file already, or cannot be written.
-    public static func create(at path: String, _ description: RunDescription, checkpoint: [UInt8]) throws -> RunFile {
+    public static func create(
+        at path: String, _ description: RunDescription, checkpoint: [UInt8], taylor: [Double]? = nil
+    ) throws -> RunFile {
         guard checkpoint.count <= checkpointBytesMax else {
             throw Failure(.badInput, "the checkpoint is larger than \(checkpointBytesMax >> 20) MB")
         }
         do {
-            try WholeFile.make(at: path, ifThere: exists(path)) { try write(description, checkpoint, to: $0) }
+            try WholeFile.make(at: path, ifThere: exists(path)) { try write(description, checkpoint, taylor, to: $0) }
         } catch let error as DatabaseError {
             throw Failure(error.failure.kind, "cannot make the run file \(path): \(error.message)")
         }
@@ -122,7 +125,9 @@ public final class RunFile {
     }
 
     /// Writes a run file that has no evaluations yet.
-    private static func write(_ description: RunDescription, _ checkpoint: [UInt8], to path: String) throws {
+    private static func write(
+        _ description: RunDescription, _ checkpoint: [UInt8], _ taylor: [Double]?, to path: String
+    ) throws {
         let json = try JSONEncoder().encode(description)
         let database = try Database(path: path, access: .create)
         try database.execute(
@@ -133,6 +138,7 @@ public final class RunFile {
         try insert.run(.text("description"), .text(text))
         try writeDigest(of: text, to: database)
         try insert.run(.text("checkpoint"), .blob(checkpoint))
+        if let taylor { try insert.run(.text("taylor"), .blob(RunFile.bytes(of: taylor))) }
         try database.execute("COMMIT", "write the description to")
     }
 
@@ -362,6 +368,27 @@ public final class RunFile {
         }
     }
 
+    /// Changes the number of the run's masks, and the reliability that ends it before, and commits. Evaluations of masks
+    /// that are not of the run any more are forgotten. Throws a ``Failure``.
+    func change(masks: Int, untilReliability: Double?) throws {
+        var changed = description
+        changed.untilReliability = untilReliability
+        changed.ensemble = try changed.ensemble.with(masks: masks)
+        changed.masksDigest = RunDescription.maskSample(of: changed.ensemble)
+        guard changed != description else { return }
+        let text = String(decoding: try JSONEncoder().encode(changed), as: UTF8.self)
+        try Self.translated {
+            try begin()
+            for table in ["evaluation", "set_aside"] {
+                try database.prepare("DELETE FROM \(table) WHERE mask >= ?", "write to").run(.number(masks))
+            }
+            try database.prepare("UPDATE meta SET value = ? WHERE key = 'description'", "write to").run(.text(text))
+            try Self.writeDigest(of: text, to: database)
+        }
+        try commit()
+        description = changed
+    }
+
     /// Notes that a mask is not evaluated, and why. Committed with the next commit.
     func setAside(mask: Int, _ reason: String) throws {
         try Self.translated {
@@ -432,6 +459,17 @@ public final class RunFile {
             } else {
                 try database.execute("DELETE FROM meta WHERE key = 'standstill'", "write to")
             }
+        }
+    }
+
+    /// Notes how sure the ranking is by now, for ``forecast()``. Committed with the next commit.
+    func setForecast(_ forecast: Forecast) throws {
+        guard forecast != notedForecast else { return }
+        notedForecast = forecast
+        let text = String(decoding: try JSONEncoder().encode(forecast), as: UTF8.self)
+        try Self.translated {
+            try begin()
+            try database.prepare("INSERT OR REPLACE INTO meta VALUES('forecast', ?)", "write to").run(.text(text))
         }
     }
 

@@ -38,7 +38,9 @@ struct RunStatus: Encodable {
     var model: String
     var modelSHA256: String
     var data: String
+    /// The images that a mask is evaluated on, and those of the pool that they are taken from where images rotate.
     var images: Int
+    var pool: Int?
     var split: String
     var batchNorm: String
     var filtersRanked: Int
@@ -50,6 +52,10 @@ struct RunStatus: Encodable {
     /// Masks recorded in a second over the last minutes; nil where nobody works or it is not known yet.
     var masksPerSecond: Double?
     var secondsLeft: Double?
+    /// How sure the ranking was when it was last looked at, and how many masks a reliability needs.
+    var forecast: RunFile.Forecast?
+    /// The reliability that ends the run.
+    var untilReliability: Double?
     /// Why nothing progresses, and what to do.
     var standstill: String?
     /// The command that goes on with it; nil while a coordinator works on it, and when it is complete.
@@ -77,12 +83,15 @@ struct RunStatus: Encodable {
         modelSHA256 = "\(description.network.digest)"
         data = description.data.path
         (images, split) = (settings.images, settings.split.rawValue)
+        pool = settings.rotation?.pool
         batchNorm = Self.words(settings.batchNorm)
         filtersRanked = description.ensemble.participating.count
         filters = description.network.filters
         design = description.ensemble.design.name
         seed = description.ensemble.seed
         masks = description.ensemble.count
+        forecast = try file.forecast()
+        untilReliability = description.untilReliability
         masksRecorded = try file.evaluationCount()
         setAside = try file.masksSetAside().prefix(Self.setAsideMax).map { SetAside(mask: $0.mask, reason: $0.reason) }
         lives = try file.lives().map {
@@ -108,7 +117,10 @@ struct RunStatus: Encodable {
             let seconds = now.timeIntervalSince(since)
             guard standstill == nil, seconds > 0 else { break }
             masksPerSecond = Double(try file.evaluationCount(since: since)) / seconds
-            if let rate = masksPerSecond, rate > 0 { secondsLeft = Double(masks - masksRecorded) / rate }
+            if let rate = masksPerSecond, rate > 0 {
+                let needed = untilReliability.flatMap { _ in forecast?.masksNeeded } ?? .infinity
+                secondsLeft = max(min(Double(masks), needed) - Double(masksRecorded), 0) / rate
+            }
         }
     }
 
@@ -118,7 +130,7 @@ struct RunStatus: Encodable {
             "run \(run), made \(Self.time(created)) by \(program)",
             "network  \(architecture), \(model)",
             "         SHA-256 \(modelSHA256)",
-            "images   \(images) \(split) images, \(data)",
+            "images   \(images)\(pool.map { " of \($0)" } ?? "") \(split) images\(pool == nil ? "" : " for each mask"), \(data)",
             "         batch norms \(batchNorm)",
             "filters  \(filtersRanked) of \(filters) are ranked",
             "design   \(design), seed \(seed)",
@@ -128,6 +140,15 @@ struct RunStatus: Encodable {
         for (index, life) in lives.enumerated() {
             let end = life.ended.map { " \(Self.time($0))" } ?? ""
             lines.append("life \(index + 1)   started \(Self.time(life.started)), \(life.ending)\(end)")
+        }
+        if let forecast {
+            let needed = forecast.masksNeeded.map { ", about \(Progress.rounded($0)) masks for " } ?? ", aiming at "
+            lines.append(
+                "ranking  reliability \(Text.fixed(forecast.reliability, 2)) from \(forecast.masks) masks"
+                    + (forecast.reliability < forecast.aim ? needed + Text.fixed(forecast.aim, 2) : ""))
+        }
+        if let untilReliability {
+            lines.append("         ends when its reliability is \(Text.fixed(untilReliability, 2))")
         }
         if let resume { lines.append("nobody works on it; go on with '\(resume)'") }
         if let standstill { lines.append("nothing progresses: \(standstill)") }

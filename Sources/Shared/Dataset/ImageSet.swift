@@ -83,7 +83,7 @@ public struct ImageSet: Sendable, Equatable {
     }
 
     /// The images of these numbers, in their order.
-    func picking(_ images: [Int]) -> ImageSet {
+    public func picking(_ images: [Int]) -> ImageSet {
         ImageSet(layout, split: split, count: images.count) { labels, pixels in
             for (place, image) in images.enumerated() {
                 labels[place] = Int32(label(image))

@@ -114,7 +114,7 @@ public struct EvaluationSettings: Sendable, Hashable, Codable {
 
     /// Which images are evaluated.
     public var split: Split
-    /// How many: the first records of the split.
+    /// How many of them every mask is evaluated on: the first records of the split, unless images rotate.
     public var images: Int
     /// Where batch-norm statistics come from.
     public var batchNorm: BatchNorm
@@ -130,19 +130,58 @@ public struct EvaluationSettings: Sendable, Hashable, Codable {
     }
 
     private enum CodingKeys: String, CodingKey {
-        case split, images, batchNorm, normalisation
+        case split, images, batchNorm, normalisation, rotation
         case answers = "labels"
     }
+    /// Which images each mask is evaluated on, where groups of masks have their own; nil where all share the first ones.
+    public var rotation: ImageRotation?
 
     /// Makes settings.
     public init(
         split: Split, images: Int, batchNorm: BatchNorm, normalisation: Normalisation = .standard,
-        labels: Labels = .given
+        labels: Labels = .given,
+        rotation: ImageRotation? = nil
     ) {
         self.split = split
         self.images = images
         self.batchNorm = batchNorm
         self.normalisation = normalisation
         self.labels = labels
+        self.rotation = rotation
+    }
+
+    /// The first records of the split that masks may be evaluated on.
+    public var pool: Int { rotation?.pool ?? images }
+
+    /// Whether the images that batch norms are calibrated with are the first ones of those that a mask is evaluated on,
+    /// rather than the first training images for every mask. Test images calibrate nothing.
+    public var calibratesOnOwnImages: Bool { rotation != nil && split == .train }
+
+    /// The images that a mask takes from the pool: those that it is evaluated on and those that calibrate.
+    public var imagesTaken: Int {
+        calibratesOnOwnImages ? max(images, batchNorm.calibrationImages ?? 0) : images
+    }
+
+    /// The numbers in the pool of the images of a group of masks, ``imagesTaken`` of them. The first are evaluated, and
+    /// the first calibrate.
+    public func images(ofGroup group: Int) -> [Int] {
+        rotation?.images(ofGroup: group, count: imagesTaken) ?? Array(0..<images)
+    }
+
+    /// The most images that a network is measured on by ``measuring``.
+    public static let measuredMax = 4096
+
+    /// The settings for networks that are measured once each, rather than compared under many masks: all on the same
+    /// images of the pool, and more of them.
+    public var measuring: EvaluationSettings {
+        var settings = self
+        settings.images = max(images, min(pool, Self.measuredMax))
+        settings.rotation = nil
+        return settings
+    }
+
+    /// Whether the settings say of masks of an ensemble what can be so.
+    public func fits(_ ensemble: Ensemble) -> Bool {
+        (1...Evaluation.imagesMax).contains(images) && rotation?.fits(ensemble, images: imagesTaken) ?? true
     }
 }

@@ -2,8 +2,26 @@
 ///
 ///     {"masks":[{"disabled":{"layer1.0.conv1":[0,3]}}, …]}
 ///
+/// Where masks are to be evaluated on images of their own, the file also has lists of images, numbers of records of the
+/// split, and every mask names its list:
+///
+///     {"images":[[7,12], …],"masks":[{"disabled":{"layer1.0.conv1":[0,3]},"images":0}, …]}
+///
 /// Members that are not known are skipped, so that a file may say more about its masks.
 public enum MaskFile {
+    /// What a file holds.
+    public struct Contents: Sendable, Equatable {
+        /// The masks.
+        public var masks: [Mask]
+        /// Lists of images, all of one length; empty where all masks see the same images.
+        public var images: [[Int]]
+        /// For each mask its list; empty where there are no lists.
+        public var listOfMask: [Int]
+    }
+
+    /// The most images in all lists.
+    public static let listedImagesMax = 1 << 26
+
     /// The longest file that is read: a million masks that disable a hundred filters each take less than half.
     public static let bytesMax = 1 << 30
     /// The most memory that the masks of a file may take, in bytes: enough for a million masks of 30,000 filters.
@@ -26,24 +44,70 @@ public enum MaskFile {
 
     /// Reads the masks of a file's bytes; `name` stands in errors.
     public static func read(_ bytes: [UInt8], name: String, for space: FilterSpace) throws -> [Mask] {
+        try contents(bytes, name: name, for: space).masks
+    }
+
+    /// Reads all of a file. Throws a `.badInput` ``Failure`` likewise.
+    public static func contents(at path: String, for space: FilterSpace) throws -> Contents {
+        try contents(try InputFile.bytes(at: path, bytesMax: bytesMax), name: path, for: space)
+    }
+
+    /// Reads all of a file's bytes; `name` stands in errors.
+    public static func contents(_ bytes: [UInt8], name: String, for space: FilterSpace) throws -> Contents {
         do {
-            var masks: [Mask]?
+            var masks: [(mask: Mask, list: Int?)]?
+            var images: [[Int]] = []
             var json = JSONReader(bytes)
             try json.object { json, key in
-                if key == "masks" { masks = try self.masks(&json, space) } else { try json.skip() }
+                switch key {
+                case "masks": masks = try self.masks(&json, space)
+                case "images": images = try self.images(&json)
+                default: try json.skip()
+                }
             }
             try json.finish()
             guard let masks else { throw Failure(.badInput, "no member \"masks\"") }
-            return masks
+            let lists = masks.compactMap(\.list)
+            guard lists.isEmpty || lists.count == masks.count else {
+                throw Failure(.badInput, "some masks have \"images\" and some have none; give them to all or to none")
+            }
+            if let mask = lists.firstIndex(where: { !images.indices.contains($0) }) {
+                throw Failure(
+                    .badInput, "mask \(mask): there is no list of images \(lists[mask]); there are \(images.count)")
+            }
+            return Contents(masks: masks.map(\.mask), images: lists.isEmpty ? [] : images, listOfMask: lists)
         } catch let failure as Failure {
             throw Failure(failure.kind, "\(name): \(failure.description)")
         }
     }
 
-    private static func masks(_ json: inout JSONReader, _ space: FilterSpace) throws -> [Mask] {
+    private static func images(_ json: inout JSONReader) throws -> [[Int]] {
+        var lists: [[Int]] = []
+        var count = 0
+        try json.array { json, _ in
+            var list: [Int] = []
+            try json.array { json, _ in
+                let image = try json.integer()
+                count += 1
+                guard (0..<ImageSet.countMax).contains(image) else { throw json.damaged("there is no image \(image)") }
+                guard list.count < Evaluation.imagesMax, count <= listedImagesMax else {
+                    throw json.damaged(
+                        "more than \(Evaluation.imagesMax) images of a mask, or \(listedImagesMax) of all")
+                }
+                list.append(image)
+            }
+            guard !list.isEmpty, list.count == lists.first?.count ?? list.count else {
+                throw json.damaged("lists of images must be of one length, and not empty")
+            }
+            lists.append(list)
+        }
+        return lists
+    }
+
+    private static func masks(_ json: inout JSONReader, _ space: FilterSpace) throws -> [(mask: Mask, list: Int?)] {
         let layers = Dictionary(uniqueKeysWithValues: space.layers.map { ($0.name, $0) })
         let masksMax = maskBytesMax / max((space.count + 63) / 64 * 8, 8)
-        var masks: [Mask] = []
+        var masks: [(mask: Mask, list: Int?)] = []
         try json.array { json, index in
             guard index < masksMax else { throw Failure(.badInput, "more than \(masksMax) masks") }
             do {
@@ -57,9 +121,14 @@ public enum MaskFile {
 
     private static func mask(
         _ json: inout JSONReader, _ layers: [String: FilterSpace.Layer], count: Int
-    ) throws -> Mask {
+    ) throws -> (mask: Mask, list: Int?) {
         var mask: Mask?
+        var list: Int?
         try json.object { json, key in
+            if key == "images" {
+                list = try json.integer()
+                return
+            }
             guard key == "disabled" else { return try json.skip() }
             var disabled = Mask(count: count)
             try json.object { json, name in
@@ -82,19 +151,31 @@ public enum MaskFile {
             mask = disabled
         }
         guard let mask else { throw json.damaged("a mask without \"disabled\" (which may be empty)") }
-        return mask
+        return (mask, list)
     }
 
     // MARK: Writing
 
-    /// Writes masks to a file, one line each, without holding more than one as text.
-    public static func write(_ masks: some Sequence<Mask>, for space: FilterSpace, to path: String) throws {
+    /// Writes masks to a file, one line each, without holding more than one as text; and, where images rotate, the
+    /// images of each of `count` masks, which are those of the settings.
+    public static func write(
+        _ masks: some Sequence<Mask>, for space: FilterSpace, to path: String,
+        images: (settings: EvaluationSettings, rotation: ImageRotation, count: Int)? = nil
+    ) throws {
         let file = try OutputFile(path)
-        try file.write("{\"masks\":[")
-        var separator = "\n"
-        for mask in masks {
-            try file.write("\(separator){\"disabled\":\(text(of: mask, in: space))}")
-            separator = ",\n"
+        try file.write("{")
+        if let images {
+            try file.write("\"images\":[")
+            for group in 0...images.rotation.group(of: max(images.count - 1, 0)) {
+                let numbers = images.settings.images(ofGroup: group).map(String.init).joined(separator: ",")
+                try file.write("\(group > 0 ? ",\n" : "\n")[\(numbers)]")
+            }
+            try file.write("\n],")
+        }
+        try file.write("\"masks\":[")
+        for (index, mask) in masks.enumerated() {
+            let list = images.map { ",\"images\":\($0.rotation.group(of: index))" } ?? ""
+            try file.write("\(index > 0 ? ",\n" : "\n"){\"disabled\":\(text(of: mask, in: space))\(list)}")
         }
         try file.write("\n]}\n")
         try file.finish()

@@ -1,4 +1,5 @@
 import Foundation
+
 /// The masks of one run: a small description from which every mask follows.
 ///
 /// A mask is made when it is asked for, from its index alone, so that an ensemble of a million masks needs no memory.
@@ -67,6 +68,25 @@ public struct Ensemble: Sendable, Hashable, Codable {
                 count: selected.layer.filters.count,
                 dropRate: selected.rate, repeats: design.repeats(ofSegment: segment))
         }
+    }
+
+    private init(_ other: Ensemble, masks: Int) {
+        generator = other.generator
+        design = other.design
+        seed = other.seed
+        count = masks
+        filterCount = other.filterCount
+        layers = other.layers
+    }
+
+    /// The same masks, but so many of them: one more is drawn as it would have been from the start. Throws a `.usage`
+    /// ``Failure`` where there cannot be so many.
+    public func with(masks: Int) throws -> Ensemble {
+        let most = design == .ablation ? participating.count + 1 : Self.masksMax
+        guard (1...most).contains(masks) else {
+            throw Failure(.usage, "the number of masks must be from 1 to \(most), not \(masks)")
+        }
+        return Ensemble(self, masks: masks)
     }
 
     /// The segment of every layer: the network's blocks, cut into `levels` runs of about equal length. Both

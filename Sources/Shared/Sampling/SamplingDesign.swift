@@ -20,6 +20,9 @@ public struct SamplingDesign: Sendable, Hashable, Codable {
     /// How many masks of a segment share one mask of the segment before it.
     public let branching: Int
 
+    /// Whether what a mask tells is its difference from all other masks: each is of other filters.
+    public var comparesAllMasks: Bool { self == .ablation }
+
     /// The most masks that share their first segment.
     public static let sharedMasksMax = 4096
     /// How many masks of ``ablation`` are best evaluated together: what they share costs little more for each then.

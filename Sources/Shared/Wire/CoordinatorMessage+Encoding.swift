@@ -159,6 +159,10 @@ extension WireWriter {
         write(UInt32(settings.batchNorm.calibrationImages ?? 0))
         write(settings.normalisation)
         write(UInt8(settings.labels == .given ? 0 : 1))
+        write(UInt32(settings.rotation?.masks ?? 0))
+        guard let rotation = settings.rotation else { return }
+        write(UInt32(rotation.pool))
+        write(rotation.seed)
     }
 }
 
@@ -179,9 +183,15 @@ extension WireReader {
         let source = sources[try read("batch norms", as: UInt8.self, max: sources.count - 1)]
         let calibration = try read("calibration images", as: UInt32.self, max: Evaluation.imagesMax)
         guard (calibration > 0) == (source != .frozen) else { throw .meaningless(field: "calibration images") }
-        return EvaluationSettings(
+        var settings = EvaluationSettings(
             split: split, images: images, batchNorm: .init(source, images: calibration),
             normalisation: try readNormalisation(),
             labels: try read("labels", as: UInt8.self, max: 1) == 0 ? .given : .network)
+        let masks = try read("masks of the same images", as: UInt32.self, max: Wire.masksMax)
+        guard masks > 0 else { return settings }
+        let pool = try read("pool", as: UInt32.self, max: ImageSet.countMax)
+        settings.rotation = ImageRotation(pool: pool, masks: masks, seed: try read("seed"))
+        guard (1...max(pool, 1)).contains(settings.imagesTaken) else { throw .meaningless(field: "pool") }
+        return settings
     }
 }

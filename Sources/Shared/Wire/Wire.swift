@@ -15,7 +15,7 @@
 /// tell each other so. Workers answer a coordinator, so every exchange begins with a worker's `hello`.
 public enum Wire {
     /// The version of this protocol. Any change of a message changes it; only equal versions understand each other.
-    public static let version: UInt16 = 5
+    public static let version: UInt16 = 6
     /// The first bytes of every message.
     static let magic: [UInt8] = Array("WNNW".utf8)
     /// Bytes before the fields.

@@ -84,11 +84,38 @@ private struct Bench {
     private var run: Run?
 
     /// A run that is loaded.
-    private struct Run {
+    private final class Run {
         let welcome: CoordinatorMessage.Welcome
-        let engine: Engine
-        let images: ImageSet
-        let calibrationImages: ImageSet?
+        private let engine: Engine
+        private let pool: ImageSet
+        private let calibrationImages: ImageSet?
+        /// The images of the group of masks that came last.
+        private var own: (group: Int, images: ImageSet)?
+
+        init(_ welcome: CoordinatorMessage.Welcome, engine: Engine, pool: ImageSet, calibrationImages: ImageSet?) {
+            self.welcome = welcome
+            self.engine = engine
+            self.pool = pool
+            self.calibrationImages = calibrationImages
+        }
+
+        /// Evaluates the masks of a lease, each on the images of its group.
+        func evaluate(_ masks: [IndexedMask], isCancelled: () -> Bool) throws -> [MaskEvaluation] {
+            let settings = welcome.settings
+            let evaluations = try engine.evaluate(
+                masks.map(\.mask), groups: masks.map { settings.rotation?.group(of: $0.index) ?? 0 }, images: images,
+                calibration: calibrationImages, settings: settings, isCancelled: isCancelled)
+            return zip(masks, evaluations).map { MaskEvaluation(mask: $0.index, evaluation: $1) }
+        }
+
+        /// The images of a group of masks.
+        private func images(of group: Int) -> ImageSet {
+            guard welcome.settings.rotation != nil else { return pool }
+            if let own, own.group == group { return own.images }
+            let images = pool.picking(welcome.settings.images(ofGroup: group))
+            own = (group, images)
+            return images
+        }
     }
 
     init(library: BlobLibrary, threads: Int) {
@@ -115,12 +142,9 @@ private struct Bench {
             }
             do {
                 let start = ContinuousClock.now
-                let evaluations = try run.engine.evaluate(
-                    lease.masks.map(\.mask), images: run.images, calibration: run.calibrationImages,
-                    settings: run.welcome.settings, isCancelled: { isAbandoned(lease.lease) })
+                let evaluations = try run.evaluate(lease.masks, isCancelled: { isAbandoned(lease.lease) })
                 let time = start.duration(to: .now) / .microseconds(1)
-                let pairs = zip(lease.masks, evaluations).map { MaskEvaluation(mask: $0.index, evaluation: $1) }
-                return .computed(lease.lease, pairs, microseconds: UInt64(max(1, time)))
+                return .computed(lease.lease, evaluations, microseconds: UInt64(max(1, time)))
             } catch is CancellationError {
                 return .abandoned(lease.lease)
             } catch {
@@ -142,8 +166,14 @@ private struct Bench {
             try set.check(welcome.settings.normalisation)
             return set
         }
+        let pool = try images(welcome.images)
+        guard pool.count >= welcome.settings.pool else {
+            throw Failure(
+                .badInput,
+                "the coordinator has \(pool.count) images, not the \(welcome.settings.pool) that it announces")
+        }
         return Run(
-            welcome: welcome, engine: try Engine(network: network, threads: threads),
-            images: try images(welcome.images), calibrationImages: try welcome.calibrationImages.map(images))
+            welcome, engine: try Engine(network: network, threads: threads), pool: pool,
+            calibrationImages: try welcome.calibrationImages.map(images))
     }
 }

@@ -36,7 +36,8 @@ struct BatchNormOptions {
         "Where batch norms' statistics come from: frozen (the checkpoint), recalibrated (the calibration images, as "
             + "the masked network sees them) or corrected (the checkpoint, corrected by how the mask changes those of "
             + "the calibration images).", value: "SOURCE") var batchnorm: EvaluationSettings.BatchNorm.Source = .frozen
-    @Option("The calibration images: the first N training images.", value: "N") var calibrationImages: Int = 256
+    @Option("The calibration images: the first N training images, or the first N of those that masks name.", value: "N")
+    var calibrationImages: Int = 256
 
     /// Makes the options with their defaults.
     init() {}

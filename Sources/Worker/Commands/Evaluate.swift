@@ -12,6 +12,13 @@ struct Evaluate: Command {
             images on which both agree.
 
                 winnow-worker evaluate --model resnet20.th --data cifar10 --masks masks.json --output losses.json
+
+            Masks may name images of their own, as those of 'winnow-coordinator ensemble --run' do: then they are \
+            evaluated on these, and calibrated with the first of them. So the losses of a run are:
+
+                winnow-coordinator ensemble --run resnet20.winnow --output masks.json
+                winnow-worker evaluate --model resnet20.th --data cifar10 --split train --batchnorm corrected \\
+                    --masks masks.json --output losses.json
             """)
 
     @Option("The trained network: a PyTorch checkpoint or safetensors.", value: "FILE") var model: String
@@ -19,7 +26,8 @@ struct Evaluate: Command {
     @Option("Labelled images: a folder or file in a form that docs/images.md lists.", value: "PATH") var data: String
     @OptionGroup var dataFormat = DataFormatOptions()
     @Option("The images to evaluate: test or train.", value: "SPLIT") var split: EvaluationSettings.Split = .test
-    @Option("How many of them, the first ones. By default all.", value: "N") var images: Int?
+    @Option("How many of them, the first ones. By default all, or those that the masks name.", value: "N") var images:
+        Int?
     @Option("How many images of the split to leave out before them.", value: "N") var skip: Int = 0
     @Option("The masks.", value: "FILE") var masks: String
     @Option("Where the losses are written.", value: "FILE") var output: String
@@ -45,19 +53,32 @@ struct Evaluate: Command {
         let batchNorm = try batchNormOptions.batchNorm()
         let source = try dataFormat.source(data).open()
         let network = try Checkpoint.network(at: model, image: source.layout.shape, hints: checkpoint.hints)
-        let masks = try MaskFile.read(at: masks, for: FilterSpace(network.graph))
+        let contents = try MaskFile.contents(at: masks, for: FilterSpace(network.graph))
+        let haveOwnImages = !contents.listOfMask.isEmpty
+        guard !haveOwnImages || images == nil else {
+            throw Failure(.usage, "the masks in \(masks) name their images; --images cannot be given as well")
+        }
         let engine = try engineOptions.engine(network)
         let normalisation = try normalisationOptions.normalisation(for: source, of: network)
-        let evaluated = try images(of: source)
+        guard !haveOwnImages || skip == 0 else {
+            throw Failure(.usage, "the masks in \(masks) name their images; --skip cannot be given as well")
+        }
+        let pool =
+            haveOwnImages
+            ? try source.read(split, limit: (contents.images.joined().max() ?? 0) + 1) : try images(of: source)
         var calibration: ImageSet?
-        if let count = batchNorm.calibrationImages {
+        // Test images calibrate nothing.
+        if let count = batchNorm.calibrationImages, !haveOwnImages || split == .test {
             calibration = try source.read(.train, limit: count)
         }
         let settings = EvaluationSettings(
-            split: split, images: evaluated.count, batchNorm: batchNorm, normalisation: normalisation,
-            labels: labels)
-        let evaluations = try engine.evaluate(masks, images: evaluated, calibration: calibration, settings: settings)
-        try LossFile.write(evaluations, model: model, images: evaluated.count, to: output)
+            split: split, images: contents.images.first?.count ?? pool.count, batchNorm: batchNorm,
+            normalisation: normalisation, labels: labels)
+        let evaluations = try engine.evaluate(
+            contents.masks, groups: haveOwnImages ? contents.listOfMask : contents.masks.map { _ in 0 },
+            images: { haveOwnImages ? pool.picking(contents.images[$0]) : pool }, calibration: calibration,
+            settings: settings)
+        try LossFile.write(evaluations, model: model, images: settings.images, to: output)
     }
 
     private func images(of source: DataSet) throws -> ImageSet {

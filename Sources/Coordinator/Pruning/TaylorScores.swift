@@ -1,0 +1,26 @@
+import Shared
+
+/// The Taylor scores that a run takes along as prior knowledge of its filters.
+enum TaylorScores {
+    /// Training images that give gradients, at most and at least, …
+    private static let imagesMax = 1024
+    private static let imagesMin = 64
+    /// … and multiply-accumulates of the network for all of them, about: seconds on one core.
+    private static let multiplyAccumulatesMax = 1e11
+
+    /// The mean squared gate gradient of every filter on the first training images, or nil where it cannot be had: on a
+    /// host without `winnow-worker`, for a network that training does not know, without training images. Says why.
+    static func measure(_ network: Network, on data: DataSet, normalisation: Normalisation) -> [Double]? {
+        do {
+            let affordable = multiplyAccumulatesMax / Double(max(network.graph.cost().multiplyAccumulates, 1))
+            let images = try min(Int(min(max(affordable, Double(imagesMin)), Double(imagesMax))), data.count(.train))
+            Log.shared.step("taking Taylor scores on \(images) training images, as prior knowledge")
+            defer { Log.shared.clearStatus() }
+            return try WorkerProcess.find(threads: nil).gateGradients(
+                of: network, data: data.source, images: images, normalisation: normalisation)
+        } catch {
+            Log.shared.line("the ranking begins without Taylor scores: \(error)")
+            return nil
+        }
+    }
+}
