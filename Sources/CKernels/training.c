@@ -1,14 +1,4 @@
-#include "winnow_training.h"
-
-#include <string.h>
-
-// The choice of a clone happens while the program is loaded, before ThreadSanitizer's instrumentation of it may run.
-#if defined(__x86_64__) && !__has_feature(thread_sanitizer)
-#define EVERY_INSTRUCTION_SET __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define EVERY_INSTRUCTION_SET
-#endif
-#define VECTORISED _Pragma("clang loop vectorize(assume_safety) interleave(enable)")
+#include "training.h"
 
 // A loop over channels would leave vectors half empty where the channels are few or odd in number. So the loops run
 // over periods: the fewest whole pixels that fill whole vectors, at least four of them so that sums do not wait for
@@ -187,56 +177,13 @@ void winnow_gate_gradients(
         float *restrict sums = gates + image * channels;
         for (size_t pixel = 0; pixel < image_pixels; pixel++) {
             const size_t base = (image * image_pixels + pixel) * channels;
-            VECTORISED for (size_t c = 0; c < channels; c++) {
-                sums[c] += g[base + c] * (x[base + c] * scale[c] + shift[c]);
+            if (scale) {
+                VECTORISED for (size_t c = 0; c < channels; c++) {
+                    sums[c] += g[base + c] * (x[base + c] * scale[c] + shift[c]);
+                }
+            } else {
+                VECTORISED for (size_t c = 0; c < channels; c++) sums[c] += g[base + c] * x[base + c];
             }
         }
     }
-}
-
-void winnow_shortcut(
-    const float *x, size_t images, size_t size, size_t input, size_t stride, const int32_t *map, size_t output,
-    float *y) {
-    for (size_t image = 0; image < images; image++)
-        for (size_t row = 0; row < size; row += stride)
-            for (size_t column = 0; column < size; column += stride) {
-                const float *from = x + ((image * size + row) * size + column) * input;
-                for (size_t o = 0; o < output; o++) *y++ = map[o] < 0 ? 0 : from[map[o]];
-            }
-}
-
-void winnow_shortcut_gradient(
-    const float *dy, size_t images, size_t size, size_t input, size_t stride, const int32_t *map, size_t output,
-    float *dx) {
-    for (size_t image = 0; image < images; image++)
-        for (size_t row = 0; row < size; row += stride)
-            for (size_t column = 0; column < size; column += stride, dy += output) {
-                float *to = dx + ((image * size + row) * size + column) * input;
-                for (size_t o = 0; o < output; o++)
-                    if (map[o] >= 0) to[map[o]] += dy[o];
-            }
-}
-
-EVERY_INSTRUCTION_SET
-void winnow_average_pool(const float *x, size_t images, size_t image_pixels, size_t channels, float *y) {
-    memset(y, 0, images * channels * sizeof(float));
-    const float share = 1.0f / (float)image_pixels;
-    for (size_t image = 0; image < images; image++) {
-        float *restrict sums = y + image * channels;
-        for (size_t pixel = 0; pixel < image_pixels; pixel++) {
-            const float *from = x + (image * image_pixels + pixel) * channels;
-            VECTORISED for (size_t c = 0; c < channels; c++) sums[c] += from[c];
-        }
-        for (size_t c = 0; c < channels; c++) sums[c] *= share;
-    }
-}
-
-EVERY_INSTRUCTION_SET
-void winnow_average_pool_gradient(const float *dy, size_t images, size_t image_pixels, size_t channels, float *dx) {
-    const float share = 1.0f / (float)image_pixels;
-    for (size_t image = 0; image < images; image++)
-        for (size_t pixel = 0; pixel < image_pixels; pixel++) {
-            float *to = dx + (image * image_pixels + pixel) * channels;
-            VECTORISED for (size_t c = 0; c < channels; c++) to[c] = dy[image * channels + c] * share;
-        }
 }

@@ -18,6 +18,17 @@ public struct ReferenceForward {
     /// The values of all images, `[image, row, column]`, or nil where the channel is absent.
     public typealias Channel = [Double]?
 
+    /// A factor of one filter's channel wherever its absence would end (``GateEnds``).
+    public struct Gate {
+        let filter: Int
+        let factor: Double
+
+        public init(filter: Int, factor: Double) {
+            self.filter = filter
+            self.factor = factor
+        }
+    }
+
     /// The mean and variance of every present channel of a node, by the node's place.
     private final class Measured {
         var channels: [Int: [(mean: Double, variance: Double)?]] = [:]
@@ -29,14 +40,18 @@ public struct ReferenceForward {
     let space: FilterSpace
     let mask: Mask
     let statistics: Statistics
+    let gate: Gate?
+    private let gateEnds: GateEnds?
     private let measured = Measured()
     private var unmasked: Measured?
 
-    public init(_ network: Network, mask: Mask? = nil, statistics: Statistics = .running) {
+    public init(_ network: Network, mask: Mask? = nil, statistics: Statistics = .running, gate: Gate? = nil) {
         self.network = network
         space = FilterSpace(network.graph)
         self.mask = mask ?? Mask(count: space.count)
         self.statistics = statistics
+        self.gate = gate
+        gateEnds = gate == nil ? nil : GateEnds(network.graph, space)
     }
 
     /// The logits `[images][classes]` for inputs `[images][channel, row, column]`.
@@ -80,7 +95,7 @@ public struct ReferenceForward {
     private func value(of index: Int, _ values: [[Channel]], images: Int) -> [Channel] {
         let graph = network.graph
         let node = graph.nodes[index]
-        let inputs = node.inputs.map { values[$0] }
+        let inputs = node.inputs.enumerated().map { gated(values[$1], readBy: index, $0) }
         let from = graph.inputShape(of: node)
         let to = node.shape
         func parameter(_ role: String) -> [Double] { network["\(node.name).\(role)"].values.map(Double.init) }
@@ -162,6 +177,15 @@ public struct ReferenceForward {
             let sums = (0..<images).map { image in powers.reduce(0) { $0 + ($1?[image] ?? 0) } }
             return powers.map { $0.map { zip($0, sums).map { $0 / $1 } } }
         }
+    }
+
+    private func gated(_ input: [Channel], readBy node: Int, _ position: Int) -> [Channel] {
+        guard let gate, let gateEnds else { return input }
+        var result = input
+        for end in gateEnds.ends(of: node, position) where end.filter == gate.filter {
+            result[end.channel] = result[end.channel]?.map { $0 * gate.factor }
+        }
+        return result
     }
 
     private static func spread(_ channel: Channel, _ pixels: Int, _ wanted: Int, _ images: Int) -> Channel {

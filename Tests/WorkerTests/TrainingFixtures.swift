@@ -50,6 +50,16 @@ enum TrainingFixtures {
             architecture, trained: values(layout.trained), statistics: values(layout.statistics))
     }
 
+    /// A random graph with random parameters, and images for it.
+    static func sample(seed: UInt64, images count: Int) throws -> (network: Network, images: ImageSet) {
+        var generator = SeededGenerator(seed: seed)
+        let graph = try RandomGraphs.graph(seed: seed, operations: 10)
+        let layout = ImageLayout(shape: graph.imageShape, classes: graph.classes, pixelType: .float32)
+        return (
+            Network.random(graph, using: &generator), ImageSet.random(count, layout: layout, using: &generator)
+        )
+    }
+
     /// Images of random pixels.
     static func images(_ count: Int, seed: UInt64) -> ImageSet {
         var random = SplitMix64(seed: seed)

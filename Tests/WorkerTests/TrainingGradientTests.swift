@@ -1,5 +1,6 @@
 import CKernels
 import Shared
+import TestSupport
 import Testing
 
 @testable import Worker
@@ -19,50 +20,58 @@ import Testing
         TrainingShard(images: Array(0..<Self.imageCount), augmentationSeed: nil, epoch: 0)
     }
 
-    /// Compares the engine's gradient with finite differences of a loss written down separately in double precision.
-    private func checkGradient(_ architecture: Graph, probesPerTensor: Int) throws {
-        let network = TrainingFixtures.network(architecture, seed: 1)
-        let images = TrainingFixtures.images(Self.imageCount, seed: 2)
+    /// Compares the gradient with differences of the plain definition's loss in double precision.
+    private func checkGradient(
+        _ network: Network, _ images: ImageSet, probesPerTensor: Int, seed: UInt64 = 3
+    ) throws {
         let loss = TrainingLoss(labelSmoothing: 0.1)
-        let layout = ParameterLayout(architecture)
-        let result = try trainer(architecture, images, loss).gradient(
-            of: shard, with: ShardTrainer.Parameters(network))
+        let trainer = ShardTrainer(
+            network.graph, images: ImageLoader(images, .standard), loss: loss, teacher: nil, shardSize: images.count)
+        let result = try trainer.gradient(
+            of: TrainingShard(images: Array(0..<images.count), augmentationSeed: nil, epoch: 0),
+            with: ShardTrainer.Parameters(network))
+        func lossSum(_ network: Network) -> Double {
+            ReferenceForward(network, statistics: .ofTheseImages).lossSum(images, loss)
+        }
+        let expected = lossSum(network)
+        #expect(abs(result.lossSum - expected) < 1e-4 * expected, "\(network.graph.summary)")
 
-        let reference = ReferenceTraining(architecture: architecture, loss: loss)
-        let pixels = (0..<Self.imageCount).map { TrainingFixtures.pixels(images, $0) }
-        let labels = (0..<Self.imageCount).map { Int(images.label($0)) }
-        var parameters = network.parameters.mapValues { $0.values.map(Double.init) }
-        func lossSum() -> Double { reference.lossSum(pixels, labels: labels, parameters: parameters) }
-        #expect(abs(result.lossSum - lossSum()) < 1e-4 * lossSum())
-
-        let step = 1e-5
-        var random = SplitMix64(seed: 3)
-        for entry in layout.trained {
+        let step: Float = 1 / 262_144
+        let largest = result.gradient.map { Double(abs($0)) }.max() ?? 0
+        var random = SplitMix64(seed: seed)
+        for entry in ParameterLayout(network.graph).trained {
             let gradient = result.gradient[entry.range]
             let size = gradient.map { Double(abs($0)) }.max() ?? 0
             for _ in 0..<probesPerTensor {
                 let index = Int.random(in: 0..<entry.range.count, using: &random)
-                let value = try #require(parameters[entry.name]?[index])
-                parameters[entry.name]?[index] = value + step
-                let above = lossSum()
-                parameters[entry.name]?[index] = value - step
-                let below = lossSum()
-                parameters[entry.name]?[index] = value
-                let expected = (above - below) / (2 * step)
+                let value = network[entry.name].values[index]
+                let slopes = [value - step, value + step].map { changed in
+                    (lossSum(network.changing(entry.name, index, to: changed)) - expected) / Double(changed - value)
+                }
                 let found = Double(gradient[gradient.startIndex + index])
                 #expect(
-                    abs(found - expected) < 1e-3 * size + 1e-5,
-                    "\(entry.name)[\(index)]: \(found), by finite differences \(expected)")
+                    Self.isSlope(found, between: slopes, tolerance: 1e-3 * size + 1e-5 * largest + 1e-5),
+                    "\(entry.name)[\(index)] in random graph \(seed): \(found), by differences \(slopes)")
             }
         }
     }
 
-    @Test func gradientsOfAResidualNetworkAgreeWithFiniteDifferences() throws {
-        try checkGradient(TrainingFixtures.residual, probesPerTensor: 2)
+    /// Whether a derivative is one that the slopes on both sides allow, which differ at a kink.
+    private static func isSlope(_ found: Double, between slopes: [Double], tolerance: Double) -> Bool {
+        found >= (slopes.min() ?? .nan) - tolerance && found <= (slopes.max() ?? .nan) + tolerance
     }
 
-    @Test func gradientsOfAFullyConnectedNetworkAgreeWithFiniteDifferences() throws {
-        try checkGradient(TrainingFixtures.connected, probesPerTensor: 4)
+    @Test(arguments: [(TrainingFixtures.residual, 2), (TrainingFixtures.connected, 4)])
+    func gradientsAreThoseOfDifferences(_ graph: Graph, _ probesPerTensor: Int) throws {
+        try checkGradient(
+            TrainingFixtures.network(graph, seed: 1), TrainingFixtures.images(Self.imageCount, seed: 2),
+            probesPerTensor: probesPerTensor)
+    }
+
+    @Test(arguments: 0..<40 as Range<UInt64>)
+    func gradientsOfEveryOperationAreThoseOfDifferences(_ seed: UInt64) throws {
+        let (network, images) = try TrainingFixtures.sample(seed: seed, images: 7)
+        try checkGradient(network, images, probesPerTensor: 2, seed: seed)
     }
 
     /// A factor rounded to bfloat16 is off by 2^-9 at most, and what passes a ReLU may change. In a random network, whose
@@ -158,7 +167,7 @@ import Testing
         let count = 37
         let network = TrainingFixtures.network(architecture, seed: 1)
         let loader = ImageLoader(TrainingFixtures.images(count, seed: 2), .standard)
-        let plan = try makePlan(architecture, images: count, purpose: .inference)
+        let plan = try TrainingPlan(architecture, images: count, purpose: .inference)
         let (trained, statistics) = ParameterLayout(architecture).flatten(network)
         try plan.load(trained: trained, statistics: statistics)
         let input = AlignedBuffer(count: count * CIFAR10.layout.imageBytes)
@@ -241,38 +250,37 @@ import Testing
         }
     }
 
-    @Test func squaredGateGradientsAreThoseOfFiniteDifferences() throws {
-        let architecture = TrainingFixtures.residual
-        let network = TrainingFixtures.network(architecture, seed: 1)
-        let images = TrainingFixtures.images(1, seed: 2)
-        let layout = ParameterLayout(architecture)
-        let (trained, statistics) = layout.flatten(network)
-        let loader = ImageLoader(images, .standard)
+    /// Compares the gradients of gates for one image with differences of the plain definition's loss.
+    private func checkGates(_ network: Network, _ image: ImageSet, filters: Int, seed: UInt64) throws {
         let trainer = ShardTrainer(
-            architecture, images: loader, loss: TrainingLoss(), teacher: nil, shardSize: 1)
-        let found = try trainer.squaredGateGradients(
-            of: 0..<1, with: ShardTrainer.Parameters(network))
-        // A gate on a filter multiplies the scale and the shift of its normalisation, a ReLU notwithstanding.
-        let space = FilterSpace(architecture)
-        for (index, layer) in space.layers.enumerated() {
-            let prefix = layer.name.replacing("conv", with: "bn")
-            let scale = try #require(layout.trained.first { $0.name == "\(prefix).weight" }).range.lowerBound
-            let shift = try #require(layout.trained.first { $0.name == "\(prefix).bias" }).range.lowerBound
-            let largest = found[index].max() ?? 0
-            for filter in 0..<layer.filters.count {
-                func loss(_ gate: Float) throws -> Double {
-                    var changed = trained
-                    changed[scale + filter] *= gate
-                    changed[shift + filter] *= gate
-                    return try trainer.evaluate(
-                        0..<1, of: loader, with: .init(trained: changed, statistics: statistics)
-                    ).loss
-                }
-                let slope = try (loss(1.002) - loss(0.998)) / 0.004
-                #expect(
-                    abs(slope.magnitude - found[index][filter].squareRoot()) < 0.02 * largest.squareRoot() + 2e-4,
-                    "\(layer.name)[\(filter)]")
+            network.graph, images: ImageLoader(image, .standard), loss: TrainingLoss(), teacher: nil, shardSize: 1)
+        let found = try trainer.squaredGateGradients(of: 0..<1, with: ShardTrainer.Parameters(network))
+            .map { $0.squareRoot() }
+        let largest = found.max() ?? 0
+        let step = 1e-6
+        var random = SplitMix64(seed: seed)
+        for _ in 0..<min(filters, found.count) {
+            let filter = Int.random(in: found.indices, using: &random)
+            func loss(_ factor: Double) -> Double {
+                ReferenceForward(network, gate: .init(filter: filter, factor: factor)).lossSum(image, TrainingLoss())
             }
+            let slopes = [(loss(1) - loss(1 - step)) / step, (loss(1 + step) - loss(1)) / step]
+            let isEither = [found[filter], -found[filter]].contains {
+                Self.isSlope($0, between: slopes, tolerance: 1e-4 * largest + 1e-7)
+            }
+            #expect(isEither, "filter \(filter) of random graph \(seed): ±\(found[filter]), by differences \(slopes)")
         }
+    }
+
+    @Test(arguments: [TrainingFixtures.residual, TrainingFixtures.connected])
+    func gatesAreThoseOfDifferences(_ graph: Graph) throws {
+        try checkGates(
+            TrainingFixtures.network(graph, seed: 1), TrainingFixtures.images(1, seed: 2), filters: 20, seed: 1)
+    }
+
+    @Test(arguments: 0..<40 as Range<UInt64>)
+    func gatesOfEveryOperationAreThoseOfDifferences(_ seed: UInt64) throws {
+        let (network, image) = try TrainingFixtures.sample(seed: seed, images: 1)
+        try checkGates(network, image, filters: 10, seed: seed)
     }
 }

@@ -35,25 +35,98 @@ void winnow_normalisation_gradient(
 /// x as bfloat16, the upper half of a float, rounded to nearest with ties to even; NaN stays NaN.
 void winnow_round_to_bfloat16(const float *x, size_t count, uint16_t *rounded);
 
-/// The gradient of each image's loss with respect to a gate on each channel of x * scale + shift:
-/// gates[image, channel] = sum over the image's pixels of g * (x * scale + shift).
+/// The gradient of each image's loss with respect to a gate on each channel of x * scale + shift, or of x where they are
+/// null: gates[image, channel] = sum over the image's pixels of g * (x * scale + shift).
 void winnow_gate_gradients(
     const float *g, const float *x, size_t images, size_t image_pixels, size_t channels, const float *scale,
     const float *shift, float *gates);
 
-/// A parameter-free shortcut: y[image, r, c, o] = x[image, r * stride, c * stride, map[o]], or 0 where map[o] < 0.
-/// `size` is the height and width of x.
-void winnow_shortcut(
-    const float *x, size_t images, size_t size, size_t input, size_t stride, const int32_t *map, size_t output,
-    float *y);
+// Functions of each value.
 
-/// Adds the gradient of ``winnow_shortcut`` to dx.
-void winnow_shortcut_gradient(
-    const float *dy, size_t images, size_t size, size_t input, size_t stride, const int32_t *map, size_t output,
-    float *dx);
+/// x where positive, otherwise slopes[channel] * x.
+void winnow_prelu(const float *x, size_t pixels, size_t channels, const float *slopes, float *y);
 
-/// The mean over each image's pixels: y[image, channel].
-void winnow_average_pool(const float *x, size_t images, size_t image_pixels, size_t channels, float *y);
+/// The gradients of ``winnow_prelu``. `dx` may be `dy`.
+void winnow_prelu_gradient(
+    const float *dy, const float *x, size_t pixels, size_t channels, const float *slopes, float *dx, float *dslopes);
 
-/// The gradient of ``winnow_average_pool``.
-void winnow_average_pool_gradient(const float *dy, size_t images, size_t image_pixels, size_t channels, float *dx);
+/// min(max(slope * x + offset, 0), 1)
+void winnow_hard_sigmoid(const float *x, size_t count, float slope, float offset, float *y);
+
+/// The gradient of ``winnow_hard_sigmoid``. `dx` may be `dy`.
+void winnow_hard_sigmoid_gradient(
+    const float *dy, const float *x, size_t count, float slope, float offset, float *dx);
+
+/// x * min(max(x / 6 + 1/2, 0), 1)
+void winnow_hard_swish(const float *x, size_t count, float *y);
+
+/// The gradient of ``winnow_hard_swish``. `dx` may be `dy`.
+void winnow_hard_swish_gradient(const float *dy, const float *x, size_t count, float *dx);
+
+// Sums and products.
+
+/// y = a + b. `y` may be `a` or `b`.
+void winnow_sum(const float *a, const float *b, size_t count, float *y);
+
+/// Adds `bias` to each row.
+void winnow_add_to_rows(float *y, size_t rows, size_t columns, const float *bias);
+
+/// The sum of the rows.
+void winnow_sum_of_rows(const float *x, size_t rows, size_t columns, float *sums);
+
+/// An operand of a sum or product, [image, pixel, channel]; a single pixel or channel stands for all of them.
+typedef struct {
+    size_t pixels, channels;
+} winnow_operand;
+
+/// y = a * b where `multiplies`, otherwise a + b, for `images` images of y's extents. `y` may be an operand of the same
+/// extents.
+void winnow_combine(
+    const float *a, winnow_operand a_extents, const float *b, winnow_operand b_extents, bool multiplies, size_t images,
+    winnow_operand y_extents, float *y);
+
+/// The gradient of ``winnow_combine`` with respect to a: `b` is the other factor, or null for a sum.
+void winnow_combine_gradient(
+    const float *dy, winnow_operand y_extents, const float *b, winnow_operand b_extents, size_t images,
+    winnow_operand a_extents, float *da);
+
+// Windows and rearrangements.
+
+/// The rows, or columns, that one row or column of a pool's output covers: begin, begin + step, … below end.
+typedef struct {
+    int32_t begin, end, step;
+    int32_t counted; // what a mean divides by in this direction
+} winnow_window;
+
+/// The largest value or the mean of each window. For the largest, `chosen` gets the pixel that it came from (the first
+/// of several) where it is not null.
+void winnow_pool(
+    const float *x, size_t images, size_t height, size_t width, size_t channels, const winnow_window *rows,
+    size_t row_count, const winnow_window *columns, size_t column_count, bool largest, float *y, int32_t *chosen);
+
+/// The gradient of ``winnow_pool``: of the largest if `chosen` is not null, otherwise of the mean.
+void winnow_pool_gradient(
+    const float *dy, size_t images, size_t height, size_t width, size_t channels, const winnow_window *rows,
+    size_t row_count, const winnow_window *columns, size_t column_count, const int32_t *chosen, float *dx);
+
+/// y[image, r, c, o] = x[image, top + r * row_step, left + c * column_step, map[o]], or 0 where that is outside or map[o]
+/// is negative. Without `map` the channels are x's.
+typedef struct {
+    size_t images, height, width, channels; // of x
+    ptrdiff_t top, left;
+    size_t row_step, column_step;
+    size_t output_height, output_width, output_channels;
+    const int32_t *map;
+} winnow_rearrangement;
+
+void winnow_rearrange(const winnow_rearrangement *r, const float *x, float *y);
+
+/// The gradient of ``winnow_rearrange``.
+void winnow_rearrange_gradient(const winnow_rearrangement *r, const float *dy, float *dx);
+
+/// Writes `rows` x `columns` matrices with rows and columns exchanged.
+void winnow_transpose(const float *x, size_t matrices, size_t rows, size_t columns, float *y);
+
+/// Copies `columns` values of each row between matrices whose rows are `from_stride` and `to_stride` apart.
+void winnow_copy_columns(
+    const float *from, size_t from_stride, float *to, size_t to_stride, size_t rows, size_t columns);

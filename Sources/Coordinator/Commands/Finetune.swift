@@ -15,7 +15,7 @@ struct Finetune: Command {
             --resume goes on; the result is the same as without the interruption.
             """)
 
-    @Option("The network to go on with: PyTorch or safetensors.", value: "FILE") var model: String
+    @Option("The network to go on with: ONNX, PyTorch or safetensors.", value: "FILE") var model: String
     @OptionGroup var checkpoint = CheckpointOptions()
     @OptionGroup var training = TrainingOptions()
 

@@ -13,7 +13,7 @@ struct BenchTraining: Command {
               winnow-worker bench-training --model resnet56.th --batch-size 128 --shards 2 --json
             """)
 
-    @Option("The network's checkpoint: PyTorch or safetensors.", value: "FILE") var model: String
+    @Option("The network: ONNX, PyTorch or safetensors.", value: "FILE") var model: String
     @Option("A network to learn from as well (knowledge distillation), such as the unpruned one.", value: "FILE")
     var distillFrom: String?
     @Option("Images of a step.", value: "N") var batchSize: Int = 128

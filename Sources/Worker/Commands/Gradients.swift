@@ -14,7 +14,7 @@ struct Gradients: Command {
               winnow-worker gradients --model resnet20.th --data cifar10 --images 1024 --output taylor.json
             """)
 
-    @Option("The network's checkpoint: PyTorch or safetensors.", value: "FILE") var model: String
+    @Option("The network: ONNX, PyTorch or safetensors.", value: "FILE") var model: String
     @Option("Labelled images: a folder or file in a form that docs/images.md lists.", value: "PATH") var data: String
     @OptionGroup var dataFormat = DataFormatOptions()
     @Option("How many images: the first N records of the training batches.", value: "N") var images: Int = 1024

@@ -24,7 +24,7 @@ final class ShardTrainer {
 
     /// A plan and the parameters that it holds.
     private struct Loaded {
-        let plan: any TrainingPlan
+        let plan: TrainingPlan
         var parameters: Parameters?
     }
 
@@ -44,6 +44,7 @@ final class ShardTrainer {
     private let precision: TrainingPrecision
     private var training: Loaded?
     private var inference: Loaded?
+    private var importance: Loaded?
     private var teaching: Teaching?
 
     /// A trainer for shards of `shardSize` images, whose gradients are computed in the given precision. `teacher` is
@@ -69,9 +70,9 @@ final class ShardTrainer {
         write(shard, of: images, to: plan)
         try plan.forward(.batch)
         let (lossSum, correct) = try loseAndDifferentiate(plan, shard)
-        try plan.backward(gates: nil)
+        try plan.backward()
         return ShardGradient(
-            gradient: plan.gradient.values, statistics: plan.batchStatistics(), lossSum: lossSum, correct: correct,
+            gradient: plan.gradient.values, statistics: plan.batchStatistics, lossSum: lossSum, correct: correct,
             images: shardSize)
     }
 
@@ -98,21 +99,23 @@ final class ShardTrainer {
         return evaluation
     }
 
-    /// For every layer of the network's ``FilterSpace`` and every filter the sum over images of the squared gradient
-    /// of an image's loss with respect to a gate on the filter's output, batch norms frozen: Molchanov et al. (2019),
-    /// "Importance estimation for neural network pruning", equation 8 with gates after the batch normalisation.
-    func squaredGateGradients(of range: Range<Int>, with parameters: Parameters) throws -> [[Double]] {
+    /// For every filter of the network's ``FilterSpace`` the sum over images of the squared gradient of an image's loss
+    /// with respect to a gate on the filter's output, batch norms frozen: Molchanov et al. (2019), "Importance estimation
+    /// for neural network pruning", equation 8 with gates as ``GateEnds`` places them.
+    func squaredGateGradients(of range: Range<Int>, with parameters: Parameters) throws -> [Double] {
         precondition(range.count == shardSize, "the range has the trainer's size")
-        let plan = try load(parameters, into: &training, .training)
+        let plan = try load(parameters, into: &importance, .importance)
         let shard = TrainingShard(images: Array(range), augmentationSeed: nil, epoch: 0)
         write(shard, of: images, to: plan)
         try plan.forward(.running)
         _ = try loseAndDifferentiate(plan, shard)
-        var sums = FilterSpace(graph).layers.map { [Double](repeating: 0, count: $0.filters.count) }
-        try plan.backward { layer, gates in
-            let filters = sums[layer].count
-            for (position, gate) in gates.enumerated() {
-                sums[layer][position % filters] += Double(gate) * Double(gate)
+        try plan.backward()
+        let filters = plan.gates.count / shardSize
+        var sums = [Double](repeating: 0, count: filters)
+        for image in 0..<shardSize {
+            for filter in 0..<filters {
+                let gate = Double(plan.gates.pointer[image * filters + filter])
+                sums[filter] += gate * gate
             }
         }
         return sums
@@ -120,11 +123,11 @@ final class ShardTrainer {
 
     private func load(
         _ parameters: Parameters, into slot: inout Loaded?, _ purpose: PlanPurpose
-    ) throws -> any TrainingPlan {
+    ) throws -> TrainingPlan {
         var loaded =
             try slot
             ?? Loaded(
-                plan: makePlan(
+                plan: TrainingPlan(
                     graph, images: shardSize, purpose: purpose,
                     precision: purpose == .training ? precision : .float32))
         if loaded.parameters !== parameters {
@@ -135,24 +138,24 @@ final class ShardTrainer {
         return loaded.plan
     }
 
-    private func write(_ shard: TrainingShard, of images: ImageLoader, to plan: any TrainingPlan) {
-        write(shard, of: images, channelsLast: plan.channelsLast, to: plan.input)
+    private func write(_ shard: TrainingShard, of images: ImageLoader, to plan: TrainingPlan) {
+        write(shard, of: images, channelsLast: plan.channelsLast, to: plan.input.pointer)
     }
 
     private func write(
-        _ shard: TrainingShard, of images: ImageLoader, channelsLast: Bool, to input: AlignedBuffer
+        _ shard: TrainingShard, of images: ImageLoader, channelsLast: Bool, to input: UnsafeMutablePointer<Float>
     ) {
         for (position, image) in shard.images.enumerated() {
             let distortion =
                 shard.augmentationSeed.map { images.distortion(seed: $0, epoch: shard.epoch, image: image) }
                 ?? ImageLoader.Distortion()
             images.write(
-                image, distortion, channelsLast: channelsLast, to: input.pointer + position * images.valueCount)
+                image, distortion, channelsLast: channelsLast, to: input + position * images.valueCount)
         }
     }
 
     private func loseAndDifferentiate(
-        _ plan: any TrainingPlan, _ shard: TrainingShard
+        _ plan: TrainingPlan, _ shard: TrainingShard
     ) throws -> (lossSum: Double, correct: Int) {
         let classes = plan.logits.count / plan.images
         let wanted = try teach(shard)
@@ -181,7 +184,7 @@ final class ShardTrainer {
                 input: AlignedBuffer(count: shardSize * images.valueCount),
                 logits: AlignedBuffer(count: shardSize * teacher.graph.classes))
         self.teaching = teaching
-        write(shard, of: images, channelsLast: false, to: teaching.input)
+        write(shard, of: images, channelsLast: false, to: teaching.input.pointer)
         teaching.forward.compute(
             teaching.input.pointer, images: shard.images.count, to: teaching.logits.pointer)
         return teaching.logits

@@ -2,15 +2,16 @@ import Foundation
 import Shared
 
 /// The first-order Taylor importance of every filter (Molchanov et al. 2019, "Importance estimation for neural network
-/// pruning", equation 8, with gates after the batch normalisation and, for hidden filters, the ReLU):
+/// pruning", equation 8):
 ///
 ///     importance(filter) = mean over images of (d loss of the image / d gate of the filter)²
 ///
-/// A gate multiplies the filter's output; removing the filter sets it from 1 to 0, so the derivative is the first-order
-/// estimate of the change. Batch norms keep their running statistics, so that images do not influence one another.
+/// A gate is a factor of the filter's channel wherever its absence would end (``GateEnds``): behind batch normalisation and
+/// activation, before a shortcut is added, at every layer that reads the channel. Removing the filter sets it from 1 to 0,
+/// so the derivative is the first-order estimate of the change. Batch norms keep their running statistics, so that images do not influence one another.
 enum TaylorImportance {
-    /// Images whose gradients are computed at a time.
-    private static let chunk = 32
+    /// Images whose gradients are computed at a time: fewer where they are large, so that memory stays bounded.
+    private static func chunk(_ image: Shape) -> Int { max(1, min(32, 32 * 96 * 96 / image.pixels)) }
 
     /// The importance of each filter, layer by layer in the order of ``FilterSpace``; the same bits for any number of
     /// threads. Throws a ``Failure``.
@@ -19,9 +20,10 @@ enum TaylorImportance {
     ) throws -> [[Double]] {
         let loader = ImageLoader(images, normalisation)
         let parameters = ShardTrainer.Parameters(network)
+        let chunk = chunk(network.graph.imageShape)
         let ranges = stride(from: 0, to: images.count, by: chunk).map { $0..<min($0 + chunk, images.count) }
         let next = Locked(0)
-        let results = Locked<[Int: Result<[[Double]], any Error>]>([:])
+        let results = Locked<[Int: Result<[Double], any Error>]>([:])
         try onThreads(min(threads, ranges.count)) { _ in
             var trainers: [Int: ShardTrainer] = [:]
             while true {
@@ -40,14 +42,13 @@ enum TaylorImportance {
                 results.withLock { $0[index] = result }
             }
         }
-        var sums = FilterSpace(network.graph).layers.map { [Double](repeating: 0, count: $0.filters.count) }
+        let space = FilterSpace(network.graph)
+        var sums = [Double](repeating: 0, count: space.count)
         let all = results.withLock { $0 }
         for index in ranges.indices {
             guard let part = try all[index]?.get() else { continue }
-            for layer in sums.indices {
-                for filter in sums[layer].indices { sums[layer][filter] += part[layer][filter] }
-            }
+            for filter in sums.indices { sums[filter] += part[filter] }
         }
-        return sums.map { $0.map { $0 / Double(images.count) } }
+        return space.layers.map { layer in layer.filters.map { sums[$0] / Double(images.count) } }
     }
 }

@@ -219,7 +219,7 @@ final class TrainingAgent {
             shardSize: welcome.shardSize, precision: welcome.precision,
             trainingImages: try images(welcome.trainingImages), testImages: try images(welcome.testImages))
         // What this processor cannot compute is known before anything is asked of it.
-        _ = try makePlan(graph, images: 1, purpose: .training, precision: welcome.precision)
+        _ = try TrainingPlan(graph, images: 1, purpose: .training, precision: welcome.precision)
         let pool = TrainingPool(threads: threads, materials, finished: finished)
         stage = .ready(welcome, pool, ParameterLayout(graph))
     }

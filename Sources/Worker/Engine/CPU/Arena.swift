@@ -8,14 +8,14 @@ final class Arena {
     /// Floats that it holds.
     let floats: Int
 
-    /// Takes memory. Throws an `.unavailable` ``Failure`` where there is none.
-    init(floats: Int) throws {
+    /// Takes memory. Throws an `.unavailable` ``Failure``, which says what could be done, where there is none.
+    init(floats: Int, advice: String = "lower --memory-limit") throws {
         self.floats = floats
         let bytes = max(floats, 1) * MemoryLayout<Float>.stride
         guard let memory = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
             memory != MAP_FAILED
         else {
-            throw Failure(.unavailable, "no memory for \(bytes >> 20) MB of activations; lower --memory-limit")
+            throw Failure(.unavailable, "no memory for \(bytes >> 20) MB of activations; \(advice)")
         }
         // A hint: without large pages it is only slower.
         _ = madvise(memory, bytes, MADV_HUGEPAGE)

@@ -1,0 +1,52 @@
+import Shared
+
+/// What a node of the graph makes of all images, `[image, row, column, channel]`, and its gradient.
+final class PlanValue {
+    let shape: Shape
+    let buffer: PlanBuffer
+    /// Nodes that read it, each as often as it does.
+    let readers: Int
+    /// Whether some parameter changes it.
+    let dependsOnParameters: Bool
+    /// Whether whoever makes it takes its gradient as a sum of two.
+    var takesTwoGradients = false
+    /// Whether convolutions multiply it in bfloat16.
+    var isRounded = false
+    /// The values in bfloat16, where ``isRounded``.
+    var rounded: PlanBuffer?
+    /// Whether it is the output of a convolution that multiplies its gradient in bfloat16.
+    var wantsRoundedGradient = false
+    /// Its gradient in bfloat16, if its only reader wrote it so.
+    var roundedGradient: PlanBuffer?
+    /// What its readers have contributed to its gradient, whose sum it is.
+    fileprivate(set) var gradients: [PlanBuffer] = []
+
+    init(_ shape: Shape, _ buffer: PlanBuffer, readers: Int, dependsOnParameters: Bool) {
+        self.shape = shape
+        self.buffer = buffer
+        self.readers = readers
+        self.dependsOnParameters = dependsOnParameters
+    }
+
+    /// Adds a part of its gradient.
+    func append(_ gradient: PlanBuffer) {
+        gradient.holders += 1
+        gradients.append(gradient)
+    }
+
+    /// Takes the parts of its gradient; who has taken a part that nobody else holds may write over it.
+    func takeGradients() -> [PlanBuffer] {
+        for gradient in gradients { gradient.holders -= 1 }
+        defer { gradients = [] }
+        return gradients
+    }
+}
+
+/// A value that a node reads.
+struct PlanEdge {
+    let value: PlanValue
+    /// The node that reads it.
+    let node: Int
+    /// The place among the node's inputs.
+    let position: Int
+}
