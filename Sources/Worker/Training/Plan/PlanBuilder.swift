@@ -8,6 +8,8 @@ struct PlanBuilder {
     private(set) var steps: [any PlanStep] = []
     private let layout: PlanLayout
     private var values: [PlanValue?]
+    /// For every node whether each of its channels is there; see ``selectPresent(of:_:)``.
+    private let isPresent: [[Bool]]
 
     /// Visits the layout's graph. Throws a `.badInput` ``Failure`` where a layer has too many channels.
     init(_ layout: PlanLayout) throws {
@@ -16,7 +18,8 @@ struct PlanBuilder {
         values = Array(repeating: nil, count: graph.nodes.count)
         isImageFlattened = graph.readers[0].allSatisfy { graph.nodes[$0].operation == .flatten }
         (readers, sources) = Self.readers(of: graph, isImageFlattened: isImageFlattened)
-        let groups = Self.groups(graph)
+        isPresent = ChannelPresence(graph, FilterSpace(graph)).isPresent
+        let groups = Self.groups(graph, isPresent)
         let inner = Set(groups.values.flatMap { [$0.norm, $0.sum?.node].compactMap { $0 } })
         values[0] = makeValue(0, dependsOnParameters: false)
         for index in graph.nodes.indices.dropFirst() {
@@ -65,7 +68,7 @@ struct PlanBuilder {
     }
 
     private func edge(_ node: Int, _ position: Int = 0) -> PlanEdge {
-        PlanEdge(value: value(of: layout.graph.nodes[node].inputs[position]), node: node, position: position)
+        PlanEdge(value: value(of: layout.graph.nodes[node].inputs[position]), reader: (node, position))
     }
 
     // MARK: Steps
@@ -77,7 +80,7 @@ struct PlanBuilder {
         var relu: Int?
     }
 
-    private static func groups(_ graph: Graph) -> [Int: Group] {
+    private static func groups(_ graph: Graph, _ isPresent: [[Bool]]) -> [Int: Group] {
         var groups: [Int: Group] = [:]
         var sums: Set<Int> = []
         for (index, node) in graph.nodes.enumerated() {
@@ -88,6 +91,10 @@ struct PlanBuilder {
             var group = Group(norm: index)
             var last = index
             func onlyReader() -> Int? { graph.readers[last].count == 1 ? graph.readers[last][0] : nil }
+            guard !isPresent[index].contains(false) else {
+                groups[index] = group
+                continue
+            }
             if let next = onlyReader(), graph.nodes[next].operation == .add, !sums.contains(next) {
                 let inputs = graph.nodes[next].inputs
                 let isPlain = inputs.allSatisfy { graph.nodes[$0].shape == node.shape }
@@ -120,8 +127,18 @@ struct PlanBuilder {
         if let sum = group.sum { nodes.sum = (sum.node, sum.position, edge(sum.node, 1 - sum.position)) }
         nodes.hasReLU = group.relu != nil
         let y = makeValue(last, dependsOnParameters: true)
-        values[last] = y
         steps.append(NormalisationStep(nodes, edge(group.norm), y, layout))
+        values[last] = selectPresent(of: last, y)
+    }
+
+    /// A channel that a `select` leaves empty is absent and stays so, whatever an operation makes of zero: its zeros
+    /// are written anew behind a batch norm, for instance.
+    private mutating func selectPresent(of node: Int, _ y: PlanValue) -> PlanValue {
+        guard !layout.graph.nodes[node].operation.keepsZero, isPresent[node].contains(false) else { return y }
+        let selected = makeValue(node, dependsOnParameters: y.dependsOnParameters)
+        let channels = isPresent[node].enumerated().map { $1 ? $0 : nil }
+        steps.append(RearrangementStep(select: channels, PlanEdge(value: y), selected, layout))
+        return selected
     }
 
     private mutating func add(_ index: Int) throws {
@@ -133,7 +150,6 @@ struct PlanBuilder {
             index,
             dependsOnParameters: !graph.parameters(of: index).isEmpty
                 || edges.contains { $0.value.dependsOnParameters })
-        values[index] = y
         let step: any PlanStep
         switch node.operation {
         case .convolution(let convolution): step = ConvolutionStep(convolution, index, edges[0], y, layout)
@@ -152,5 +168,18 @@ struct PlanBuilder {
             preconditionFailure("\(node.name) is no step of its own")
         }
         steps.append(step)
+        values[index] = selectPresent(of: index, y)
+    }
+}
+
+extension Graph.Operation {
+    /// Whether a channel of zeros stays one.
+    fileprivate var keepsZero: Bool {
+        switch self {
+        case .batchNorm, .affine: false
+        case .activation(let activation): activation.keepsZero
+        case .convolution(let convolution): !convolution.hasBias
+        default: true
+        }
     }
 }

@@ -121,7 +121,7 @@ final class PlanLayout {
     func contribute(_ gradient: PlanBuffer, to edge: PlanEdge) {
         use(gradient)
         let value = edge.value
-        if let ends = gateEnds?.ends(of: edge.node, edge.position), !ends.isEmpty {
+        if let reader = edge.reader, let ends = gateEnds?.ends(of: reader.node, reader.position), !ends.isEmpty {
             read(value)
             let sums = GateSums(ends, channels: value.shape.channels, self)
             chores[step].append(.gates(sums, value, gradient: gradient))

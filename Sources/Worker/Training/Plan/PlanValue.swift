@@ -42,11 +42,15 @@ final class PlanValue {
     }
 }
 
-/// A value that a node reads.
+/// A value that a step reads.
 struct PlanEdge {
     let value: PlanValue
-    /// The node that reads it.
-    let node: Int
-    /// The place among the node's inputs.
-    let position: Int
+    /// The node of the graph that reads it, and the place among the node's inputs; nil where the plan has put a step
+    /// between.
+    let reader: (node: Int, position: Int)?
+
+    init(value: PlanValue, reader: (node: Int, position: Int)? = nil) {
+        self.value = value
+        self.reader = reader
+    }
 }
