@@ -36,6 +36,26 @@ import Testing
                 ] + more)
         }
 
+        /// Compresses to an accuracy on a third of the training images.
+        func startKeeping(_ percent: String, _ more: [String]) throws -> TestProcess {
+            try cluster.start(
+                "winnow-coordinator",
+                [
+                    "compress", "--anyway", "--model", cluster.model, "--data", "\(cluster.folder)/data", "--folder",
+                    folder, "--masks", "200", "--images", "48", "--calibration-images", "32", "--seed", "5",
+                    "--min-accuracy", percent, "--validation-images", "32", "--remove-per-round", "0.3", "--rounds",
+                    "3",
+                    "--epochs-between", "1", "--epochs", "6", "--batch-size", "16",
+                ] + more)
+        }
+
+        /// The rows of `curve.csv`, each by its columns' names.
+        func rows() throws -> [[String: String]] {
+            let lines = String(decoding: try file("curve.csv"), as: UTF8.self).split(separator: "\n")
+                .map { $0.split(separator: ",", omittingEmptySubsequences: false).map(String.init) }
+            return lines.dropFirst().map { Dictionary(uniqueKeysWithValues: zip(lines[0], $0)) }
+        }
+
         func file(_ name: String) throws -> Data { try Data(contentsOf: URL(fileURLWithPath: "\(folder)/\(name)")) }
 
         /// Waits until a round's run file has so many evaluations.
@@ -107,6 +127,42 @@ import Testing
         for name in Self.results { #expect(try disturbed.file(name) == calm.file(name), "\(name) differs") }
 
         try await expectWhatWasAskedFor(calm)
+    }
+
+    @Test func anAccuracyIsKeptForAsManyRoundsAsItHolds() async throws {
+        let calm = try Compression()
+        let undisturbed = try calm.startKeeping("0", calm.cluster.localWorkers(2))
+        #expect(try await undisturbed.exitCode(seconds: 300) == 0, "\(undisturbed.output)")
+        #expect(undisturbed.output.contains("at least 0.00 % was asked for"))
+        // Every network keeps nothing at all: three rounds, each without 30 % of what it finds, and the last at length.
+        let rows = try calm.rows().filter { $0["finetuned"] == "yes" }
+        #expect(rows.compactMap { $0["epochs"] } == ["1", "1", "1", "6"])
+        #expect(rows.compactMap { $0["round"] } == ["1", "2", "3", "3"])
+        for (row, share) in zip(rows, [0.3, 0.51, 0.657, 0.657]) {
+            #expect(try #require(row["flops_removed"].flatMap(Double.init)) >= share - 1e-3)
+            #expect(try #require(row["validation_accuracy"].flatMap(Double.init)) >= 0)
+        }
+        let page = String(decoding: try calm.file("report.html"), as: UTF8.self)
+        #expect(page.contains("Accuracy that was kept") && page.contains("the result"))
+
+        let disturbed = try Compression()
+        var process = try disturbed.startKeeping("0", disturbed.cluster.localWorkers(2))
+        try await process.line(containing: "round 3: fine-tuning at length", seconds: 200)
+        process.signal(SIGKILL)
+        process.wait()
+        process = try disturbed.startKeeping("0", disturbed.cluster.localWorkers(2))
+        #expect(try await process.exitCode(seconds: 200) == 0, "\(process.output)")
+        for name in Self.results { #expect(try disturbed.file(name) == calm.file(name), "\(name) differs") }
+    }
+
+    @Test func anAccuracyThatTheFirstRoundLosesIsNamed() async throws {
+        let compression = try Compression()
+        let process = try compression.startKeeping("100", compression.cluster.localWorkers(2))
+        #expect(try await process.exitCode(seconds: 200) == 64)
+        #expect(process.output.contains("already falls below 100.00 %"))
+        // It was given the long fine-tuning before it was given up, and the report shows that.
+        #expect(try compression.rows().filter { $0["finetuned"] == "yes" }.compactMap { $0["epochs"] } == ["1", "6"])
+        #expect(!FileManager.default.fileExists(atPath: "\(compression.folder)/compressed.safetensors"))
     }
 
     /// Checks a compression's curve and report, and that its command does nothing more.

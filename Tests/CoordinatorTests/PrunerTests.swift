@@ -81,6 +81,89 @@ struct PrunerTests {
         #expect(throws: Failure.self) { try pruner.prune(to: PruningBudget(removedFiltersMin: 28), lossRiseMax: 0.1) }
     }
 
+    /// The widths of a graph's layers without what an outcome removes.
+    private static func widths(_ graph: Graph, _ outcome: Pruner.Outcome) -> [String: Int] {
+        Dictionary(
+            uniqueKeysWithValues: FilterSpace(graph).layers.map { layer in
+                (layer.name, layer.filters.filter { !outcome.mask[$0] }.count)
+            })
+    }
+
+    @Test func cappedLayersKeepTheirShareAndTheOthersPay() throws {
+        var generator = SeededGenerator(seed: 3)
+        let graph = Graph.residual(widths: [8, 10], blocksPerStage: 2, imageSize: 16)
+        let network = Network.random(graph, using: &generator)
+        let scores = FilterScores(.l1, of: network, scope: .all, seed: 1)
+        let caps = [
+            LayerCap(pattern: "layer1", keptShare: 1), LayerCap(pattern: "layer2.*.conv1", keptShare: 0.7),
+        ]
+        let rules = WidthRules(leastShareOfLayer: LayerCap.leastShares(caps, in: graph, of: graph))
+        let outcome = try Pruner(graph, scores: scores, model: .additive, rules: rules)
+            .prune(to: PruningBudget(removedFiltersMin: 8))
+        let widths = Self.widths(graph, outcome)
+        // The first stage's stream is one with the first convolution's: neither can go.
+        for name in ["conv1", "layer1.0.conv1", "layer1.0.conv2", "layer1.1.conv1"] { #expect(widths[name] == 8) }
+        for name in ["layer2.0.conv1", "layer2.1.conv1"] { #expect(try #require(widths[name]) >= 7) }
+        #expect(outcome.mask.disabledCount >= 8)
+        #expect(throws: Failure.self) {
+            try Pruner(graph, scores: scores, model: .additive, rules: rules)
+                .prune(to: PruningBudget(removedFiltersMin: 40))
+        }
+        #expect(throws: Failure.self) {
+            try LayerCap.check([LayerCap(pattern: "layer3", keptShare: 1)], fit: graph)
+        }
+    }
+
+    /// Searches with an accuracy that falls linearly with the FLOPs that go.
+    private static func search(accuracyMin: Double, from budget: PruningBudget) throws -> (Double, tried: [Double]) {
+        var generator = SeededGenerator(seed: 4)
+        let network = Network.random(.fullyConnected(widths: [8, 64, 64, 3]), using: &generator)
+        let scores = FilterScores(.l1, of: network, scope: .hidden, seed: 1)
+        let pruner = Pruner(network.graph, scores: scores, model: .additive, rules: WidthRules())
+        let flops = Double(network.graph.cost().multiplyAccumulates)
+        var tried: [Double] = []
+        let search = AccuracySearch(pruner: pruner, accuracyMin: accuracyMin) { outcome in
+            let smaller = try network.removing(outcome.mask)
+            let removed = 1 - Double(smaller.graph.cost().multiplyAccumulates) / flops
+            tried.append(removed)
+            return AccuracySearch.Attempt(
+                outcome: outcome, removed: outcome.mask, network: smaller, accuracy: 1 - removed, flopsRemoved: removed)
+        }
+        return (try search.search(budget).flopsRemoved, tried)
+    }
+
+    @Test(arguments: [0.9, 0.62, 0.3]) func asMuchGoesAsTheAccuracyAllows(accuracy: Double) throws {
+        let (found, tried) = try Self.search(accuracyMin: accuracy, from: PruningBudget())
+        #expect(found <= 1 - accuracy && found > 1 - accuracy - 0.03)
+        #expect(tried.count <= 8)
+    }
+
+    @Test func aBudgetThatAloneCostsTooMuchIsNamed() {
+        let error = #expect(throws: Failure.self) {
+            try Self.search(accuracyMin: 0.9, from: PruningBudget(multiplyAccumulatesMax: 2000))
+        }
+        #expect(error?.description.contains("90.00 %") == true)
+    }
+
+    @Test func filtersThatStayInAnyCaseCountForWhatALayerKeeps() throws {
+        let graph = Graph.fullyConnected(widths: [8, 10, 3])
+        // Two of ten may go: both can, since the other eight stay.
+        let scores = FilterScores(
+            values: [Double](repeating: 1, count: 10), removable: Mask(count: 10, disabled: [3, 7]), prediction: nil)
+        let pruner = Pruner(graph, scores: scores, model: .additive, rules: WidthRules(leastShare: 0.8))
+        #expect(try pruner.prune(to: PruningBudget(removedFiltersMin: 2)).mask.disabled == [3, 7])
+        let strict = Pruner(graph, scores: scores, model: .additive, rules: WidthRules(leastShare: 0.85))
+        #expect(throws: Failure.self) { try strict.prune(to: PruningBudget(removedFiltersMin: 2)) }
+    }
+
+    @Test func aCapIsAShareOfTheUnprunedLayerInEveryRound() throws {
+        let unpruned = Graph.fullyConnected(widths: [8, 10, 10, 3])
+        let pruned = Graph.fullyConnected(widths: [8, 8, 10, 3])
+        let names = FilterSpace(unpruned).layers.map(\.name)
+        let caps = [LayerCap(pattern: names[0], keptShare: 0.7)]
+        #expect(LayerCap.leastShares(caps, in: pruned, of: unpruned) == [names[0]: 7.0 / 8])
+    }
+
     @Test func normsPredictNoLoss() throws {
         var generator = SeededGenerator(seed: 1)
         let network = Network.random(.fullyConnected(widths: [8, 6, 6, 3]), using: &generator)
@@ -91,7 +174,9 @@ struct PrunerTests {
     }
 
     @Test func aScarceLayerCostsMoreTheEmptierItIs() {
-        let dimension = RemovalSpace.Dimension(name: "layer", units: [[0], [1], [2], [3]])
+        let dimension = RemovalSpace.Dimension(
+            layers: [RemovalSpace.Dimension.Layer(name: "layer", filtersPerUnit: 1, fixed: 0)],
+            units: [[0], [1], [2], [3]])
         let scores = FilterScores(values: [0.4, 0.1, 0.2, 0.3], removable: Mask(count: 4), prediction: nil)
         let order = RemovalOrder(dimension, scores, .scarce)
         #expect(order.units == [[1], [2], [3], [0]])
@@ -100,7 +185,9 @@ struct PrunerTests {
     }
 
     @Test func aFitsCurvatureBendsTheCurve() {
-        let dimension = RemovalSpace.Dimension(name: "layer", units: [[0], [1], [2], [3]])
+        let dimension = RemovalSpace.Dimension(
+            layers: [RemovalSpace.Dimension.Layer(name: "layer", filtersPerUnit: 1, fixed: 0)],
+            units: [[0], [1], [2], [3]])
         let prediction = LossPrediction(
             response: .logLoss, anchor: 0, bends: [0..<4: LossPrediction.Bend(curvature: 0.01, expected: 1)])
         let scores = FilterScores(values: [0.1, 0.1, 0.1, 0.1], removable: Mask(count: 4), prediction: prediction)

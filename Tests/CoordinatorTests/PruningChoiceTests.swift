@@ -23,7 +23,7 @@ struct PruningChoiceTests {
         /// Every choice that keeps the rules.
         func choices(_ rules: WidthRules) -> [[Int]] {
             space.dimensions.reduce([[]]) { choices, dimension in
-                choices.flatMap { choice in rules.removable(of: dimension.units.count).map { choice + [$0] } }
+                choices.flatMap { choice in rules.removable(of: dimension).map { choice + [$0] } }
             }
         }
 

@@ -16,9 +16,33 @@ struct CostBudgetOptions {
     }
 }
 
+/// The accuracy that a smaller network keeps; `prune` and `compress` share it.
+struct AccuracyFloorOptions {
+    @Option(
+        "Make the network as small as it can be with at most so many percentage points less accuracy, on training images "
+            + "that are held out (--validation-images).", value: "POINTS") var maxAccuracyDrop: Percentage?
+    @Option("The same, with at least so many per cent of these images recognised.", value: "PERCENT")
+    var minAccuracy: Percentage?
+
+    /// What is asked for; nil where nothing is. Throws a `.usage` ``Failure``.
+    var floor: AccuracyFloor? {
+        get throws {
+            if maxAccuracyDrop != nil, minAccuracy != nil {
+                throw Failure(.usage, "give --max-accuracy-drop or --min-accuracy, not both")
+            }
+            return maxAccuracyDrop.map { .drop($0.share) } ?? minAccuracy.map { .least($0.share) }
+        }
+    }
+}
+
 /// What decides a pruning's budget.
 struct BudgetOptions {
     @OptionGroup var cost = CostBudgetOptions()
+    @OptionGroup var latency = LatencyOptions()
+    @OptionGroup var accuracy = AccuracyFloorOptions()
+    @Option(
+        "The training images that --max-accuracy-drop and --min-accuracy look at, the last ones; a tenth of them, and no "
+            + "more than 5000, where not given.", value: "N") var validationImages: Int?
     @Option("Remove this share of the filters that may go, or from 1 up this number of them.", value: "SHARE|N")
     var removeFilters: Double?
     @Option(
@@ -27,11 +51,31 @@ struct BudgetOptions {
 
     /// Throws a `.usage` ``Failure``.
     func validate() throws {
+        try latency.validate()
+        let floor = try accuracy.floor
+        let others = [cost.removeFlops, cost.removeParameters, removeFilters, maxLossRise]
+        if latency.targetSpeedup != nil {
+            guard floor == nil, others.allSatisfy({ $0 == nil }) else {
+                throw Failure(.usage, "--target-speedup is the budget; give no other")
+            }
+            return
+        }
         guard
-            cost.removeFlops != nil || cost.removeParameters != nil || removeFilters != nil || maxLossRise != nil
+            floor != nil || others.contains(where: { $0 != nil })
         else {
             throw Failure(
-                .usage, "no budget: give --remove-flops, --remove-parameters, --remove-filters or --max-loss-rise")
+                .usage,
+                "no budget: give --remove-flops, --remove-parameters, --remove-filters, --max-loss-rise, "
+                    + "--max-accuracy-drop or --target-speedup")
+        }
+        if maxLossRise != nil, floor != nil {
+            throw Failure(.usage, "give --max-loss-rise or an accuracy, not both")
+        }
+        if let validationImages {
+            guard validationImages > 0 else { throw Failure(.usage, "--validation-images must be positive") }
+            guard floor != nil else {
+                throw Failure(.usage, "--validation-images is for --max-accuracy-drop and --min-accuracy")
+            }
         }
         try cost.validate()
         if let removeFilters {
@@ -43,13 +87,19 @@ struct BudgetOptions {
         if let maxLossRise, maxLossRise < 0 { throw Failure(.usage, "--max-loss-rise must not be negative") }
     }
 
-    /// The pruner's choice under the budget.
-    func outcome(of pruner: Pruner) throws -> Pruner.Outcome {
+    /// What must go in any case.
+    func least(of pruner: Pruner) -> PruningBudget {
         var budget = PruningBudget(
             removingFlops: cost.removeFlops, parameters: cost.removeParameters, of: pruner.graph.cost())
         budget.removedFiltersMin = removeFilters.map {
             $0 < 1 ? Int(($0 * Double(pruner.space.filters)).rounded()) : Int($0)
         }
+        return budget
+    }
+
+    /// The pruner's choice under the budget and, where one is given, the rise of the loss.
+    func outcome(of pruner: Pruner) throws -> Pruner.Outcome {
+        let budget = least(of: pruner)
         guard let maxLossRise else { return try pruner.prune(to: budget) }
         return try pruner.prune(to: budget, lossRiseMax: maxLossRise)
     }

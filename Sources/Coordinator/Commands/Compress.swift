@@ -13,6 +13,11 @@ struct Compress: Command {
               winnow-coordinator compress --model resnet56.th --data cifar-10-batches-bin --remove-flops 0.64 \\
                   --remove-parameters 0.6 --rounds 2 --masks 5000 --epochs 200 --epochs-between 20 --folder resnet56
 
+            Or as small as it can be with half a point less accuracy; rounds go on until one falls below it:
+
+              winnow-coordinator compress --model resnet20.th --data cifar-10-batches-bin --max-accuracy-drop 0.5 \\
+                  --masks 1000 --epochs 40 --epochs-between 5 --folder resnet20
+
             On many, add --bind and start 'winnow-worker serve' there; the same workers rank and train. The folder gets \
             compressed.safetensors, report.html, curve.csv and curve.json, and for every round its run file, networks and \
             training. After any interruption the same command resumes, and the result is the same.
@@ -24,7 +29,13 @@ struct Compress: Command {
     var folder: String
     @OptionGroup var exports = ExportOptions()
     @OptionGroup var budget = CostBudgetOptions()
-    @Option("Times that the network is ranked, pruned and fine-tuned.", value: "N") var rounds: Int = 1
+    @OptionGroup var accuracy = AccuracyFloorOptions()
+    @Option(
+        "With an accuracy to keep, the share of what is left of the FLOPs that each round removes.", value: "SHARE")
+    var removePerRound: Double = 0.2
+    @Option(
+        "Times that the network is ranked, pruned and fine-tuned; with an accuracy to keep, at most, and 100 where not "
+            + "given.", value: "N") var rounds: Int = 1
     @OptionGroup var evaluation = EvaluationOptions()
     @OptionGroup var sampling = SamplingOptions()
     @OptionGroup var rules = PruningRuleOptions()
@@ -37,11 +48,25 @@ struct Compress: Command {
     @OptionGroup var livePage = LivePageOptions()
 
     func validate() throws {
+        recipe.named?.apply(to: self)
         guard (1...CompressionPlan.roundsMax).contains(rounds) else {
             throw Failure(.usage, "--rounds must be from 1 to \(CompressionPlan.roundsMax)")
         }
-        guard budget.removeFlops != nil || budget.removeParameters != nil else {
-            throw Failure(.usage, "no budget: give --remove-flops, --remove-parameters or both")
+        let hasBudget = budget.removeFlops != nil || budget.removeParameters != nil
+        let floor = try accuracy.floor
+        guard hasBudget || floor != nil else {
+            throw Failure(
+                .usage, "no budget: give --remove-flops, --remove-parameters or both, or --max-accuracy-drop")
+        }
+        if floor != nil {
+            guard !hasBudget else {
+                throw Failure(.usage, "give a budget, or an accuracy that says how much goes")
+            }
+            guard removePerRound > 0, removePerRound < 1 else {
+                throw Failure(.usage, "--remove-per-round must be a share above 0 and below 1")
+            }
+        } else if $removePerRound.isGiven {
+            throw Failure(.usage, "--remove-per-round is for --max-accuracy-drop and --min-accuracy")
         }
         try budget.validate()
         try rules.validate()
@@ -62,26 +87,33 @@ struct Compress: Command {
         let images = try CompressionSession.Images(data)
         try images.training.check(fits: network.graph)
         let ensemble = try sampling.ensembleToFit(of: FilterSpace(network.graph))
+        let goal = try goal(of: data, images)
         let settings = try evaluation.settings(
-            split: .train, of: data, for: network, masks: ensemble, atMost: images.usable)
+            split: .train, of: data, for: network, masks: ensemble,
+            atMost: images.usable - (goal?.validationImages ?? 0))
         network.facts.normalisation = settings.normalisation
         let checkpoint = Checkpoint.safetensors(of: network)
         Log.shared.line(data.summary(settings.normalisation))
         try RecognitionCheck(network: network, data: data, settings: settings).check(evaluation.recognition)
         func training(epochs: Int) throws -> TrainingSettings {
             var training = try self.training(epochs: epochs)
+            if let goal { training.validationImages = goal.validationImages }
             training.normalisation = settings.normalisation
             training.mirrors = data.mayBeMirrored && !recipe.noMirroring
             training.validationImages = max(training.validationImages, images.heldOut)
             return training
         }
+        let caps = try rules.caps
+        try LayerCap.check(caps, fit: network.graph)
         let plan = CompressionPlan(
             network: Digest(sha256Of: checkpoint), trainingImages: images.training.digest,
             testImages: images.test.digest, removeFlops: budget.removeFlops,
-            removeParameters: budget.removeParameters, rounds: rounds,
+            removeParameters: budget.removeParameters, accuracy: goal?.goal,
+            rounds: goal != nil && !$rounds.isGiven ? CompressionPlan.roundsMax : rounds,
             ensemble: ensemble,
             evaluation: settings, lossModel: rules.lossModel,
-            keepAtLeast: rules.keepAtLeast, roundTo: rules.roundTo, lastTraining: try training(epochs: epochs),
+            keepAtLeast: rules.keepAtLeast, roundTo: rules.roundTo, caps: caps.isEmpty ? nil : caps,
+            lastTraining: try training(epochs: epochs),
             earlierTraining: try training(epochs: epochsBetween))
 
         let folder = try CompressionFolder(self.folder)
@@ -106,18 +138,46 @@ struct Compress: Command {
         dashboard?.bidFarewell()
     }
 
+    /// The accuracy that is to be kept, and how many training images tell it; nil where a budget is to be met. Throws a
+    /// `.badInput` ``Failure`` where there are not as many, or no test images.
+    private func goal(
+        of data: DataSet, _ images: CompressionSession.Images
+    ) throws -> (goal: CompressionPlan.Goal, validationImages: Int)? {
+        guard let floor = try accuracy.floor else { return nil }
+        guard images.heldOut == 0 else {
+            throw Failure(
+                .badInput,
+                "\(data.source.path) has no test images: what is held out would both say how much goes and how well it went. "
+                    + "Give it test_images, or a folder test")
+        }
+        let all = images.training.count
+        let count = recipe.validationImages > 0 ? recipe.validationImages : HeldOutImages.count(of: all)
+        guard count > 0, count < all else {
+            throw Failure(
+                .badInput,
+                "\(data.source.path) has \(all) training images: \(count) cannot be held out; give another "
+                    + "--validation-images")
+        }
+        return (CompressionPlan.Goal(floor: floor, removePerRound: removePerRound), count)
+    }
+
     private func training(epochs: Int) throws -> TrainingSettings {
         try recipe.settings(epochs: epochs, seed: sampling.seed, distills: !noDistillation)
     }
 
     private func tell(_ curve: CompressionCurve, _ folder: CompressionFolder) {
-        guard let last = curve.rounds.last?.finetuned else { return }
+        guard let last = curve.result else { return }
         print(
             "removed \(Text.percent(curve.removedFlops(last), 1)) of the FLOPs and \(Text.percent(curve.removedParameters(last), 1)) of "
                 + "the parameters")
         print(
             "test accuracy: \(Text.percent(curve.start.testAccuracy, 2)) before, \(Text.percent(last.testAccuracy, 2)) after the last "
                 + "epoch")
+        if let accuracy = curve.accuracy, let kept = last.validationAccuracy {
+            print(
+                "accuracy on the held-out training images: \(Text.percent(kept, 2)); at least "
+                    + "\(Text.percent(accuracy.least, 2)) was asked for")
+        }
         print("network: \(folder.compressed); report: \(folder.report)")
     }
 }

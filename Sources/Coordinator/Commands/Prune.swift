@@ -69,6 +69,9 @@ struct Prune: Command {
             throw Failure(.usage, "--gradient-images must be from 1 to \(Evaluation.imagesMax)")
         }
         try budget.validate()
+        if try budget.accuracy.floor != nil, measurement.data == nil {
+            throw Failure(.usage, "--max-accuracy-drop and --min-accuracy need --data")
+        }
         try measurement.validate()
     }
 
@@ -84,13 +87,11 @@ struct Prune: Command {
         if let images, runFile == nil { try measurement.checkRecognition(of: source.network, images) }
         let network = source.network
         Log.shared.step("judging the filters")
-        let pruner = Pruner(
-            network.graph, scores: try scores(source, images), model: rules.lossModel,
-            rules: WidthRules(leastShare: rules.keepAtLeast, multiple: rules.roundTo))
-        let outcome = try budget.outcome(of: pruner)
-
-        let removed = try measurement.selected(from: network, scores: outcome.mask, images: images)
-        let pruned = try measurement.pruned(network, removing: removed, images: images)
+        let scores = try scores(source, images)
+        let widths = try rules.widths(for: network.graph)
+        let pruner = Pruner(network.graph, scores: scores, model: rules.lossModel, rules: widths)
+        let latency = try fastEnough(network, scores, widths)
+        let (outcome, removed, pruned, heldOut) = try pruned(network, by: pruner, latency?.found.outcome, images)
         let bytes = Checkpoint.safetensors(of: pruned)
         if let output { try OutputFile.write(bytes, to: output) }
         try exports.write(pruned)
@@ -106,6 +107,8 @@ struct Prune: Command {
             labels: source.settings?.labels, predictedLoss: outcome.predictedLoss,
             predictedLossBefore: pruner.unpruned.predictedLoss,
             forecast: outcome.forecast, verdict: pruner.scores.verdict)
+        record.heldOut = heldOut
+        record.latency = latency?.record
         try measurement.measure(
             pruned, unpruned: network, mask: removed, settings: source.settings, images: images, into: &record)
         Log.shared.clearStatus()
@@ -119,6 +122,55 @@ struct Prune: Command {
         guard let model else { throw Failure(.usage, "give --run or --model") }
         return PruningSource(
             try Checkpoint.network(at: model, image: try measurement.imageShape(), hints: checkpoint.hints))
+    }
+
+    /// What makes the network as fast as was asked for; nil where that is no budget.
+    private func fastEnough(
+        _ network: Network, _ scores: FilterScores, _ widths: WidthRules
+    ) throws -> (found: LatencySearch.Found, record: PruningRecord.Latency)? {
+        guard let speedup = budget.latency.targetSpeedup else { return nil }
+        let search = LatencySearch(
+            network: network, scores: scores, lossModel: rules.lossModel, rules: widths,
+            multiple: rules.$roundTo.isGiven ? rules.roundTo : nil,
+            meter: try budget.latency.meter(threads: measurement.threads), seed: seed)
+        let found = try search.search(speedup: speedup) { Log.shared.line($0) }
+        let record = PruningRecord.Latency(
+            program: budget.latency.latencyCommand ?? "Winnow's engine", targetSpeedup: speedup,
+            millisecondsBefore: found.millisecondsBefore, milliseconds: found.milliseconds, multiple: found.multiple)
+        return (found, record)
+    }
+
+    /// What goes, and the network that is left, as the budget or the accuracy says.
+    private func pruned(
+        _ network: Network, by pruner: Pruner, _ chosen: Pruner.Outcome?, _ images: PruningImages?
+    ) throws -> (Pruner.Outcome, removed: Mask, Network, PruningRecord.HeldOut?) {
+        guard let floor = try budget.accuracy.floor, let images else {
+            let outcome = try chosen ?? budget.outcome(of: pruner)
+            let removed = try measurement.selected(from: network, scores: outcome.mask, images: images)
+            return (outcome, removed, try measurement.pruned(network, removing: removed, images: images), nil)
+        }
+        let accuracy = try measurement.heldOut(budget.validationImages, of: images)
+        let flops = Double(network.graph.cost().multiplyAccumulates)
+        Log.shared.step("measuring the unpruned network on \(accuracy.count) held-out training images")
+        let reference = try accuracy(network)
+        let least = floor.least(of: reference)
+        let search = AccuracySearch(pruner: pruner, accuracyMin: least) { outcome in
+            let removed = try measurement.selected(from: network, scores: outcome.mask, images: images)
+            let pruned = try measurement.pruned(network, removing: removed, images: images)
+            Log.shared.step("measuring on the held-out images")
+            let attempt = AccuracySearch.Attempt(
+                outcome: outcome, removed: removed, network: pruned, accuracy: try accuracy(pruned),
+                flopsRemoved: 1 - Double(pruned.graph.cost().multiplyAccumulates) / flops)
+            Log.shared.line(
+                "without \(Text.percent(attempt.flopsRemoved, 1)) of the FLOPs: \(Text.percent(attempt.accuracy, 2)) of "
+                    + "\(accuracy.count) held-out training images "
+                    + (attempt.accuracy >= least ? "(enough)" : "(less than \(Text.percent(least, 2)))"))
+            return attempt
+        }
+        let found = try search.search(budget.least(of: pruner))
+        let heldOut = PruningRecord.HeldOut(
+            images: accuracy.count, accuracyBefore: reference, accuracyMin: least, accuracy: found.accuracy)
+        return (found.outcome, found.removed, found.network, heldOut)
     }
 
     private func scores(_ source: PruningSource, _ images: PruningImages?) throws -> FilterScores {

@@ -90,6 +90,16 @@ struct PruneMeasurementOptions {
             normalisation: images.normalisation)
     }
 
+    /// The held-out images, `count` of them or as many as usual. Throws a ``Failure``.
+    func heldOut(_ count: Int?, of images: PruningImages) throws -> HeldOutAccuracy {
+        let training = try images.data.count(.train)
+        let isAdapted = recalibrate || reconstruct || selectionRule == .reconstruction
+        return try HeldOutAccuracy(
+            count ?? HeldOutImages.count(of: training), of: images.data,
+            used: isAdapted ? try adaptationImages(in: images) : 0, normalisation: images.normalisation,
+            worker: try WorkerProcess.find(threads: threads))
+    }
+
     /// How the filters of a layer are selected.
     var selectionRule: FilterSelectionRule { selection ?? (reconstruct ? .reconstruction : .scores) }
 

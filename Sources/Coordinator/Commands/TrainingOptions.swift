@@ -25,6 +25,7 @@ struct TrainingOptions {
 
     /// Complains of options that cannot be. Throws a `.usage` ``Failure``.
     func validate() throws {
+        recipe.named?.apply(to: self)
         try cluster.validate()
         try livePage.validate()
         try dataFormat.validate()
@@ -57,7 +58,7 @@ struct TrainingOptions {
         dashboard?.report = outputs.report
         let listener = try cluster.listen()
         let state = try begin(
-            data, training, heldOut: test == nil ? HeldOutImages.count(of: training) : 0,
+            data, training, heldOut: test == nil ? HeldOutImages.count(of: training.count) : 0,
             at: state ?? "\(output).training", teacherHints, network)
         let run = TrainingRun(
             trainingImages: training,

@@ -3,6 +3,10 @@ import Shared
 
 /// The options that say how a step of a training is made; `train`, `finetune` and `compress` share them.
 struct TrainingRecipeOptions {
+    @Option(
+        "Values for the options that are not given: quick (6 epochs, 2 between rounds) or full (66 epochs, 10 between "
+            + "rounds, 4 shards, --cutout 8); both with --nesterov and --distill-weight 0.8.", name: "recipe",
+        value: "NAME") var named: TrainingRecipe?
     @Option("Images of a step.", value: "N") var batchSize: Int = 128
     @Option(
         "Shares of a step, which workers compute at the same time, each with batch-norm statistics of its own. The result "

@@ -25,6 +25,10 @@ final class CompressionFolder {
         var finetuned: String { "\(folder)/finetuned.safetensors" }
         /// The whole ``CompressionRound``.
         var result: String { "\(folder)/round.json" }
+        /// The same three for a long fine-tuning, where an accuracy is to be kept.
+        var longTraining: String { "\(folder)/finetuned-long.training" }
+        var longFinetuned: String { "\(folder)/finetuned-long.safetensors" }
+        var longResult: String { "\(folder)/round-long.json" }
     }
 
     /// The files beside the rounds' folders.
@@ -39,6 +43,11 @@ final class CompressionFolder {
         var unpruned: String { "\(path)/unpruned" }
         /// What is known of it: a ``CompressionPoint``.
         var start: String { "\(path)/unpruned.json" }
+        /// The fine-tuning of the unpruned network without the held-out images, where an accuracy is to be kept: its
+        /// state, the network, and how it went, a ``TrainingHistory``.
+        var referenceTraining: String { "\(path)/reference.training" }
+        var referenceNetwork: String { "\(path)/reference.safetensors" }
+        var reference: String { "\(path)/reference.json" }
         /// The result.
         var compressed: String { "\(path)/compressed.safetensors" }
         var report: String { "\(path)/report.html" }
@@ -83,6 +92,7 @@ final class CompressionFolder {
 
     var plan: String { paths.plan }
     var unpruned: String { paths.unpruned }
+    var reference: String { paths.reference }
     var start: String { paths.start }
     var compressed: String { paths.compressed }
     var report: String { paths.report }

@@ -8,8 +8,10 @@ extension CompressionPlan {
         "removeFlops": "--remove-flops", "removeParameters": "--remove-parameters", "rounds": "--rounds",
         "ensemble.count": "--masks", "ensemble.seed": "--seed", "ensemble.design.name": "--design",
         "evaluation.images": "the number of images for each mask", "evaluation.rotation.pool": "--images",
-        "lossModel": "--loss-model", "keepAtLeast": "--keep-at-least",
-        "roundTo": "--round-to", "lastTraining.epochs": "--epochs", "earlierTraining.epochs": "--epochs-between",
+        "lossModel": "--loss-model", "keepAtLeast": "--keep-at-least", "roundTo": "--round-to",
+        "accuracy.removePerRound": "--remove-per-round", "accuracy": "--max-accuracy-drop or --min-accuracy",
+        "caps": "--keep-layer or --remove-at-most", "lastTraining.epochs": "--epochs",
+        "earlierTraining.epochs": "--epochs-between",
         "lastTraining.batchSize": "--batch-size", "lastTraining.shards": "--shards",
         "lastTraining.schedule.peak": "--learning-rate", "lastTraining.cutout": "--cutout",
         "lastTraining.precision": "--precision", "lastTraining.validationImages": "--validation-images",
@@ -19,12 +21,17 @@ extension CompressionPlan {
     func differences(from begun: CompressionPlan) -> [String] {
         let (new, old) = (Self.leaves(of: self), Self.leaves(of: begun))
         let changed = Set(new.keys).union(old.keys).filter { new[$0] != old[$0] }
-        let named = changed.filter { Self.options[$0] != nil }
+        let named = changed.filter { Self.option(behind: $0) != nil }
         // What follows from a named one (a layer's windows from the masks) says nothing more.
         return (named.isEmpty ? changed : named).sorted().map { path in
-            let name = Self.options[path] ?? path
+            let name = Self.option(behind: path) ?? path
             return "\(name) is \(new[path] ?? "not given"), was \(old[path] ?? "not given")"
         }
+    }
+
+    /// The option that sets a value, or the list that it is in.
+    private static func option(behind path: String) -> String? {
+        options[path] ?? path.firstIndex(of: ".").flatMap { options[String(path[..<$0])] }
     }
 
     /// The plan's values by their paths.

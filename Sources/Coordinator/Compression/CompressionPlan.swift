@@ -11,7 +11,9 @@ struct CompressionPlan: Codable, Equatable {
     /// The shares of the unpruned network that are to go; nil where there is no such budget.
     var removeFlops: Double?
     var removeParameters: Double?
-    /// Times that it is ranked, pruned and fine-tuned.
+    /// The accuracy that is kept, where this and no share says how much goes.
+    var accuracy: Goal?
+    /// Times that it is ranked, pruned and fine-tuned; with an accuracy to keep, at most.
     var rounds: Int
     /// The masks of the first round; later ones are drawn in the same way from ``seed(round:)``.
     var ensemble: Ensemble
@@ -21,9 +23,18 @@ struct CompressionPlan: Codable, Equatable {
     var lossModel: LossModel
     var keepAtLeast: Double
     var roundTo: Int
+    /// What layers keep besides; nil where nothing was asked for.
+    var caps: [LayerCap]?
     /// The fine-tuning of the last round, and that of those before it.
     var lastTraining: TrainingSettings
     var earlierTraining: TrainingSettings
+
+    /// An accuracy to keep, on the training images that ``TrainingSettings/validationImages`` keeps out of everything.
+    struct Goal: Codable, Equatable {
+        var floor: AccuracyFloor
+        /// The share of what is left of the FLOPs that a round removes.
+        var removePerRound: Double
+    }
 
     /// More rounds than anybody needs: each removes a part of what is left.
     static let roundsMax = 100
@@ -38,6 +49,10 @@ struct CompressionPlan: Codable, Equatable {
 
     /// What the network may cost after a round.
     func budget(round: Int, of unpruned: NetworkCost) -> PruningBudget {
+        if let accuracy {
+            let removed = 1 - pow(1 - accuracy.removePerRound, Double(round))
+            return PruningBudget(removingFlops: removed, parameters: nil, of: unpruned)
+        }
         func removed(_ share: Double?) -> Double? {
             // The last round's share is the given one itself, whatever the power rounds to.
             share.map { round == rounds ? $0 : 1 - Self.remainingShare(removing: $0, after: round, of: rounds) }
@@ -46,14 +61,27 @@ struct CompressionPlan: Codable, Equatable {
             removingFlops: removed(removeFlops), parameters: removed(removeParameters), of: unpruned)
     }
 
-    /// What a pruned layer may look like in one round, so that after all of them it keeps the share that was asked for.
-    var rules: WidthRules {
-        WidthRules(leastShare: pow(keepAtLeast, 1 / Double(rounds)), multiple: roundTo)
+    /// What the layers of a round's network may look like after it, so that after all rounds they keep the share of the
+    /// unpruned network that was asked for.
+    func rules(for graph: Graph, of unpruned: Graph) -> WidthRules {
+        var caps = caps ?? []
+        // How many rounds there will be is not known where they go on for as long as the accuracy is kept.
+        if accuracy != nil { caps.append(LayerCap(pattern: "*", keptShare: keepAtLeast)) }
+        return WidthRules(
+            leastShare: accuracy == nil ? pow(keepAtLeast, 1 / Double(rounds)) : 0, multiple: roundTo,
+            leastShareOfLayer: LayerCap.leastShares(caps, in: graph, of: unpruned))
     }
 
-    /// The training of a round.
+    /// The training of a round, and the training of the unpruned network, round 0, that the others are compared with.
     func training(round: Int) -> TrainingSettings {
-        var settings = round == rounds ? lastTraining : earlierTraining
+        var settings = round == rounds && accuracy == nil ? lastTraining : earlierTraining
+        settings.seed = round == 0 ? ensemble.seed : seed(round: round)
+        return settings
+    }
+
+    /// The long training of a round's network, where an accuracy is to be kept.
+    func longTraining(round: Int) -> TrainingSettings {
+        var settings = lastTraining
         settings.seed = seed(round: round)
         return settings
     }

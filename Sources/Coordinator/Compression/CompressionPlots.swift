@@ -64,7 +64,7 @@ struct CompressionPlots {
         var series = [
             Series(
                 name: "ranking, fine-tuned", style: "first", isJoined: true,
-                points: [curve.start] + curve.rounds.compactMap(\.finetuned)),
+                points: [curve.start] + curve.rounds.compactMap(\.result)),
             Series(name: "ranking, refitted", style: "first hollow", points: curve.rounds.compactMap(\.reconstructed)),
             Series(name: "ranking, removed", style: "first hollow", points: curve.rounds.map(\.pruned)),
         ]

@@ -8,6 +8,7 @@ struct CompressionReport {
     var html: String {
         var page = Page(title: "Compression to \(amountLeft) of the FLOPs")
         addSummary(to: &page)
+        addHeldOut(to: &page)
         addAccuracy(to: &page)
         addRounds(to: &page)
         addTraining(to: &page)
@@ -15,13 +16,16 @@ struct CompressionReport {
         return page.html
     }
 
-    private var last: CompressionPoint { curve.rounds.last?.finetuned ?? curve.start }
+    private var last: CompressionPoint { curve.result ?? curve.start }
     private var amountLeft: String { Text.percent(1 - curve.removedFlops(last), 1) }
 
     private func addSummary(to page: inout Page) {
         page.add("<h1>\(Text.escaped(page.title))</h1>")
+        let rounds =
+            plan.accuracy == nil
+            ? "\(curve.rounds.count) of \(plan.rounds) rounds" : "\(curve.rounds.count) rounds"
         page.paragraph(
-            "\(curve.rounds.count) of \(plan.rounds) rounds of ranking, pruning and fine-tuning. The rankings were made "
+            "\(rounds) of ranking, pruning and fine-tuning. The rankings were made "
                 + "with \(Text.grouped(plan.evaluation.pool)) training images only, and fine-tuning saw "
                 + "training images only: the \(Text.grouped(curve.start.testImages)) test images decided nothing.")
         page.tiles([
@@ -30,6 +34,44 @@ struct CompressionReport {
             (Text.percent(curve.start.testAccuracy, 2), "test accuracy, unpruned"),
             (Text.percent(last.testAccuracy, 2), "test accuracy, last epoch"),
         ])
+    }
+
+    /// What the held-out images say, where they decide how much goes.
+    private func addHeldOut(to page: inout Page) {
+        guard let accuracy = curve.accuracy else { return }
+        let count = plan.earlierTraining.validationImages
+        page.heading("Accuracy that was kept")
+        // One standard error of the accuracy itself; that of a difference between networks on the same images is less.
+        let error = 1.96 * (accuracy.least * (1 - accuracy.least) / Double(max(count, 1))).squareRoot()
+        page.paragraph(
+            "The last \(Text.grouped(count)) training images were kept out of ranking and training. They decide how far the "
+                + "rounds go: at least \(Text.percent(accuracy.least, 2)) of them must be recognised"
+                + (accuracy.reference.map {
+                    "; the unpruned network recognises \(Text.percent($0, 2)), tuned for as long without them"
+                } ?? "")
+                + ". A share of so many images is uncertain by \(Text.percent(error, 2)) (95 %), that of the test images "
+                + "likewise. A round that falls below is tuned at length before it is given up, and the last that kept it is "
+                + "tuned at length at the end.")
+        var table = Table(columns: [
+            Table.Column(title: "round"), Table.Column(title: "FLOPs removed"), Table.Column(title: "epochs"),
+            Table.Column(title: "held-out accuracy"), Table.Column(title: "test accuracy"),
+            Table.Column(title: "", isName: true),
+        ])
+        for round in curve.rounds {
+            for point in [round.finetuned, round.longFinetuned].compactMap({ $0 }) {
+                let held = point.validationAccuracy ?? 0
+                table.rows.append([
+                    Table.Cell(text: "\(round.number)"),
+                    Table.Cell(text: Text.percent(curve.removedFlops(point), 1), value: curve.removedFlops(point)),
+                    Table.Cell(text: "\(point.epochs ?? 0)"),
+                    Table.Cell(text: Text.percent(held, 2), value: held),
+                    Table.Cell(text: Text.percent(point.testAccuracy, 2), value: point.testAccuracy),
+                    Table.Cell(
+                        text: point == last ? "the result" : held < accuracy.least ? "less than asked for" : ""),
+                ])
+            }
+        }
+        page.table(table)
     }
 
     private func addAccuracy(to page: inout Page) {
@@ -51,7 +93,7 @@ struct CompressionReport {
                 "warning")
         }
         for round in curve.rounds {
-            guard let before = round.reconstructed, let after = round.finetuned, after.testCorrect < before.testCorrect
+            guard let before = round.reconstructed, let after = round.result, after.testCorrect < before.testCorrect
             else { continue }
             page.paragraph(
                 "In round \(round.number) fine-tuning ended at \(Text.percent(after.testAccuracy, 2)), below the "
@@ -113,7 +155,7 @@ struct CompressionReport {
     }
 
     private func addTraining(to page: inout Page) {
-        let histories = curve.rounds.compactMap(\.history)
+        let histories = curve.rounds.compactMap { $0.isLongBetter ? $0.longHistory : $0.history }
         guard histories.contains(where: { !$0.epochs.isEmpty }) else { return }
         let plots = TrainingPlots(histories: histories)
         page.heading("Fine-tuning")
@@ -129,34 +171,49 @@ struct CompressionReport {
 
     private func addQuestion(to page: inout Page) {
         page.heading("What was asked")
-        func share(_ value: Double?) -> String { value.map { Text.percent($0, 1) } ?? "no budget" }
         let ensemble = plan.ensemble
         let training = plan.lastTraining
-        page.definitions([
+        page.definitions(
+            budget + [
+                (
+                    "masks of a round",
+                    "\(Text.grouped(ensemble.count)), design “\(ensemble.design.name)”, seed \(ensemble.seed) and following",
+                    false
+                ),
+                ("loss model", plan.lossModel.rawValue, false),
+                (
+                    "fine-tuning",
+                    "\(plan.rounds > 1 || plan.accuracy != nil ? "\(plan.earlierTraining.epochs) epochs in rounds before the last, " : "")"
+                        + "\(training.epochs) epochs in the last one, \(training.batchSize) images a step in "
+                        + "\(training.shards) shards, learning rate \(training.schedule.peak), "
+                        + "\(training.schedule.form.rawValue)", false
+                ),
+                ("program", Version.number, false),
+                ("network, SHA-256", plan.network.description, true),
+                ("training images, SHA-256", plan.trainingImages.description, true),
+                ("test images, SHA-256", plan.testImages.description, true),
+            ])
+    }
+
+    /// What said how much goes.
+    private var budget: [(String, String, Bool)] {
+        if let accuracy = plan.accuracy {
+            let floor =
+                switch accuracy.floor {
+                case .drop(let drop): "at most \(Text.fixed(100 * drop, 2)) points less"
+                case .least(let least): "at least \(Text.percent(least, 2))"
+                }
+            let step = "each removes \(Text.percent(accuracy.removePerRound, 1)) of what is left of the FLOPs"
+            return [("accuracy to keep", floor, false), ("rounds", "until one falls below it; \(step)", false)]
+        }
+        func share(_ value: Double?) -> String { value.map { Text.percent($0, 1) } ?? "no budget" }
+        return [
             ("FLOPs to remove", share(plan.removeFlops), false),
             ("parameters to remove", share(plan.removeParameters), false),
             (
                 "rounds",
-                plan.rounds == 1 ? "1" : "\(plan.rounds), each of which removes the same share of what is left",
-                false
+                plan.rounds == 1 ? "1" : "\(plan.rounds), each of which removes the same share of what is left", false
             ),
-            (
-                "masks of a round",
-                "\(Text.grouped(ensemble.count)), design “\(ensemble.design.name)”, seed \(ensemble.seed) and following",
-                false
-            ),
-            ("loss model", plan.lossModel.rawValue, false),
-            (
-                "fine-tuning",
-                "\(plan.rounds > 1 ? "\(plan.earlierTraining.epochs) epochs in rounds before the last, " : "")"
-                    + "\(training.epochs) epochs in the last one, \(training.batchSize) images a step in "
-                    + "\(training.shards) shards, learning rate \(training.schedule.peak), "
-                    + "\(training.schedule.form.rawValue)", false
-            ),
-            ("program", Version.number, false),
-            ("network, SHA-256", plan.network.description, true),
-            ("training images, SHA-256", plan.trainingImages.description, true),
-            ("test images, SHA-256", plan.testImages.description, true),
-        ])
+        ]
     }
 }

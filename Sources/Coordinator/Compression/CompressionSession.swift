@@ -26,7 +26,7 @@ final class CompressionSession {
                 self.test = test
                 heldOut = 0
             } else {
-                heldOut = HeldOutImages.count(of: training)
+                heldOut = HeldOutImages.count(of: training.count)
                 test = try HeldOutImages.last(heldOut, of: training)
                 Log.shared.line(HeldOutImages.note(heldOut, of: data))
             }
@@ -69,12 +69,7 @@ final class CompressionSession {
                 try point(folder.unpruned, round: 0, method: nil, isFinetuned: false)
             }
             var curve = CompressionCurve(start: start, rounds: [])
-            var network = folder.unpruned
-            for number in 1...plan.rounds {
-                curve.rounds.append(try round(number, of: network, signals))
-                network = try folder.round(number).finetuned
-                try write(curve)
-            }
+            let network = try plan.accuracy.map { try keep($0, &curve, signals) } ?? meetBudget(&curve, signals)
             try folder.write(Checkpoint.safetensors(of: Checkpoint.network(at: network)), to: folder.compressed)
             return curve
         } catch {
@@ -88,30 +83,118 @@ final class CompressionSession {
         }
     }
 
+    /// All rounds. Returns the last one's network.
+    private func meetBudget(_ curve: inout CompressionCurve, _ signals: borrowing SignalQueue) throws -> String {
+        var network = folder.unpruned
+        for number in 1...plan.rounds {
+            curve.rounds.append(try round(number, of: network, signals))
+            network = try folder.round(number).finetuned
+            try write(curve)
+        }
+        return network
+    }
+
+    /// Rounds until one falls below the accuracy, also after a long fine-tuning, or until no more can go. Returns the
+    /// network of the last one that kept it, tuned at length. Throws a `.usage` ``Failure`` where none kept it.
+    private func keep(
+        _ goal: CompressionPlan.Goal, _ curve: inout CompressionCurve, _ signals: borrowing SignalQueue
+    ) throws -> String {
+        let reference = try referenceAccuracy(goal, signals)
+        let least = goal.floor.least(of: reference ?? 0)
+        curve.accuracy = (least, reference)
+        Log.shared.line(
+            "the smallest network that recognises \(Text.percent(least, 2)) of \(plan.earlierTraining.validationImages) "
+                + "held-out training images"
+                + (reference.map { "; the unpruned one, tuned without them, \(Text.percent($0, 2))" } ?? ""))
+        var network = folder.unpruned
+        for number in 1...plan.rounds {
+            guard curve.rounds.last.map(curve.keepsAccuracy) ?? true else { break }
+            let files = try folder.round(number)
+            var round: CompressionRound
+            do { round = try self.round(number, of: network, signals) } catch let failure as Failure
+                where failure.kind == .usage && number > 1
+            {
+                Log.shared.line("no further round: \(failure.description)")
+                break
+            }
+            if !curve.keepsAccuracy(round) { round = try tunedAtLength(round, files, signals) }
+            curve.rounds.append(round)
+            try write(curve)
+            network = round.isLongBetter ? files.longFinetuned : files.finetuned
+        }
+        guard let index = curve.rounds.lastIndex(where: curve.keepsAccuracy) else {
+            throw Failure(
+                .usage,
+                "the first round, without \(Text.percent(goal.removePerRound, 1)) of the FLOPs, already falls below "
+                    + "\(Text.percent(least, 2)); allow a larger drop, or give more --epochs or a smaller "
+                    + "--remove-per-round. \(folder.report) shows what was reached")
+        }
+        let files = try folder.round(curve.rounds[index].number)
+        curve.rounds[index] = try tunedAtLength(curve.rounds[index], files, signals)
+        try write(curve)
+        return curve.rounds[index].isLongBetter ? files.longFinetuned : files.finetuned
+    }
+
+    /// The accuracy on the held-out images that a drop is counted from: the unpruned network's, tuned without them as the
+    /// rounds are. It may have been trained on these images, and remembers them better than it recognises others.
+    private func referenceAccuracy(
+        _ goal: CompressionPlan.Goal, _ signals: borrowing SignalQueue
+    ) throws -> Double? {
+        guard case .drop = goal.floor else { return nil }
+        begin("fine-tuning the unpruned network, to compare with")
+        let history = try folder.stored(folder.reference) {
+            try finetune(
+                folder.unpruned, plan.training(round: 0), state: folder.paths.referenceTraining,
+                to: folder.paths.referenceNetwork, signals)
+        }
+        return history.epochs.last?.validationAccuracy
+    }
+
+    private func tunedAtLength(
+        _ round: CompressionRound, _ files: CompressionFolder.Round, _ signals: borrowing SignalQueue
+    ) throws -> CompressionRound {
+        try folder.stored(files.longResult) {
+            begin("\(name(of: round.number)): fine-tuning at length")
+            var round = round
+            let history = try finetune(
+                files.reconstructed, plan.longTraining(round: round.number), state: files.longTraining,
+                to: files.longFinetuned, signals)
+            round.longHistory = history
+            round.longFinetuned = try finetunedPoint(files.longFinetuned, round: round.number, history)
+            return round
+        }
+    }
+
+    private func name(of round: Int) -> String {
+        plan.accuracy == nil ? "round \(round) of \(plan.rounds)" : "round \(round)"
+    }
+
     private func round(
         _ number: Int, of network: String, _ signals: borrowing SignalQueue
     ) throws -> CompressionRound {
         let files = try folder.round(number)
         if !folder.has(files.pruning) {
             let ranking = try rank(network, number, files, signals)
-            begin("pruning", number)
+            begin("\(name(of: number)): pruning")
             dashboard?.show(.pruning)
-            Log.shared.line("round \(number) of \(plan.rounds): pruning")
             defer { Log.shared.clearStatus() }
             _ = try folder.stored(files.pruning) { try prune(ranking, number, files, signals) }
         }
         if !folder.has(files.result) {
             var round: CompressionRound = try CompressionFolder.read(files.pruning)
-            round.history = try finetune(number, files, signals)
-            round.finetuned = try point(
-                files.finetuned, round: number, method: PruningMethod.ensemble.rawValue, isFinetuned: true)
+            begin("\(name(of: number)): fine-tuning")
+            let history = try finetune(
+                files.reconstructed, plan.training(round: number), state: files.training, to: files.finetuned, signals)
+            round.history = history
+            round.finetuned = try finetunedPoint(files.finetuned, round: number, history)
             _ = try folder.stored(files.result) { round }
         }
         return try CompressionFolder.read(files.result)
     }
 
-    private func begin(_ what: String, _ number: Int) {
-        dashboard?.step = "round \(number) of \(plan.rounds): \(what)"
+    private func begin(_ what: String) {
+        dashboard?.step = what
+        Log.shared.line(what)
     }
 
     // MARK: Ranking
@@ -133,9 +216,8 @@ final class CompressionSession {
             try RunFile.create(at: part, description, checkpoint: checkpoint, taylor: taylor).finish()
         }
         let file = try RunFile.resume(at: files.run)
-        begin("ranking", number)
-        Log.shared.line(
-            "round \(number) of \(plan.rounds): ranking \(file.description.ensemble.participating.count) filters with "
+        begin(
+            "\(name(of: number)): ranking \(file.description.ensemble.participating.count) filters with "
                 + "\(file.description.ensemble.count) masks")
         if try file.evaluationCount() < file.description.ensemble.count {
             let session = RunSession(
@@ -164,14 +246,16 @@ final class CompressionSession {
         let network = ranking.record.network
         let budget = plan.budget(round: number, of: unpruned.graph.cost())
         let scores = FilterScores(ranking.ranking.fit, of: ranking.record.description.ensemble)
-        let adaptation = min(Self.adaptationImages, images.usable)
+        let adaptation = min(
+            Self.adaptationImages, images.training.count - plan.earlierTraining.validationImages)
         let normalisation = plan.evaluation.normalisation
+        let rules = plan.rules(for: network.graph, of: unpruned.graph)
         func pruned(
             by scores: FilterScores, _ method: PruningMethod, to file: String, reconstructed: String? = nil
         ) throws -> CompressionPoint {
             if signals.next() != nil { throw Failure(.interrupted, "interrupted") }
             Log.shared.step("pruning by \(CompressionPlots.name(of: method.rawValue)) and measuring")
-            let pruner = Pruner(network.graph, scores: scores, model: plan.lossModel, rules: plan.rules)
+            let pruner = Pruner(network.graph, scores: scores, model: plan.lossModel, rules: rules)
             let outcome = try pruner.prune(to: budget)
             try folder.ensure(file) { part in
                 let recalibrated = try worker.recalibrated(
@@ -236,25 +320,32 @@ final class CompressionSession {
             testLoss: measured.loss, testCorrect: measured.correct, testImages: measured.images)
     }
 
+    private func finetunedPoint(_ file: String, round: Int, _ history: TrainingHistory) throws -> CompressionPoint {
+        var point = try point(file, round: round, method: PruningMethod.ensemble.rawValue, isFinetuned: true)
+        point.epochs = history.epochs.count
+        point.validationAccuracy = history.epochs.last?.validationAccuracy
+        return point
+    }
+
     // MARK: Fine-tuning
 
+    /// Trains the network of one file to another; `state` keeps how far it came.
     private func finetune(
-        _ number: Int, _ files: CompressionFolder.Round, _ signals: borrowing SignalQueue
+        _ network: String, _ settings: TrainingSettings, state: String, to output: String,
+        _ signals: borrowing SignalQueue
     ) throws -> TrainingHistory {
-        let settings = plan.training(round: number)
-        try folder.ensure(files.training) { part in
+        try folder.ensure(state) { part in
             let progress = try TrainingProgress(
-                Checkpoint.network(at: files.reconstructed), settings: settings, imageCount: images.training.count)
+                Checkpoint.network(at: network), settings: settings, imageCount: images.training.count)
             let origin = TrainingFile.Origin(
                 trainingImages: plan.trainingImages, teacher: settings.loss.distillation == nil ? nil : unpruned)
             try TrainingFile.create(at: part, progress, origin).finish()
         }
-        let state = try TrainingFile.open(at: files.training)
-        begin("fine-tuning", number)
-        Log.shared.line("round \(number) of \(plan.rounds): fine-tuning for \(settings.epochs) epochs")
+        let state = try TrainingFile.open(at: state)
+        Log.shared.line("\(settings.epochs) epochs")
         let training = TrainingRun(
             trainingImages: images.training, testImages: images.test, cluster: cluster,
-            outputs: TrainingOutputs(network: files.finetuned), dashboard: dashboard)
+            outputs: TrainingOutputs(network: output), dashboard: dashboard)
         return try training.run(state, at: listen(), signals: signals).history
     }
 

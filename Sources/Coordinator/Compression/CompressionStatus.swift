@@ -26,7 +26,8 @@ struct CompressionStatus: Encodable {
     /// Of the unpruned network.
     var accuracy: Double?
     var rounds: [Round]
-    var roundsPlanned: Int
+    /// Nil where an accuracy says when it ends.
+    var roundsPlanned: Int?
 
     /// Whether a folder holds a compression.
     static func isThere(_ folder: String) -> Bool { InputFile.isReadable("\(folder)/plan.json") }
@@ -38,12 +39,12 @@ struct CompressionStatus: Encodable {
         let start: CompressionPoint? = InputFile.isReadable(files.start) ? try CompressionFolder.read(files.start) : nil
         self.folder = folder
         accuracy = start?.testAccuracy
-        roundsPlanned = plan.rounds
+        roundsPlanned = plan.accuracy == nil ? plan.rounds : nil
         rounds = []
         for number in 1...plan.rounds {
             let paths = files.round(number)
             guard FileManager.default.fileExists(atPath: paths.folder) else { break }
-            let name = InputFile.isReadable(paths.result) ? paths.result : paths.pruning
+            let name = [paths.longResult, paths.result].first(where: InputFile.isReadable) ?? paths.pruning
             let known: CompressionRound? = InputFile.isReadable(name) ? try CompressionFolder.read(name) : nil
             let run = InputFile.isReadable(paths.run) ? try? RunFile.read(at: paths.run) : nil
             let training = InputFile.isReadable(paths.training) ? try? TrainingFile.open(at: paths.training) : nil
@@ -53,7 +54,7 @@ struct CompressionStatus: Encodable {
                     masksRecorded: try run?.evaluationCount() ?? 0, isPruned: known != nil,
                     epochs: plan.training(round: number).epochs,
                     epochsDone: training?.progress.position.epoch ?? 0,
-                    accuracyPruned: known?.pruned.testAccuracy, accuracyFinetuned: known?.finetuned?.testAccuracy,
+                    accuracyPruned: known?.pruned.testAccuracy, accuracyFinetuned: known?.result?.testAccuracy,
                     flopsRemoved: known.flatMap { known in
                         start.map {
                             1 - Double(known.pruned.multiplyAccumulates) / Double($0.multiplyAccumulates)
@@ -78,7 +79,8 @@ struct CompressionStatus: Encodable {
                 parts.append("fine-tuned \(round.epochsDone) of \(round.epochs) epochs")
                 if let accuracy = round.accuracyFinetuned { parts[2] += " to \(Text.percent(accuracy, 2))" }
             }
-            lines.append("round \(round.number) of \(roundsPlanned)  " + parts.joined(separator: ", "))
+            lines.append(
+                "round \(round.number)\(roundsPlanned.map { " of \($0)" } ?? "")  " + parts.joined(separator: ", "))
         }
         switch state {
         case .complete: lines.append("report: \(folder)/report.html")

@@ -14,8 +14,8 @@ enum HeldOutImages {
         return try data.read(.test)
     }
 
-    /// How many training images to hold out where there are no test images.
-    static func count(of training: ImageSet) -> Int { min(countMax, Int(share * Double(training.count))) }
+    /// How many of so many training images to hold out where nobody says.
+    static func count(of training: Int) -> Int { min(countMax, Int(share * Double(training))) }
 
     /// What to tell the user where images are held out.
     static func note(_ count: Int, of data: DataSet) -> String {

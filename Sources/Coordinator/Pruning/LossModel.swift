@@ -62,6 +62,8 @@ struct RemovalOrder: Sendable {
             .sorted { ($0.score, $0.unit[0]) < ($1.score, $1.unit[0]) }
         units = scored.map(\.unit)
         let count = Double(units.count)
+        // Units that stay in any case are left too.
+        let fixed = dimension.layers.first.map { Double($0.fixed) / Double(max($0.filtersPerUnit, 1)) } ?? 0
         let bends =
             dimension.units.first.map { unit in
                 unit.compactMap { filter in scores.prediction?.bend(of: filter) }
@@ -71,7 +73,7 @@ struct RemovalOrder: Sendable {
 
         /// What the `i`-th unit that goes counts for, `i` from 0.
         func weight(_ i: Int) -> Double {
-            model == .scarce ? (count - Double(expected)) / (count - Double(i)) : 1
+            model == .scarce ? (count + fixed - Double(expected)) / (count + fixed - Double(i)) : 1
         }
         func bend(_ removed: Int) -> Double {
             guard model == .curved else { return 0 }

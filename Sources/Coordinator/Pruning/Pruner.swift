@@ -23,14 +23,18 @@ public struct Pruner: Sendable {
         public let predictedLoss: Double?
         /// The same with its interval, where networks were measured.
         let forecast: LossCalibration.Forecast?
+        /// The scores of what goes, as the loss model adds them up; compares choices by the same scores.
+        let scoreLoss: Double
     }
 
     /// Prepares the choice for a network.
-    public init(_ graph: Graph, scores: FilterScores, model: LossModel, rules: WidthRules) {
+    init(
+        _ graph: Graph, scores: FilterScores, model: LossModel, rules: WidthRules, latency: LatencyModel? = nil
+    ) {
         self.graph = graph
         self.scores = scores
         self.rules = rules
-        space = RemovalSpace(graph, removable: scores.removable)
+        space = RemovalSpace(graph, removable: scores.removable, latency: latency)
         orders = space.dimensions.map { RemovalOrder($0, scores, model) }
         let measured = (scores.prediction?.measured ?? []).map { [orders] removed, loss in
             (response: orders.reduce(0) { $0 + $1.contribution(of: removed) }, loss: loss)
@@ -91,6 +95,16 @@ public struct Pruner: Sendable {
         return Outcome(
             mask: mask, removed: removed,
             predictedLoss: calibration == nil ? scores.prediction.map { $0.response.loss(loss) } : forecast?.loss,
-            forecast: forecast)
+            forecast: forecast, scoreLoss: contribution)
+    }
+
+    /// As many units of every dimension as chance and the rules say, in the order of the scores.
+    func randomMask(using generator: inout RandomGenerator) -> Mask {
+        outcome(
+            removed: space.dimensions.map { dimension in
+                let allowed = rules.removable(of: dimension)
+                return allowed[generator.below(allowed.count)]
+            }
+        ).mask
     }
 }

@@ -6,6 +6,8 @@ public struct PruningBudget: Sendable, Equatable {
     public var multiplyAccumulatesMax: Int?
     /// The most parameters.
     public var parametersMax: Int?
+    /// The most picoseconds that the layers may take for an image, by a ``LatencyModel``.
+    var picosecondsMax: Int?
     /// The fewest filters that must go.
     public var removedFiltersMin: Int?
 
@@ -31,6 +33,7 @@ public struct PruningBudget: Sendable, Equatable {
         Amount(
             multiplyAccumulates: max(0, cost.multiplyAccumulates - (multiplyAccumulatesMax ?? .max)),
             parameters: max(0, cost.parameters - (parametersMax ?? .max)),
+            picoseconds: max(0, cost.picoseconds - (picosecondsMax ?? .max)),
             filters: max(0, (removedFiltersMin ?? 0) - removedFilters))
     }
 
@@ -38,21 +41,24 @@ public struct PruningBudget: Sendable, Equatable {
     struct Amount: Equatable {
         var multiplyAccumulates: Int
         var parameters: Int
+        var picoseconds: Int
         var filters: Int
 
-        var isNone: Bool { multiplyAccumulates == 0 && parameters == 0 && filters == 0 }
+        var isNone: Bool { multiplyAccumulates == 0 && parameters == 0 && picoseconds == 0 && filters == 0 }
 
         /// What is left of this excess when something is saved.
         func reduced(by saving: Amount) -> Amount {
             Amount(
                 multiplyAccumulates: max(0, multiplyAccumulates - saving.multiplyAccumulates),
-                parameters: max(0, parameters - saving.parameters), filters: max(0, filters - saving.filters))
+                parameters: max(0, parameters - saving.parameters),
+                picoseconds: max(0, picoseconds - saving.picoseconds), filters: max(0, filters - saving.filters))
         }
 
         /// Whether no part of a saving is in vain, by the limits that `start` exceeds.
         func isReduced(byAllOf saving: Amount, start: Amount) -> Bool {
             (start.multiplyAccumulates == 0 || saving.multiplyAccumulates <= multiplyAccumulates)
                 && (start.parameters == 0 || saving.parameters <= parameters)
+                && (start.picoseconds == 0 || saving.picoseconds <= picoseconds)
                 && (start.filters == 0 || saving.filters <= filters)
         }
 
@@ -67,6 +73,7 @@ public struct PruningBudget: Sendable, Equatable {
             }
             add(multiplyAccumulates, of: start.multiplyAccumulates)
             add(parameters, of: start.parameters)
+            add(picoseconds, of: start.picoseconds)
             add(filters, of: start.filters)
             return shares / max(limits, 1)
         }
@@ -75,23 +82,35 @@ public struct PruningBudget: Sendable, Equatable {
 
 /// What a pruned layer may look like.
 public struct WidthRules: Sendable, Equatable {
-    /// The fewest units that a dimension keeps, as a share of what it has; at least one always stays.
+    /// The fewest filters that a layer keeps, as a share of what it has; at least one always stays.
     public var leastShare: Double
-    /// What the units that remain in a pruned dimension are a multiple of.
+    /// What the filters that remain in a pruned layer are a multiple of.
     public var multiple: Int
+    /// For layers that keep more than ``leastShare``, by their names, the least share of their filters that stays.
+    public var leastShareOfLayer: [String: Double]
 
     /// Makes rules.
-    public init(leastShare: Double = 0, multiple: Int = 1) {
+    public init(leastShare: Double = 0, multiple: Int = 1, leastShareOfLayer: [String: Double] = [:]) {
         precondition((0...1).contains(leastShare) && multiple >= 1, "a share, and a positive multiple")
         self.leastShare = leastShare
         self.multiple = multiple
+        self.leastShareOfLayer = leastShareOfLayer
     }
 
-    /// How many of `count` units may be removed, ascending from 0.
-    public func removable(of count: Int) -> [Int] {
-        let least = max(1, Int((leastShare * Double(count)).rounded(.up)))
-        return (0..<max(count, 1)).filter { removed in
-            removed == 0 || (count - removed >= least && (count - removed) % multiple == 0)
+    /// How many units of a dimension may be removed, ascending from 0: every layer keeps at least one filter and its
+    /// share, those that stay in any case among them.
+    func removable(of dimension: RemovalSpace.Dimension) -> [Int] {
+        let count = dimension.units.count
+        return (0...count).filter { removed in
+            removed == 0
+                || dimension.layers.allSatisfy { layer in
+                    let all = layer.fixed + count * layer.filtersPerUnit
+                    let left = all - removed * layer.filtersPerUnit
+                    let share = max(leastShare, leastShareOfLayer[layer.name] ?? 0)
+                    // The share may be a quotient of two counts, and rounding must not make one filter more of it.
+                    let least = max(1, Int((share * Double(all) - 1e-9).rounded(.up)))
+                    return left >= least && left % multiple == 0
+                }
         }
     }
 }

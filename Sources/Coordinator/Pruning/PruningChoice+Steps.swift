@@ -66,6 +66,7 @@ extension PruningChoice {
             let saved = cost - state.cost
             let saving = PruningBudget.Amount(
                 multiplyAccumulates: saved.multiplyAccumulates, parameters: saved.parameters,
+                picoseconds: saved.picoseconds,
                 filters: state.removedFilters - removedFilters)
             apply(current, to: &state)
             offers.all.append(Offer(move: move, lossChange: lossChange, saving: saving))

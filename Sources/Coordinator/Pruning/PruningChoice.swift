@@ -40,7 +40,7 @@ public struct PruningChoice {
         self.space = space
         self.budget = budget
         self.losses = losses
-        allowed = space.dimensions.map { rules.removable(of: $0.units.count) }
+        allowed = space.dimensions.map { rules.removable(of: $0) }
     }
 
     /// How many units of every dimension to remove. Throws `.usage` where no choice keeps the budget.
@@ -77,7 +77,8 @@ public struct PruningChoice {
             let thousandths = Int((Double(all - least) / Double(max(all, 1)) * 1000).rounded(.down))
             return "\(thousandths / 10).\(thousandths % 10) %"
         }
-        let advice = "; ask for less, lower the minimum per layer, or use --scope all on a run whose masks cover all"
+        let advice =
+            "; ask for less, lower --keep-at-least and --keep-layer, or use --scope all on a run whose masks cover all"
         if excess.multiplyAccumulates > 0 {
             let most = share(cost.multiplyAccumulates, of: all.multiplyAccumulates)
             throw Failure(.usage, "at most \(most) of the FLOPs can be removed\(advice)")
@@ -86,6 +87,7 @@ public struct PruningChoice {
             let most = share(cost.parameters, of: all.parameters)
             throw Failure(.usage, "at most \(most) of the parameters can be removed\(advice)")
         }
+        if excess.picoseconds > 0 { throw Failure(.usage, "no removal makes it that fast\(advice)") }
         if excess.filters > 0 { throw Failure(.usage, "at most \(filters) filters can be removed\(advice)") }
     }
 

@@ -68,6 +68,26 @@ struct PruningRecord: Encodable {
         var accuracy: Double { Double(correct) / Double(max(images, 1)) }
     }
 
+    /// The training images that said how much may go.
+    struct HeldOut: Encodable {
+        var images: Int
+        /// The share of them, 0 to 1, that the unpruned network recognises, that must be, and that is.
+        var accuracyBefore: Double
+        var accuracyMin: Double
+        var accuracy: Double
+    }
+
+    /// Measured milliseconds for an image, where they were the budget.
+    struct Latency: Encodable {
+        /// Winnow's engine, or the command.
+        var program: String
+        var targetSpeedup: Double
+        var millisecondsBefore: Double
+        var milliseconds: Double
+        /// What widths were rounded to.
+        var multiple: Int
+    }
+
     var program = Version.number
     var commandLine: [String]
     var method: String
@@ -93,6 +113,10 @@ struct PruningRecord: Encodable {
     var measured: [Measurement] = []
     /// How sure the ranking is, in a sentence; nil where that is not known.
     var verdict: String?
+    /// Nil where the budget said how much goes.
+    var heldOut: HeldOut?
+    /// Nil where the latency was no budget.
+    var latency: Latency?
 
     /// A few lines for a person; `byLayer` adds what every layer loses.
     func summary(byLayer: Bool = false) -> String {
@@ -104,6 +128,19 @@ struct PruningRecord: Encodable {
         if byLayer { lines += [""] + Self.aligned(layerTable) }
         if let first = measured.first {
             lines += ["", "measured on \(first.images) \(first.split) images:"] + Self.aligned(lossTable)
+        }
+        if let latency {
+            lines.append(
+                "latency by \(latency.program): \(Self.decimal(latency.millisecondsBefore, digits: 3)) ms for an image before, "
+                    + "\(Self.decimal(latency.milliseconds, digits: 3)) after, "
+                    + "\(Self.decimal(latency.millisecondsBefore / latency.milliseconds, digits: 2)) times as fast; widths are "
+                    + "multiples of \(latency.multiple)")
+        }
+        if let heldOut {
+            lines.append(
+                "accuracy on \(heldOut.images) held-out training images: \(Self.percent(heldOut.accuracyBefore)) before, "
+                    + "\(Self.percent(heldOut.accuracy)) after; at least \(Self.percent(heldOut.accuracyMin)) was asked for"
+            )
         }
         lines += [predictionText, verdict.map { "the ranking: \($0)" }].compactMap { $0 }
         return lines.joined(separator: "\n")

@@ -8,13 +8,24 @@ import Shared
 public struct RemovalSpace: Sendable, Equatable {
     /// Units that shrink the same layers, so that removing any of them saves the same.
     public struct Dimension: Sendable, Equatable {
-        /// The layers that it shrinks, joined by `+`; for one layer its name.
-        public let name: String
+        /// A layer whose filters its units are.
+        public struct Layer: Sendable, Equatable {
+            public let name: String
+            /// Filters that every unit takes from it.
+            public let filtersPerUnit: Int
+            /// Filters that stay in any case.
+            public let fixed: Int
+        }
+
+        /// The layers whose filters its units are.
+        public let layers: [Layer]
         /// The filters of every unit, by their numbers in the ``FilterSpace``.
         public let units: [[Int]]
 
         /// The filters of one unit.
         public var filtersPerUnit: Int { units.first?.count ?? 0 }
+        /// The layers joined by `+`; for one layer its name.
+        public var name: String { layers.map(\.name).joined(separator: "+") }
     }
 
     /// What every dimension's units are, in the order of their first filters.
@@ -23,8 +34,8 @@ public struct RemovalSpace: Sendable, Equatable {
     let cost: CostForm
 
     /// Everything that may be removed from a network when only `removable` filters may: filters that are coupled only
-    /// if all of them are.
-    public init(_ graph: Graph, removable: Mask) {
+    /// if all of them are. `latency` says how long layers take; nil where time does not count.
+    init(_ graph: Graph, removable: Mask, latency: LatencyModel? = nil) {
         let channels = ChannelClasses(graph)
         let space = FilterSpace(graph)
         precondition(removable.count == space.count, "the filters must be of this network")
@@ -45,12 +56,23 @@ public struct RemovalSpace: Sendable, Equatable {
             if members[share] == nil { order.append(share) }
             members[share, default: []].append(index)
         }
+        var dimensionsOfLayer: [Int: Int] = [:]
+        for layer in order.flatMap({ Set($0.layers) }) { dimensionsOfLayer[layer, default: 0] += 1 }
         dimensions = order.map { share in
-            Dimension(
-                name: share.layers.map { space.layers[$0].name }.joined(separator: "+"),
-                units: (members[share] ?? []).map { channels.classes[$0] })
+            let units = (members[share] ?? []).map { channels.classes[$0] }
+            var layers: [Dimension.Layer] = []
+            for (place, index) in share.layers.enumerated() where share.layers.firstIndex(of: index) == place {
+                let perUnit = share.layers.filter { $0 == index }.count
+                // A layer of several dimensions keeps its share of the filters of each.
+                let others = space.layers[index].filters.count - perUnit * units.count
+                layers.append(
+                    Dimension.Layer(
+                        name: space.layers[index].name, filtersPerUnit: perUnit,
+                        fixed: dimensionsOfLayer[index] == 1 ? others : 0))
+            }
+            return Dimension(layers: layers, units: units)
         }
-        cost = CostForm(graph, channelsOfUnits: order.map(\.channels))
+        cost = CostForm(graph, channelsOfUnits: order.map(\.channels), latency: latency)
     }
 
     /// The number of filters that may be removed.
@@ -71,15 +93,19 @@ public struct RemainingCost: Sendable, Equatable {
     public var multiplyAccumulates = 0
     /// Weights, biases, and the batch norms' weights and biases.
     public var parameters = 0
+    /// What the layers take for an image, by a ``LatencyModel``; 0 without one.
+    var picoseconds = 0
 
     static func += (sum: inout RemainingCost, term: RemainingCost) {
         sum.multiplyAccumulates += term.multiplyAccumulates
         sum.parameters += term.parameters
+        sum.picoseconds += term.picoseconds
     }
 
     static func - (a: RemainingCost, b: RemainingCost) -> RemainingCost {
         RemainingCost(
-            multiplyAccumulates: a.multiplyAccumulates - b.multiplyAccumulates, parameters: a.parameters - b.parameters)
+            multiplyAccumulates: a.multiplyAccumulates - b.multiplyAccumulates, parameters: a.parameters - b.parameters,
+            picoseconds: a.picoseconds - b.picoseconds)
     }
 }
 
@@ -104,10 +130,14 @@ struct CostForm: Sendable, Equatable {
         var input: Width
         var output: Width
         var form: LayerCost
+        var latency: LatencyModel?
 
         func cost(removed: [Int]) -> RemainingCost {
-            let cost = form.cost(reading: input.remaining(removed), making: output.remaining(removed))
-            return RemainingCost(multiplyAccumulates: cost.multiplyAccumulates, parameters: cost.parameters)
+            let (reading, making) = (input.remaining(removed), output.remaining(removed))
+            let cost = form.cost(reading: reading, making: making)
+            return RemainingCost(
+                multiplyAccumulates: cost.multiplyAccumulates, parameters: cost.parameters,
+                picoseconds: latency?.picoseconds(form, reading: reading, making: making) ?? 0)
         }
     }
 
@@ -116,7 +146,7 @@ struct CostForm: Sendable, Equatable {
     let layersOfDimension: [[Int]]
 
     /// `channelsOfUnits` has for every dimension the nodes that one unit takes channels from, and how many.
-    init(_ graph: Graph, channelsOfUnits: [[[Int]]]) {
+    init(_ graph: Graph, channelsOfUnits: [[[Int]]], latency: LatencyModel?) {
         var perUnit = [[(dimension: Int, channels: Int)]](repeating: [], count: graph.nodes.count)
         for (dimension, nodes) in channelsOfUnits.enumerated() {
             for pair in nodes { perUnit[pair[0]].append((dimension, pair[1])) }
@@ -125,7 +155,8 @@ struct CostForm: Sendable, Equatable {
             Width(channels: graph.nodes[node].shape.channels, perUnit: perUnit[node])
         }
         let layers = graph.layerCosts.map { form in
-            Layer(input: width(graph.nodes[form.node].inputs[0]), output: width(form.node), form: form)
+            Layer(
+                input: width(graph.nodes[form.node].inputs[0]), output: width(form.node), form: form, latency: latency)
         }
         self.layers = layers
         layersOfDimension = channelsOfUnits.indices.map { dimension in

@@ -163,23 +163,26 @@ struct WorkerProcess {
         }
     }
 
-    /// Images per second of each network, unmasked and with frozen batch norms: the median of a few rounds, in which
+    /// Images per second of each network, unmasked and with its own batch norms: the median of a few rounds, in which
     /// the networks take turns.
     func speeds(of models: [String]) throws -> [Double] {
         struct Answer: Decodable {
             struct Result: Decodable {
-                var name: String
-                var batchnorm: String
                 var images_per_second: Double
             }
             var results: [Result]
         }
+        let images = try models.map { model in
+            Self.speedWork / max(1, try Checkpoint.network(at: model).graph.cost().multiplyAccumulates)
+        }
         var rates = models.map { _ in [Double]() }
         for _ in 0..<Self.speedRounds {
             for (index, model) in models.enumerated() {
-                let text = try run(["bench", "--model", model, "--masks", "1", "--json"] + threadOptions)
-                let answer = try JSONDecoder().decode(Answer.self, from: text)
-                guard let dense = answer.results.first(where: { $0.name == "dense" && $0.batchnorm == "frozen" }) else {
+                let count = min(max(images[index], Self.speedImages.lowerBound), Self.speedImages.upperBound)
+                let text = try run(
+                    ["bench", "--model", model, "--dense", "--rounds", "2", "--images", "\(count)", "--json"]
+                        + threadOptions)
+                guard let dense = try JSONDecoder().decode(Answer.self, from: text).results.first else {
                     throw Failure(.internalFault, "\(program) bench answered without a speed")
                 }
                 rates[index].append(dense.images_per_second)
@@ -188,6 +191,9 @@ struct WorkerProcess {
         return rates.map { $0.sorted()[$0.count / 2] }
     }
 
+    /// Multiply-accumulates that a speed is measured with, a fraction of a second on most machines, and images.
+    private static let speedWork = 20_000_000_000
+    private static let speedImages = 16...4096
     private static let speedRounds = 3
 
     private var threadOptions: [String] { threads.map { ["--threads", "\($0)"] } ?? [] }

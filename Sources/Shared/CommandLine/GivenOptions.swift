@@ -1,7 +1,7 @@
 import Foundation
 
 /// Options as their user wrote them, kept so that a later command can use them again.
-public struct GivenOptions: Codable, Sendable, Equatable {
+public struct GivenOptions: Codable, Sendable, Equatable, ExpressibleByDictionaryLiteral {
     /// One option.
     private struct Entry: Codable, Sendable, Equatable {
         /// Without the dashes.
@@ -22,6 +22,11 @@ public struct GivenOptions: Codable, Sendable, Equatable {
                 entries.append(Entry(name: name, value: declaration.valueName == nil ? nil : value))
             }
         }
+    }
+
+    /// Options by their names without the dashes; nil is a flag.
+    public init(dictionaryLiteral options: (String, String?)...) {
+        entries = options.map { Entry(name: $0.0, value: $0.1) }
     }
 
     /// Without the options of other names than `command` has, and without those of `names`.

@@ -28,13 +28,13 @@ public struct LayerCost: Sendable, Equatable {
     /// Its place in ``Graph/nodes``.
     public let node: Int
     /// Weights of one channel read and one channel made; 0 for a layer that only has parameters for each channel.
-    let taps: Int
+    public let taps: Int
     /// Groups of a convolution; its filters read this part of the channels only.
     let groups: Int
     /// Whether each channel made reads a single one, whatever is left of the others.
-    let isDepthwise: Bool
+    public let isDepthwise: Bool
     /// Pixels of its output.
-    let positions: Int
+    public let positions: Int
     /// Parameters of one channel made besides its weights: a bias, a batch norm's weight and bias.
     let parametersPerChannel: Int
 

@@ -21,6 +21,7 @@ struct Benchmark: Command {
     @Option("Masks of an ensemble.", value: "N") var masks: Int = 64
     @Option("How often everything is measured; the best counts.", value: "N") var rounds: Int = 1
     @Option("Measures the masks of this file too.", value: "FILE") var maskFile: String?
+    @Flag("Measure the dense network with its own batch-norm statistics only.") var dense: Bool
     @Flag("Print JSON.") var json: Bool
     @OptionGroup var engineOptions = EngineOptions()
 
@@ -53,14 +54,15 @@ struct Benchmark: Command {
         func drawn(_ design: SamplingDesign) throws -> [Mask] {
             try Ensemble(design, of: space, scope: SamplingScope(), masks: masks, seed: 1).masks(0..<masks)
         }
-        var ensembles = [
-            ("dense", [Mask(count: space.count)]), ("independent masks", try drawn(.independent)),
-            ("default ensemble", try drawn(.tree)),
-        ]
+        var ensembles = [("dense", [Mask(count: space.count)])]
+        if !dense {
+            ensembles += [("independent masks", try drawn(.independent)), ("default ensemble", try drawn(.tree))]
+        }
         if let maskFile { ensembles.append((maskFile, try MaskFile.read(at: maskFile, for: space))) }
         var cases = ensembles.flatMap { name, masks in
             let cost = masks.reduce(0) { $0 + architecture.cost(under: $1).multiplyAccumulates }
-            return EvaluationSettings.BatchNorm.Source.allCases.map {
+            let sources = dense ? [.frozen] : EvaluationSettings.BatchNorm.Source.allCases
+            return sources.map {
                 Case(
                     name: name, masks: masks, batchNorm: .init($0, images: calibrationImages),
                     multiplyAccumulates: cost)

@@ -1,0 +1,59 @@
+import Shared
+
+/// The removal of most FLOPs after which a network keeps an accuracy: halving the interval between a share of the FLOPs
+/// that keeps it and one that does not.
+struct AccuracySearch {
+    /// Halvings of the interval: to less than a hundredth of the network's FLOPs.
+    private static let halvings = 7
+
+    /// A network that was tried.
+    struct Attempt {
+        let outcome: Pruner.Outcome
+        /// The filters that went.
+        let removed: Mask
+        let network: Network
+        /// The share of the held-out images that it recognises.
+        let accuracy: Double
+        /// The share of the FLOPs that went.
+        let flopsRemoved: Double
+    }
+
+    let pruner: Pruner
+    /// The least accuracy, 0 to 1.
+    let accuracyMin: Double
+    /// Removes what was chosen, adapts the network as it will be written, and measures it.
+    let attempt: (Pruner.Outcome) throws -> Attempt
+
+    /// Searches, beginning with what `budget` asks for in any case. Throws a `.usage` ``Failure`` where not even that
+    /// keeps the accuracy.
+    func search(_ budget: PruningBudget) throws -> Attempt {
+        var best = try attempt(pruner.prune(to: budget))
+        guard best.accuracy >= accuracyMin else {
+            throw Failure(
+                .usage,
+                "without \(Text.percent(best.flopsRemoved, 1)) of the FLOPs the network recognises "
+                    + "\(Text.percent(best.accuracy, 2)) of the held-out images, less than the "
+                    + "\(Text.percent(accuracyMin, 2)) that it must: ask for less, or give --reconstruct")
+        }
+        let all = Double(pruner.graph.cost().multiplyAccumulates)
+        var low = best.flopsRemoved
+        var high = 1.0
+        for _ in 0..<Self.halvings {
+            let share = (low + high) / 2
+            var further = budget
+            further.multiplyAccumulatesMax = min(
+                Int(((1 - share) * all).rounded(.down)), budget.multiplyAccumulatesMax ?? .max)
+            guard let outcome = try? pruner.prune(to: further) else {
+                high = share
+                continue
+            }
+            let tried = try attempt(outcome)
+            if tried.accuracy >= accuracyMin {
+                (best, low) = (tried, share)
+            } else {
+                high = share
+            }
+        }
+        return best
+    }
+}

@@ -1,0 +1,67 @@
+import Foundation
+import Shared
+
+/// Measures how long networks take for an image.
+struct LatencyMeter {
+    /// Who runs them.
+    enum Program {
+        /// Winnow's engine on this host, dense.
+        case engine(WorkerProcess)
+        /// A command in which `{onnx}` stands for the path of a model. Its last line is the milliseconds.
+        case command(String)
+    }
+
+    /// Times that every network is measured; the median counts.
+    private static let rounds = 3
+
+    let program: Program
+
+    /// The milliseconds for an image of each network, which take turns. Throws a ``Failure`` that quotes the command where
+    /// it fails or prints no number.
+    func milliseconds(_ networks: [Network]) throws -> [Double] {
+        try WorkerProcess.withTemporaryFolder { folder in
+            let files = networks.indices.map { folder.appending(path: "network-\($0)").path }
+            switch program {
+            case .engine(let worker):
+                for (file, network) in zip(files, networks) {
+                    try OutputFile.write(Checkpoint.safetensors(of: network), to: file)
+                }
+                return try worker.speeds(of: files).map { 1000 / $0 }
+            case .command(let command):
+                for (file, network) in zip(files, networks) {
+                    try ExportedFiles(onnx: "\(file).onnx", pytorch: nil).write(network)
+                }
+                var readings = networks.map { _ in [Double]() }
+                for _ in 0..<Self.rounds {
+                    for (index, file) in files.enumerated() {
+                        readings[index].append(try Self.run(command, on: "\(file).onnx"))
+                    }
+                }
+                return readings.map { $0.sorted()[$0.count / 2] }
+            }
+        }
+    }
+
+    private static func run(_ command: String, on model: String) throws -> Double {
+        let words = command.replacingOccurrences(of: "{onnx}", with: ShellWords.quoted(model))
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/bin/sh")
+        process.arguments = ["-c", words]
+        let output = Pipe()
+        process.standardOutput = output
+        do { try process.run() } catch {
+            throw Failure(.unavailable, "cannot start /bin/sh: \(error.localizedDescription)")
+        }
+        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        guard process.terminationStatus == 0 else {
+            throw Failure(.unavailable, "'\(words)' ended with exit code \(process.terminationStatus)")
+        }
+        let last = text.split(whereSeparator: \.isNewline).last.map(String.init) ?? ""
+        guard let value = Double(last.trimmingCharacters(in: .whitespaces)), value > 0, value.isFinite else {
+            throw Failure(
+                .badInput, "the last line of '\(words)' is '\(last.prefix(80))', not the milliseconds of an image")
+        }
+        return value
+    }
+}
