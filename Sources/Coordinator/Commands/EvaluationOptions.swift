@@ -64,7 +64,8 @@ struct EvaluationOptions {
     /// The settings for images of a split, of which no more than `limit` may be, that a network sees under the masks of an
     /// ensemble. Throws a ``Failure`` where there are none.
     func settings(
-        split: EvaluationSettings.Split, of data: DataSet, for network: Network, masks ensemble: Ensemble, atMost limit: Int = .max
+        split: EvaluationSettings.Split, of data: DataSet, for network: Network, masks ensemble: Ensemble,
+        atMost limit: Int = .max
     ) throws -> EvaluationSettings {
         let available = min(try data.count(split), limit)
         if let images, images > limit {
