@@ -21,7 +21,8 @@ struct WorkerProcess {
         under mask: (Mask, FilterSpace)? = nil
     ) throws -> PruningRecord.Measurement {
         let disabled = mask.map { MaskFile.text(of: $0, in: $1) } ?? "{}"
-        let measured = try evaluate(model, masks: "{\"masks\":[{\"disabled\":\(disabled)}]}", data: data, settings)
+        let measured = try evaluate(
+            model, masks: "{\"masks\":[{\"disabled\":\(disabled)}]}", data: data, settings, skipping: skipped)
         guard let first = measured.first else {
             throw Failure(.internalFault, "\(program) evaluate answered without a loss")
         }
@@ -48,7 +49,8 @@ struct WorkerProcess {
     }
 
     private func evaluate(
-        _ model: String, masks text: String, data: ImageSource, _ settings: EvaluationSettings
+        _ model: String, masks text: String, data: ImageSource, _ settings: EvaluationSettings,
+        skipping skipped: Int = 0
     ) throws -> [PruningRecord.Measurement] {
         struct Answer: Decodable {
             struct Result: Decodable {
