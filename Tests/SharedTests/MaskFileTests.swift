@@ -109,11 +109,11 @@ func badMaskFilesSayWhatIsWrong(text: String, expected: String) {
 }
 
 @Test(arguments: [
-    (#"{"images":[[1,2],[3]],"masks":[]}"#, "one length"), (#"{"images":[[]],"masks":[]}"#, "not empty"),
-    (#"{"images":[[-1]],"masks":[]}"#, "no image -1"),
-    (#"{"images":[[1]],"masks":[{"disabled":{},"images":1}]}"#, "no list of images 1"),
+    (#"{"image_lists":[[1,2],[3]],"masks":[]}"#, "one length"), (#"{"image_lists":[[]],"masks":[]}"#, "not empty"),
+    (#"{"image_lists":[[-1]],"masks":[]}"#, "no image -1"),
+    (#"{"image_lists":[[1]],"masks":[{"disabled":{},"images":1}]}"#, "no list of images 1"),
     (#"{"masks":[{"disabled":{},"images":0}]}"#, "no list of images 0"),
-    (#"{"images":[[1]],"masks":[{"disabled":{},"images":0},{"disabled":{}}]}"#, "to all or to none"),
+    (#"{"image_lists":[[1]],"masks":[{"disabled":{},"images":0},{"disabled":{}}]}"#, "to all or to none"),
 ])
 func imagesThatDoNotFitAreRefused(text: String, words: String) {
     let failure = #expect(throws: Failure.self) {

@@ -5,7 +5,7 @@
 /// Where masks are to be evaluated on images of their own, the file also has lists of images, numbers of records of the
 /// split, and every mask names its list:
 ///
-///     {"images":[[7,12], …],"masks":[{"disabled":{"layer1.0.conv1":[0,3]},"images":0}, …]}
+///     {"image_lists":[[7,12], …],"masks":[{"disabled":{"layer1.0.conv1":[0,3]},"images":0}, …]}
 ///
 /// Members that are not known are skipped, so that a file may say more about its masks.
 public enum MaskFile {
@@ -61,7 +61,7 @@ public enum MaskFile {
             try json.object { json, key in
                 switch key {
                 case "masks": masks = try self.masks(&json, space)
-                case "images": images = try self.images(&json)
+                case "image_lists": images = try self.images(&json)
                 default: try json.skip()
                 }
             }
@@ -165,7 +165,7 @@ public enum MaskFile {
         let file = try OutputFile(path)
         try file.write("{")
         if let images {
-            try file.write("\"images\":[")
+            try file.write("\"image_lists\":[")
             for group in 0...images.rotation.group(of: max(images.count - 1, 0)) {
                 let numbers = images.settings.images(ofGroup: group).map(String.init).joined(separator: ",")
                 try file.write("\(group > 0 ? ",\n" : "\n")[\(numbers)]")
