@@ -1,3 +1,4 @@
+import CLAPACK
 import Shared
 
 /// A baseline that judges a filter by its weights alone.
@@ -12,7 +13,7 @@ public enum WeightNorm: String, Sendable, CaseIterable {
     /// The score of every filter of a network, by its number: higher is more important.
     ///
     /// Each layer's scores are divided by their mean, so that layers of different scales can be ranked together.
-    /// O(weights), for the geometric median O(filters of a layer × weights).
+    /// O(weights), for the geometric median O(filters of a layer × weights), on all processors.
     public func scores(_ network: Network) -> [Double] {
         FilterSpace(network.graph).layers.flatMap { layer in
             let weight = network["\(layer.name).weight"]
@@ -34,32 +35,37 @@ public enum WeightNorm: String, Sendable, CaseIterable {
         }
     }
 
-    /// The sum of the distances of each filter to all others, each distance once.
+    /// Bytes of the products of filters that are worked out together.
+    private static let productBytesMax = 32 << 20
+
+    /// The sum of the distances of each filter to all others, each distance once: |a − b|² = |a|² + |b|² − 2 a·b, whose
+    /// products are those of matrices. Filters that are all but equal have their distance to half of the digits.
     private static func sumsOfDistances(_ filters: [[Double]]) -> [Double] {
-        let size = filters.first?.count ?? 0
-        // Weight after weight, so that the squares of neighbouring filters are summed side by side; as they were stored.
-        var weights: [Float] = []
-        weights.reserveCapacity(size * filters.count)
-        for place in 0..<size { for filter in filters { weights.append(Float(filter[place])) } }
-        var sums = [Double](repeating: 0, count: filters.count)
-        for first in filters.indices {
-            let others = first + 1..<filters.count
-            var squares = [Double](repeating: 0, count: filters.count)
-            weights.withUnsafeBufferPointer { weights in
-                squares.withUnsafeMutableBufferPointer { squares in
-                    for start in stride(from: 0, to: weights.count, by: squares.count) {
-                        let weight = Double(weights[start + first])
-                        for other in others {
-                            let difference = weight - Double(weights[start + other])
-                            squares[other] += difference * difference
-                        }
-                    }
+        let (count, size) = (filters.count, filters.first?.count ?? 0)
+        guard count > 1, size > 0 else { return filters.map { _ in 0 } }
+        let weights = Array(filters.joined())
+        let squares = filters.map { $0.reduce(0) { $0 + $1 * $1 } }
+        var sums = [Double](repeating: 0, count: count)
+        let rowsMax = max(1, productBytesMax / (count * MemoryLayout<Double>.stride))
+        for start in stride(from: 0, to: count, by: rowsMax) {
+            let (rows, others) = (min(rowsMax, count - start), count - start)
+            let products = [Double](unsafeUninitializedCapacity: rows * others) { buffer, filled in
+                weights.withUnsafeBufferPointer { weights in
+                    guard let base = weights.baseAddress else { return }
+                    cblas_dgemm(
+                        CblasRowMajor, CblasNoTrans, CblasTrans, Int32(rows), Int32(others), Int32(size), 1,
+                        base + start * size, Int32(size), base + start * size, Int32(size), 0, buffer.baseAddress,
+                        Int32(others))
                 }
+                filled = rows * others
             }
-            for other in others {
-                let distance = squares[other].squareRoot()
-                sums[first] += distance
-                sums[other] += distance
+            for row in 0..<rows {
+                for other in row + 1..<others {
+                    let square = squares[start + row] + squares[start + other] - 2 * products[row * others + other]
+                    let distance = max(square, 0).squareRoot()
+                    sums[start + row] += distance
+                    sums[start + other] += distance
+                }
             }
         }
         return sums
