@@ -2,8 +2,8 @@
 # pruned module and a fine-tuned one; errors are exceptions with the program's message.
 source "$(dirname "$0")/common.sh"
 needs python3
-python3 -c 'import importlib.util as u, sys; sys.exit(None in map(u.find_spec, ["numpy", "torch", "pip", "setuptools", "wheel"]))' \
-    || { echo "no numpy, torch, pip, setuptools or wheel for python3"; exit 77; }
+python3 -c 'import importlib.util as u, sys; sys.exit(None in map(u.find_spec, ["numpy", "torch", "onnx", "pip", "setuptools", "wheel"]))' \
+    || { echo "no numpy, torch, onnx, pip, setuptools or wheel for python3"; exit 77; }
 
 # pip writes beside what it builds.
 cp -r python "$work/package"
@@ -58,7 +58,11 @@ arrays = numpy.load("images.npz")
 assert arrays["train_images"].shape == (400, 1, 8, 8) and arrays["train_images"].dtype == numpy.float32
 assert sorted(arrays["test_labels"]) == sorted(test.labels.tolist())
 
-ranking = winnow.rank(model, "images.npz", masks=150, run="model.winnow", seed=3)
+torch.save(model.state_dict(), "model.pt")
+ranking = winnow.rank("model.pt", "images.npz", masks=150, run="model.winnow", seed=3)
+by_module = winnow.rank(model, "images.npz", masks=150, run="module.winnow", seed=3)
+for column in ("layer", "filter", "importance"):
+    assert list(by_module.table[column]) == list(ranking.table[column]), column
 assert len(ranking) == 24 and ranking.table["rank"][0] == 1, ranking.table
 
 pruned = winnow.prune(
@@ -74,13 +78,47 @@ tuned = winnow.finetune(
     no_augmentation=True)
 assert accuracy(tuned.load()) > 0.9
 
-by_norm = winnow.prune(model, "l1.safetensors", method="l1", remove_filters=6)
+by_norm = winnow.prune(model, "l1.safetensors", method="l1", remove_filters=6, example=train.images[:1])
 assert sum(parameter.numel() for parameter in winnow.load(by_norm.path).parameters()) == 64 * 18 + 18 + 18 * 4 + 4
+
+
+
+class Branches(torch.nn.Module):
+    """What no state dict tells: two branches of other activations, multiplied and concatenated."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.norm = torch.nn.Conv2d(1, 6, 3, padding=1), torch.nn.BatchNorm2d(6)
+        self.left, self.right = torch.nn.Conv2d(6, 5, 3), torch.nn.Conv2d(6, 5, 3)
+        self.head = torch.nn.Linear(10, 4)
+
+    def forward(self, images):
+        stem = torch.nn.functional.silu(self.norm(self.stem(images)))
+        left, right = torch.tanh(self.left(stem)), torch.nn.functional.elu(self.right(stem))
+        return self.head(torch.cat([left * right, right], 1).flatten(2).mean(2))
+
+
+branches = Branches()
+optimizer = torch.optim.Adam(branches.parameters(), 0.01)
+for _ in range(150):
+    optimizer.zero_grad()
+    torch.nn.functional.cross_entropy(branches(train.images), train.labels).backward()
+    optimizer.step()
+known = (branches.eval()(test.images).argmax(1) == test.labels).float().mean().item()
+branches.train()
+ranking = winnow.rank(
+    branches, "images.npz", masks=60, run="branches.winnow", seed=3, anyway=True, scope="all")
+assert {"stem", "left", "right"} >= set(ranking.table["layer"]), ranking.table
+assert branches.training, "a module is left as it was"
+smaller = winnow.prune(ranking, "branches.safetensors", remove_filters=1).load()
+with torch.no_grad():
+    assert (smaller(test.images).argmax(1) == test.labels).float().mean() > known - 0.3
 
 for call, kind, message in [
     (lambda: winnow.rank(model, "nowhere.npz", masks=10, run="other.winnow"), winnow.BadInputError, "nowhere.npz"),
     (lambda: winnow.rank(model, "images.npz", masks=0, run="other.winnow"), winnow.UsageError, "masks"),
     (lambda: winnow.prune("model.winnow", "x.safetensors", remove_flops=2), winnow.UsageError, "remove-flops"),
+    (lambda: winnow.prune(model, "x.safetensors", method="l1", remove_filters=6), ValueError, "example="),
 ]:
     try:
         call()

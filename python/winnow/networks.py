@@ -2,10 +2,12 @@
 
 import contextlib
 import importlib.util
+import json
 import os
 import sys
 import tempfile
 import uuid
+import warnings
 
 from . import programs
 
@@ -52,32 +54,85 @@ def _package(folder):
 def export(model, example, path):
     """Writes a `torch.nn.Module` as ONNX, with its batch norms and its names kept.
 
-    `example` is an input, `[1, C, H, W]` or a batch. Returns `path`.
+    `example` is an input, `[1, C, H, W]` or a batch. A module that takes vectors gets them flattened. Returns `path`.
     """
     import torch
 
+    if importlib.util.find_spec("onnx") is None:
+        raise programs.UnavailableError(
+            "PyTorch writes ONNX with the package onnx, which is not installed: pip install onnx", 69)
     was_training = model.training
     model.eval()
     try:
-        # Evaluation mode without folding: the exporter would melt batch norms into convolutions.
-        torch.onnx.export(
-            model, (example,), os.fspath(path), input_names=["images"], output_names=["logits"],
-            dynamic_axes={"images": {0: "batch"}, "logits": {0: "batch"}}, do_constant_folding=False,
-            training=torch.onnx.TrainingMode.PRESERVE, dynamo=False)
+        with _taking(model, example), _silence():
+            # Evaluation mode without folding: the exporter would melt batch norms into convolutions.
+            torch.onnx.export(
+                model, (example,), os.fspath(path), input_names=["images"], output_names=["logits"],
+                dynamic_axes={"images": {0: "batch"}, "logits": {0: "batch"}}, do_constant_folding=False,
+                training=torch.onnx.TrainingMode.PRESERVE, dynamo=False)
     finally:
         model.train(was_training)
     return path
 
 
 @contextlib.contextmanager
-def file_of(model):
-    """A file that Winnow reads: the path that was given, or a module's parameters in a temporary file."""
+def _taking(model, example):
+    """Lets a module take an example: as it is, or flattened where the module takes vectors only."""
+    import torch
+
+    def fails():
+        try:
+            with torch.no_grad():
+                model(example)
+        except RuntimeError as error:
+            return error
+        return None
+
+    if example.dim() <= 2 or fails() is None:
+        yield
+        return
+    problem = fails()
+    hook = model.register_forward_pre_hook(lambda module, inputs: (inputs[0].flatten(1),))
+    try:
+        if fails() is not None:
+            raise problem
+        yield
+    finally:
+        hook.remove()
+
+
+@contextlib.contextmanager
+def _silence():
+    """Leaves out what the exporter says of itself."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextlib.contextmanager
+def file_of(model, data=None, example=None, options=None):
+    """A file that Winnow reads: the path that was given, or a module as ONNX in a temporary file.
+
+    The module's input is `example`, or has the shape of the images in `data`; `options` may say how these are read.
+    """
     if isinstance(model, (str, os.PathLike)):
         yield os.fspath(model)
         return
-    import torch
+    if example is None:
+        if data is None:
+            raise ValueError("give example=, an input of the module, since there are no images to tell its shape")
+        import torch
 
+        example = torch.zeros(1, *shape(data, options or {}))
     with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "network.pt")
-        torch.save(model.state_dict(), path)
-        yield path
+        yield export(model, example, os.path.join(folder, "network.onnx"))
+
+
+#: The options that say how images are read.
+_reading = ("data_format", "classes", "cifar100_labels", "resize", "crop", "skip_broken")
+
+
+def shape(data, options):
+    """The shape of the images that Winnow reads: `[C, H, W]`."""
+    arguments = {name: value for name, value in options.items() if name in _reading}
+    return json.loads(programs.run("images", {"data": data, "images": 1, "json": True, **arguments}))["shape"]

@@ -22,14 +22,15 @@ class Ranking:
         return f"Ranking of {len(self)} filters ({self.run})"
 
 
-def rank(model, data, masks, run, report=None, **options):
+def rank(model, data, masks, run, report=None, example=None, **options):
     """Ranks the filters of a network on images, and returns a `Ranking`.
 
-    `model` is a module or the path of a checkpoint, `data` the path of images in any form that Winnow reads, `masks` how
-    many masks are evaluated. `run` is the run file to make and `report` a folder for the report. Further options are
-    those of `winnow-coordinator run`.
+    `model` is a module or the path of a checkpoint. A module becomes ONNX, for inputs like `example` or, without one, of
+    the images' shape. `data` is the path of images in any form that Winnow reads, `masks` how many masks are evaluated.
+    `run` is the run file to make and `report` a folder for the report. Further options are those of
+    `winnow-coordinator run`.
     """
-    with networks.file_of(model) as path, tempfile.TemporaryDirectory() as folder:
+    with networks.file_of(model, data, example, options) as path, tempfile.TemporaryDirectory() as folder:
         programs.run(
             "run",
             {"model": path, "data": data, "masks": masks, "run": run, "report": report or folder, **options})
@@ -46,11 +47,12 @@ def _table(path):
     return pandas.read_csv(path)
 
 
-def prune(source, output, data=None, **options):
+def prune(source, output, data=None, example=None, **options):
     """Prunes the network of a run file or of a checkpoint, and returns the smaller `Network`.
 
     `source` is a `Ranking`, the path of a run file, or, with `method="l1"` and its like, a module or the path of a
-    checkpoint. Further options are those of `winnow-coordinator prune`, such as `remove_flops=0.5`.
+    checkpoint; a module needs `data` or `example`, as `rank` does. Further options are those of
+    `winnow-coordinator prune`, such as `remove_flops=0.5`.
     """
     arguments = {"output": output, "data": data, **options}
     if isinstance(source, Ranking):
@@ -58,22 +60,22 @@ def prune(source, output, data=None, **options):
     if isinstance(source, (str, os.PathLike)) and "method" not in options and "ranking" not in options:
         programs.run("prune", {"run": source, **arguments})
     else:
-        with networks.file_of(source) as path:
+        with networks.file_of(source, data, example, options) as path:
             programs.run("prune", {"model": path, **arguments})
     return networks.Network(output)
 
 
-def finetune(model, data, output, distill_from=None, **options):
+def finetune(model, data, output, distill_from=None, example=None, **options):
     """Goes on training a network, and returns the `Network` of the last epoch.
 
     `model` is a `Network`, a module or the path of a checkpoint; `distill_from` likewise, a network to learn from as
     well. Further options are those of `winnow-coordinator finetune`, such as `epochs=20`.
     """
     arguments = {"data": data, "output": output, **options}
-    with networks.file_of(model) as path:
+    with networks.file_of(model, data, example, options) as path:
         if distill_from is None:
             programs.run("finetune", {"model": path, **arguments})
         else:
-            with networks.file_of(distill_from) as teacher:
+            with networks.file_of(distill_from, data, example, options) as teacher:
                 programs.run("finetune", {"model": path, "distill_from": teacher, **arguments})
     return networks.Network(output)
