@@ -16,7 +16,7 @@ struct SettlingTests {
 
     @Test func aRunEndsWhenItHasSettledAfterTheSameMasksHoweverTheWorkWasSpread() async throws {
         let (alone, shared) = (try TestCluster(), try TestCluster())
-        let options = ["--until-reliability", "0.6"]
+        let options = ["--until-reliability", "0.8"]
         let one = try alone.startRun(options + alone.localWorkers(1))
         #expect(try await one.exitCode() == 0, "\(one.output)")
         let settled = try masks(alone)
@@ -34,7 +34,7 @@ struct SettlingTests {
         #expect(try ranking(shared) == ranking(alone))
 
         // A higher aim goes on from there.
-        let third = try alone.startResume(["--until-reliability", "0.75"] + alone.localWorkers(2))
+        let third = try alone.startResume(["--until-reliability", "0.9"] + alone.localWorkers(2))
         #expect(try await third.exitCode() == 0, "\(third.output)")
         let later = try masks(alone)
         #expect(later > settled)
