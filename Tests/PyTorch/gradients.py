@@ -6,8 +6,8 @@ Writes FOLDER/FORM.onnx; FOLDER/images, IMAGES images in 32-bit floats; FOLDER/l
 object of lists by the names of tensors or layers. Nothing is dropped at random.
 
 `training`: the gradients of the sum of the images' cross-entropies with the batch's own statistics. ReLUs of deep networks
-become SiLUs: of millions of ReLUs some are so near to zero that single and double precision pass them on different sides,
-and the deep networks' gradients in PyTorch itself differ by up to a quarter between the two.
+become SiLUs, and plain max pools average: of millions of ReLUs some are so near to zero, and of windows some have two so
+equal pixels, that single and double precision take different sides, and the deep networks' gradients in PyTorch itself differ by up to a quarter between the two.
 
 `gates`: the sum over images of the squared gradients of gates on filters, with running statistics. A gate is put where
 PyTorch has a module for it: at the output of the batch norm that follows the filter's convolution, where only a ReLU
@@ -40,11 +40,13 @@ def gate_places(name, network):
 
 
 def smooth(network):
-    """Replaces every ReLU."""
+    """Replaces every ReLU, and max pools of windows that do not overlap the borders."""
     for module in network.modules():
         for name, child in module.named_children():
             if isinstance(child, (nn.ReLU, nn.ReLU6)):
                 setattr(module, name, nn.SiLU())
+            if isinstance(child, nn.MaxPool2d) and child.padding == 0 and not child.ceil_mode:
+                setattr(module, name, nn.AvgPool2d(child.kernel_size, child.stride))
     F.relu = lambda x, inplace=False: F.silu(x)
 
 

@@ -91,7 +91,7 @@ struct EvaluateCommandTests {
     @Test func masksAreEvaluatedAndCalibratedOnTheImagesThatTheyName() throws {
         let lists = [[7, 3, 19, 0], [1, 2, 4, 5]]
         let text =
-            #"{"images":[[7,3,19,0],[1,2,4,5]],"masks":[{"disabled":{},"images":1},"#
+            #"{"image_lists":[[7,3,19,0],[1,2,4,5]],"masks":[{"disabled":{},"images":1},"#
             + #"{"disabled":{"layer1.0.conv1":[0,3],"conv1":[1]},"images":0}]}"#
         try Data(text.utf8).write(to: folder.appendingPathComponent("masks.json"))
         let losses = try evaluate(["--split", "train", "--batchnorm", "corrected", "--calibration-images", "3"])
