@@ -7,7 +7,7 @@ struct SettlingOptions {
 
     @Option(
         "End the run when its ranking is so reliable (0 to 1: the squared correlation with the truth that is to be "
-            + "expected), after --masks at most. 0.8 where neither is given.", value: "R") var untilReliability: Double?
+            + "expected), after --masks at most. 0.9 where neither is given.", value: "R") var untilReliability: Double?
 
     /// Complains of a number that cannot be. Throws a `.usage` ``Failure``.
     func validate() throws {
