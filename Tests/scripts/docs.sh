@@ -181,7 +181,8 @@ blocks json $formats | head -n 1 > "$work/masks.json"
     --masks "$work/masks.json" --output "$work/losses.json" || fail "$formats: the masks shown are not read"
 # keys FILE: the names in a JSON text, in their order of first appearance, sorted.
 keys() { grep -oE '"[a-z_]+" ?:' "$1" | tr -d '": ' | sort -u; }
-blocks json $formats | sed -n 2p > "$work/shown.json"
+# The second block is masks with lists of images.
+blocks json $formats | sed -n 3p > "$work/shown.json"
 [ "$(keys "$work/shown.json")" = "$(keys "$work/losses.json")" ] || fail "$formats: losses look different now"
 
 report=$work/pages/README.md/project/report
