@@ -160,6 +160,47 @@ struct ExportTests {
         for name in names { #expect(found[1].contains { $0.hasPrefix(name) }) }
     }
 
+    /// What is written as ONNX is a network that is read again and computes the same.
+    private func expectToBeRead(_ network: Network, seed: UInt64, using generator: inout SeededGenerator) throws {
+        let read: OnnxNetwork
+        do { read = try Onnx.network(bytes: OnnxExport(network).bytes, name: "exported.onnx") } catch {
+            Issue.record("seed \(seed): \(error)")
+            return
+        }
+        let images = Self.images(2, size: network.graph.imageShape.count, using: &generator)
+        let again = ReferenceForward(Network(graph: read.graph, parameters: read.parameters)).outputs(images)
+        let expected = ReferenceForward(network).outputs(images)
+        for (a, b) in zip(again.joined(), expected.joined()) {
+            #expect(abs(a - b) <= 1e-4 * (1 + abs(b)), "seed \(seed): \(a), not \(b)")
+        }
+    }
+
+    @Test func exportedNetworksOfEveryOperationAreReadAgain() throws {
+        for seed in 0..<60 as Range<UInt64> {
+            var generator = SeededGenerator(seed: seed)
+            let network = Network.random(try RandomGraphs.graph(seed: seed), using: &generator)
+            try expectToBeRead(network, seed: seed, using: &generator)
+            let count = FilterSpace(network.graph).count
+            let mask = Mask.random(count: count, rate: 0.2, using: &generator)
+            guard let pruned = try? network.removing(mask) else { continue }
+            try expectToBeRead(pruned, seed: seed, using: &generator)
+        }
+    }
+
+    @Test(arguments: [(3, 3), (7, 7), (2, 5), (4, 1)])
+    func averagesOfUnequalRegionsAreReadAgain(height: Int, width: Int) throws {
+        var builder = try GraphBuilder(image: Shape(channels: 2, height: 5, width: 7))
+        let size = Graph.Operation.Extent(height, width)
+        let pooled = try builder.add("pool", .adaptiveAverage(size), 0)
+        let flat = try builder.add("flat", .flatten, pooled)
+        let last = try builder.add("last", .linear(.init(outputs: 3)), flat)
+        var generator = SeededGenerator(seed: 8)
+        let network = Network.random(try builder.graph(output: last), using: &generator)
+        let read = try Onnx.network(bytes: OnnxExport(network).bytes, name: "exported.onnx")
+        #expect(read.graph.nodes.contains { $0.operation == .adaptiveAverage(size) })
+        try expectToBeRead(network, seed: 8, using: &generator)
+    }
+
     @Test func aPrunedNetworkIsReadBackAsItWas() throws {
         var generator = SeededGenerator(seed: 3)
         let architecture = Graph.residual(widths: [4, 6, 8], blocksPerStage: 2, imageSize: 32)

@@ -11,8 +11,15 @@ extension Onnx.Reading {
         return try results(ofPooling: call)
     }
 
-    /// Transposing the batch to the end begins it.
+    /// Transposing the batch to the end begins it, or the first product with a matrix of means.
     private mutating func resamplingBegun(_ call: Call) throws -> Onnx.Resampling? {
+        if let (input, axis, weights) = try productOfMeans(call) {
+            guard case .view(let view) = call.input(input), view.axes.count == 3 else { return nil }
+            let node = try image(view, call, origin(call))
+            let shape = draft.shape(node)
+            try budget.take(Self.placeBytes * shape.pixels)
+            return try mixed(Onnx.Resampling(node, shape, order: [0, 1, 2, 3]), weights, axis: axis)
+        }
         guard call.node.type == "Transpose", case .view(let view) = call.input(0), view.axes.count == 3,
             let order = try call.integers("perm"), order.sorted() == Array(0..<4), order[0] != 0
         else { return nil }
@@ -37,6 +44,12 @@ extension Onnx.Reading {
         case "Add": return try added(call)
         case "Div", "Mul": return try scaled(call)
         case "ReduceMean": return try averaged(call)
+        case "MatMul":
+            guard let (input, axis, weights) = try productOfMeans(call),
+                case .resampling(let value) = call.input(input),
+                value.axes.count == 4
+            else { return nil }
+            return try mixed(value, weights, axis: axis)
         default: return nil
         }
     }
@@ -126,6 +139,54 @@ extension Onnx.Reading {
             try budget.take(Self.placeBytes * value.sums.count + MemoryLayout<Onnx.Resampling.Term>.stride * 4 * terms)
             value.average(axis: axis)
         }
+        return value
+    }
+
+    /// Which input a product takes weighted means of, over rows (2) or columns (3), and the weights of each mean; nil for
+    /// other products.
+    private mutating func productOfMeans(
+        _ call: Call
+    ) throws -> (input: Int, axis: Int, weights: [[Double]])? {
+        guard call.node.type == "MatMul", call.inputs.count == 2 else { return nil }
+        let matrix: Onnx.Constant
+        let isRight: Bool
+        if case .constant(let constant) = call.inputs[1] {
+            (matrix, isRight) = (constant, true)
+        } else if case .constant(let constant) = call.inputs[0] {
+            (matrix, isRight) = (constant, false)
+        } else {
+            return nil
+        }
+        let input = isRight ? 0 : 1
+        let isImage =
+            switch call.inputs[input] {
+            case .view(let view): view.axes.count == 3
+            case .resampling(let value): value.axes.count == 4
+            default: false
+            }
+        guard isImage, matrix.dimensions.count == 2, matrix.count > 0 else { return nil }
+        try budget.take(MemoryLayout<Double>.stride * matrix.count)
+        let (rows, columns) = (matrix.dimensions[0], matrix.dimensions[1])
+        let values = matrix.floats
+        let weights = (0..<(isRight ? columns : rows)).map { mean in
+            (0..<(isRight ? rows : columns)).map { Double(values[isRight ? $0 * columns + mean : mean * columns + $0]) }
+        }
+        guard weights.allSatisfy({ $0.allSatisfy { $0 >= 0 } && abs($0.reduce(0, +) - 1) < 1e-4 }) else { return nil }
+        return (input, isRight ? 3 : 2, weights)
+    }
+
+    private mutating func mixed(
+        _ value: Onnx.Resampling, _ weights: [[Double]], axis: Int
+    ) throws -> Onnx.Resampling? {
+        guard let extent = value.axes[axis].extent, extent == weights[0].count else { return nil }
+        let terms = value.sums.reduce(0) { $0 + $1.count }
+        // Every place is in some means, and each place that is made has a list of its own.
+        let uses = (0..<extent).map { place in weights.count { $0[place] != 0 } }.max() ?? 0
+        try budget.take(
+            Self.placeBytes * (value.sums.count + value.sums.count / extent * weights.count)
+                + MemoryLayout<Onnx.Resampling.Term>.stride * 2 * terms * uses)
+        var value = value
+        value.mix(weights, axis: axis)
         return value
     }
 

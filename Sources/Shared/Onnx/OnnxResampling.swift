@@ -2,7 +2,8 @@ extension Onnx {
     /// A tensor whose values are sums of pixels of one channel, each channel in the same way.
     ///
     /// PyTorch's exporter takes adaptive average pooling apart when the sizes do not divide: it gathers the pixels of
-    /// each region, zeros those beyond it, adds them one by one and divides. Here each value is kept as the pixels it
+    /// each region, zeros those beyond it, adds them one by one and divides; Winnow's own export multiplies by matrices
+    /// of means. Here each value is kept as the pixels it
     /// sums and their weights, and in the end compared with what adaptive pooling sums.
     struct Resampling {
         /// What a dimension counts.
@@ -76,6 +77,32 @@ extension Onnx {
             for place in sums.indices {
                 sums[place] = parts.flatMap { part in
                     part.sums[place].map { Term(pixel: $0.pixel, weight: $0.weight / Double(extent)) }
+                }
+            }
+        }
+
+        /// Replaces the places of a dimension by weighted sums of them, one for each list of weights.
+        mutating func mix(_ weights: [[Double]], axis: Int) {
+            let parts = weights[0].indices.map { place in
+                var part = self
+                part.select(place, axis: axis)
+                return part.sums
+            }
+            let inner = axes[(axis + 1)...].compactMap(\.extent).reduce(1, *)
+            let outer = axes[..<axis].compactMap(\.extent).reduce(1, *)
+            axes[axis] = .places(weights.count)
+            sums = []
+            for before in 0..<outer {
+                for weights in weights {
+                    for after in 0..<inner {
+                        var terms: [Term] = []
+                        for (part, weight) in zip(parts, weights) where weight != 0 {
+                            for term in part[before * inner + after] {
+                                terms.append(Term(pixel: term.pixel, weight: term.weight * weight))
+                            }
+                        }
+                        sums.append(terms)
+                    }
                 }
             }
         }
