@@ -44,20 +44,10 @@ struct LatencyMeter {
 
     private static func run(_ command: String, on model: String) throws -> Double {
         let words = command.replacingOccurrences(of: "{onnx}", with: ShellWords.quoted(model))
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/bin/sh")
-        process.arguments = ["-c", words]
-        let output = Pipe()
-        process.standardOutput = output
-        do { try process.run() } catch {
-            throw Failure(.unavailable, "cannot start /bin/sh: \(error.localizedDescription)")
-        }
-        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        guard process.terminationStatus == 0 else {
-            throw Failure(.unavailable, "'\(words)' ended with exit code \(process.terminationStatus)")
-        }
-        let last = text.split(whereSeparator: \.isNewline).last.map(String.init) ?? ""
+        let (printed, exitCode) = try ChildProcess.output(of: "/bin/sh", ["-c", words])
+        guard exitCode == 0 else { throw Failure(.unavailable, "'\(words)' ended with exit code \(exitCode)") }
+        let last =
+            String(decoding: printed, as: UTF8.self).split(whereSeparator: \.isNewline).last.map(String.init) ?? ""
         guard let value = Double(last.trimmingCharacters(in: .whitespaces)), value > 0, value.isFinite else {
             throw Failure(
                 .badInput, "the last line of '\(words)' is '\(last.prefix(80))', not the milliseconds of an image")

@@ -131,15 +131,15 @@ struct PruningRecord: Encodable {
         }
         if let latency {
             lines.append(
-                "latency by \(latency.program): \(Self.decimal(latency.millisecondsBefore, digits: 3)) ms for an image before, "
-                    + "\(Self.decimal(latency.milliseconds, digits: 3)) after, "
-                    + "\(Self.decimal(latency.millisecondsBefore / latency.milliseconds, digits: 2)) times as fast; widths are "
+                "latency by \(latency.program): \(Text.fixed(latency.millisecondsBefore, 3)) ms for an image before, "
+                    + "\(Text.fixed(latency.milliseconds, 3)) after, "
+                    + "\(Text.fixed(latency.millisecondsBefore / latency.milliseconds, 2)) times as fast; widths are "
                     + "multiples of \(latency.multiple)")
         }
         if let heldOut {
             lines.append(
-                "accuracy on \(heldOut.images) held-out training images: \(Self.percent(heldOut.accuracyBefore)) before, "
-                    + "\(Self.percent(heldOut.accuracy)) after; at least \(Self.percent(heldOut.accuracyMin)) was asked for"
+                "accuracy on \(heldOut.images) held-out training images: \(Text.percent(heldOut.accuracyBefore, 1)) before, "
+                    + "\(Text.percent(heldOut.accuracy, 1)) after; at least \(Text.percent(heldOut.accuracyMin, 1)) was asked for"
             )
         }
         lines += [predictionText, verdict.map { "the ranking: \($0)" }].compactMap { $0 }
@@ -150,26 +150,26 @@ struct PruningRecord: Encodable {
     private var predictionText: String? {
         guard let predictedLossBefore else { return nil }
         let kind = labels == .network ? "divergence" : "loss"
-        let before = "predicted \(kind): \(Self.decimal(predictedLossBefore, digits: 4)) before, "
+        let before = "predicted \(kind): \(Text.fixed(predictedLossBefore, 4)) before, "
         let ofScores = selection == .reconstruction ? " (of the lowest scores)" : ""
         guard let predictedLoss else {
             return before + "not known after removal: the run measured no network as small; --data measures it"
         }
-        let after = before + "\(Self.decimal(predictedLoss, digits: 4)) after removal\(ofScores)"
+        let after = before + "\(Text.fixed(predictedLoss, 4)) after removal\(ofScores)"
         guard let forecast else {
             return after + ", by sums of importances alone: the run measured no smaller network, so it may be far off"
         }
-        return after + ", with 95 % probability \(Self.decimal(forecast.low, digits: 4)) to "
-            + Self.decimal(forecast.high, digits: 4)
+        return after + ", with 95 % probability \(Text.fixed(forecast.low, 4)) to "
+            + Text.fixed(forecast.high, 4)
     }
 
     private var costs: [[String]] {
         var table = [["", "before", "after", "change"]]
         func add(_ name: String, _ before: Double, _ after: Double, _ text: (Double) -> String) {
-            table.append([name, text(before), text(after), Self.percent(after / before - 1, sign: true)])
+            table.append([name, text(before), text(after), Self.change(from: before, to: after)])
         }
         func whole(_ value: Double) -> String { "\(Int(value.rounded()))" }
-        func millions(_ value: Double) -> String { Self.decimal(value / 1e6, digits: 2) + " M" }
+        func millions(_ value: Double) -> String { Text.fixed(value / 1e6, 2) + " M" }
         add(
             "FLOPs (multiply-accumulates)", Double(before.multiplyAccumulates), Double(after.multiplyAccumulates),
             millions)
@@ -179,6 +179,11 @@ struct PruningRecord: Encodable {
             add("images per second (median)", old, new, whole)
         }
         return table
+    }
+
+    private static func change(from before: Double, to after: Double) -> String {
+        let change = after / before - 1
+        return (change > 0 ? "+" : "") + Text.percent(change, 1)
     }
 
     private var layerTable: [[String]] {
@@ -194,8 +199,8 @@ struct PruningRecord: Encodable {
         [["", "accuracy", "loss", "batch norms"]]
             + measured.map { measurement in
                 [
-                    measurement.network?.words ?? "", Self.percent(measurement.accuracy),
-                    Self.decimal(measurement.loss, digits: 4),
+                    measurement.network?.words ?? "", Text.percent(measurement.accuracy, 1),
+                    Text.fixed(measurement.loss, 4),
                     measurement.batchNorm == EvaluationSettings.BatchNorm.Source.frozen.rawValue
                         ? "as in the file" : measurement.batchNorm,
                 ]
@@ -212,12 +217,6 @@ struct PruningRecord: Encodable {
                 return column == 0 ? "  " + cell.0 + padding : "  " + padding + cell.0
             }.joined()
         }
-    }
-
-    private static func decimal(_ value: Double, digits: Int) -> String { String(format: "%.\(digits)f", value) }
-
-    private static func percent(_ share: Double, sign: Bool = false) -> String {
-        String(format: sign ? "%+.1f %%" : "%.1f %%", 100 * share)
     }
 
     /// The JSON text.

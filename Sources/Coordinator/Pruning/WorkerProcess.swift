@@ -209,19 +209,10 @@ struct WorkerProcess {
     /// Runs a subcommand to its end and returns what it printed. Throws what it said where it fails.
     @discardableResult
     private func run(_ arguments: [String]) throws -> Data {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: program)
-        process.arguments = arguments
-        let output = Pipe()
-        process.standardOutput = output
-        do { try process.run() } catch {
-            throw Failure(.unavailable, "cannot start \(program): \(error.localizedDescription)")
-        }
-        let printed = output.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        guard process.terminationStatus == 0 else {
+        let (printed, exitCode) = try ChildProcess.output(of: program, arguments)
+        guard exitCode == 0 else {
             // Its own message is on standard error, which it shares with us.
-            let kind = Failure.Kind(rawValue: process.terminationStatus) ?? .internalFault
+            let kind = Failure.Kind(rawValue: exitCode) ?? .internalFault
             throw Failure(kind, "winnow-worker \(arguments[0]) failed")
         }
         return printed

@@ -21,9 +21,7 @@ public final class RunFile {
     /// `user_version`; raised with every change of ``schema``. Older ones are read, and brought up to it by `resume`.
     static let schemaVersion: Int64 = 4
     /// The byte whose lock says that a coordinator has the file; SQLite's own locks lie at 2^30.
-    private static let lockedByte: Int64 = 1 << 40
-    /// Files up to this size are checked from end to end when they are opened to be written.
-    private static let checkedBytesMax: Int64 = 2 << 30
+    static let lockedByte: Int64 = 1 << 40
 
     static let schema = """
         CREATE TABLE meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -68,7 +66,7 @@ public final class RunFile {
     private var notedForecast: Forecast?
     private var lock: Int32 = -1
 
-    private init(path: String, description: RunDescription, database: consuming Database, lock: Int32) throws {
+    init(path: String, description: RunDescription, database: consuming Database, lock: Int32) throws {
         self.path = path
         self.description = description
         self.lock = lock
@@ -97,131 +95,6 @@ public final class RunFile {
 
     deinit { if lock >= 0 { close(lock) } }
 
-    // MARK: Opening
-
-    /// Makes the file of a new run, which appears when it is whole: whoever dies meanwhile leaves no run. Throws a
-    /// ``Failure`` where the path has a file already, or cannot be written.
-    public static func create(
-        at path: String, _ description: RunDescription, checkpoint: [UInt8], taylor: [Double]? = nil
-    ) throws -> RunFile {
-        guard checkpoint.count <= checkpointBytesMax else {
-            throw Failure(.badInput, "the checkpoint is larger than \(checkpointBytesMax >> 20) MB")
-        }
-        do {
-            try WholeFile.make(at: path, ifThere: exists(path)) { try write(description, checkpoint, taylor, to: $0) }
-        } catch let error as DatabaseError {
-            throw Failure(error.failure.kind, "cannot make the run file \(path): \(error.message)")
-        }
-        return try own(path) { database in
-            try setUp(database)
-            return description
-        }
-    }
-
-    private static func exists(_ path: String) -> Failure {
-        Failure(
-            .badInput,
-            "\(path) exists already; go on with it ('\(resumeCommand(path))') or name another file")
-    }
-
-    /// Writes a run file that has no evaluations yet.
-    private static func write(
-        _ description: RunDescription, _ checkpoint: [UInt8], _ taylor: [Double]?, to path: String
-    ) throws {
-        let json = try JSONEncoder().encode(description)
-        let database = try Database(path: path, access: .create)
-        try database.execute(
-            "BEGIN; PRAGMA application_id = \(applicationID); PRAGMA user_version = \(schemaVersion); \(schema)",
-            "set up")
-        let insert = try database.prepare("INSERT INTO meta VALUES(?, ?)", "write the description to")
-        let text = String(decoding: json, as: UTF8.self)
-        try insert.run(.text("description"), .text(text))
-        try writeDigest(of: text, to: database)
-        try insert.run(.text("checkpoint"), .blob(checkpoint))
-        if let taylor { try insert.run(.text("taylor"), .blob(RunFile.bytes(of: taylor))) }
-        try database.execute("COMMIT", "write the description to")
-    }
-
-    /// Where the log or its shared map cannot be had, it says so now rather than after the first hour.
-    private static func setUp(_ database: borrowing Database) throws {
-        do {
-            guard try database.text("PRAGMA journal_mode = WAL", "set up") == "wal" else {
-                throw FileLock.unsupported(database.path)
-            }
-            try database.execute("PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE; COMMIT", "set up")
-        } catch let error as DatabaseError where FileLock.isUnsupported(error) {
-            throw FileLock.unsupported(database.path)
-        }
-    }
-
-    /// Opens the file of a run to go on with it. Throws a ``Failure`` where it is not one, is damaged, was made by a
-    /// newer program, cannot be written, or another coordinator has it.
-    public static func resume(at path: String) throws -> RunFile {
-        try own(path) { database in
-            try check(database)
-            try setUp(database)
-            let size = try database.number(
-                "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size", "read")
-            if size ?? 0 <= checkedBytesMax, let fault = try database.text("PRAGMA quick_check(1)", "check"),
-                fault != "ok"
-            {
-                throw Failure(.badInput, "the run file \(path) is damaged (\(fault)); restore it from a copy")
-            }
-            try upgrade(database)
-            let damaged = try discardDamaged(database)
-            if damaged > 0 {
-                Log.shared.line(
-                    "\(damaged) evaluations in \(path) were damaged and are done again; look after the disk and the memory "
-                        + "of this host")
-            }
-            return try readDescription(database)
-        }
-    }
-
-    /// Takes a file for this coordinator; `prepare` makes it ready to be written.
-    private static func own(
-        _ path: String, _ prepare: (borrowing Database) throws -> RunDescription
-    ) throws -> RunFile {
-        let lock = open(path, O_RDWR | O_CLOEXEC)
-        guard lock >= 0 else {
-            let reason = String(cString: strerror(errno))
-            throw Failure(.badInput, "cannot open the run file \(path) for writing: \(reason)")
-        }
-        do {
-            try take(lock, path: path)
-            return try translated {
-                let database = try Database(path: path, access: .write)
-                let description = try prepare(database)
-                return try RunFile(path: path, description: description, database: database, lock: lock)
-            }
-        } catch {
-            close(lock)
-            throw error
-        }
-    }
-
-    /// Opens the file of a run to read it, also while a coordinator has it. Throws a ``Failure`` where it is not one.
-    public static func read(at path: String) throws -> RunFile {
-        guard access(path, R_OK) == 0 else {
-            throw Failure(.badInput, "cannot read the run file \(path): \(String(cString: strerror(errno)))")
-        }
-        return try translated {
-            let database = try Database(path: path, access: .read)
-            try check(database)
-            return try RunFile(path: path, description: readDescription(database), database: database, lock: -1)
-        }
-    }
-
-    /// Takes the lock that says that a coordinator has the file.
-    private static func take(_ descriptor: Int32, path: String) throws {
-        switch FileLock.take(descriptor, byte: lockedByte) {
-        case nil: break
-        case .taken:
-            throw Failure(.unavailable, "another coordinator has the run file \(path); one at a time can have it")
-        case .unsupported: throw FileLock.unsupported(path)
-        }
-    }
-
     /// Whether a coordinator has the file now; of a file that is only read.
     public var hasCoordinator: Bool {
         if lock >= 0 { return true }
@@ -229,32 +102,6 @@ public final class RunFile {
         guard descriptor >= 0 else { return false }
         defer { close(descriptor) }
         return FileLock.take(descriptor, byte: Self.lockedByte) == .taken
-    }
-
-    /// Checks that a file is a run file of a version that we know.
-    private static func check(_ database: borrowing Database) throws {
-        let path = database.path
-        guard try database.number("PRAGMA application_id", "read") == applicationID else {
-            throw Failure(.badInput, "\(path) is not a run file")
-        }
-        let version = try database.number("PRAGMA user_version", "read") ?? 0
-        guard version <= schemaVersion else {
-            throw Failure(
-                .badInput,
-                "\(path) was made by a newer release (its format is \(version), this program knows \(schemaVersion))")
-        }
-    }
-
-    private static func readDescription(_ database: borrowing Database) throws -> RunDescription {
-        guard let json = try database.text("SELECT value FROM meta WHERE key = 'description'", "read") else {
-            throw Failure(.badInput, "the run file \(database.path) has no description; it is damaged")
-        }
-        try check(description: json, in: database)
-        do {
-            return try JSONDecoder().decode(RunDescription.self, from: Data(json.utf8))
-        } catch {
-            throw Failure(.badInput, "the description in the run file \(database.path) cannot be read; it is damaged")
-        }
     }
 
     /// Runs what may fail in SQLite and turns its errors into those that a user should see.
@@ -483,20 +330,6 @@ public final class RunFile {
     /// Puts everything into the one file, so that it can be copied and read anywhere. Readers may prevent that, which
     /// does no harm.
     func finish() { try? database.execute("PRAGMA journal_mode = DELETE", "close") }
-}
-
-/// One row of the table of evaluations.
-public struct RecordedEvaluation: Sendable, Equatable {
-    /// The mask's index in the ensemble.
-    public var mask: Int
-    /// What was measured.
-    public var evaluation: Evaluation
-    /// The number of the worker that measured it.
-    public var worker: Int
-    /// When it was recorded.
-    public var recorded: Date
-    /// The share of its lease's compute time.
-    public var computeMicroseconds: UInt64
 }
 
 extension Date {

@@ -160,7 +160,7 @@ struct PlanBuilder {
         case .concatenate: step = ConcatenationStep(edges, y, layout)
         case .pool(let pool): step = PoolStep(pool, edges[0], y, layout)
         case .adaptiveAverage(let size): step = PoolStep(adaptive: size, edges[0], y, layout)
-        case .flatten: step = FlattenStep(edges[0], y, layout)
+        case .flatten: step = RearrangementStep(flatten: edges[0], y, layout)
         case .select(let channels): step = RearrangementStep(select: channels, edges[0], y, layout)
         case .crop(let crop): step = RearrangementStep(crop: crop, edges[0], y, layout)
         case .pad(let insets): step = RearrangementStep(pad: insets, edges[0], y, layout)

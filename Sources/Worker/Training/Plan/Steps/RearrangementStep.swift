@@ -1,27 +1,46 @@
 import CKernels
 import Shared
 
-/// Channels picked, pixels cut out, zeros around them.
+/// Values moved to other places: channels picked, pixels cut out, zeros around them, all values of an image in a vector.
 final class RearrangementStep: PlanStep {
-    private let rearrangement: winnow_rearrangement
-    private let map: [Int32]?
+    /// Reads one buffer and writes another.
+    private typealias Move = (UnsafePointer<Float>, UnsafeMutablePointer<Float>) -> Void
+
     private let x: PlanEdge
     let output: PlanValue
+    private let move: Move
+    /// Adds up, for each value that was read, what came back to it.
+    private let moveBack: Move
     private var yGradient: PlanBuffer?
     private var xGradient: PlanBuffer?
 
-    private init(
+    private init(_ x: PlanEdge, _ y: PlanValue, move: @escaping Move, back moveBack: @escaping Move) {
+        self.x = x
+        output = y
+        self.move = move
+        self.moveBack = moveBack
+    }
+
+    private convenience init(
         _ x: PlanEdge, _ y: PlanValue, _ layout: PlanLayout, top: Int = 0, left: Int = 0,
         step: Graph.Operation.Extent = .one, map: [Int32]? = nil
     ) {
         let (from, to) = (x.value.shape, y.shape)
-        rearrangement = winnow_rearrangement(
+        let form = winnow_rearrangement(
             images: layout.images, height: from.height, width: from.width, channels: from.channels, top: top,
             left: left, row_step: step.height, column_step: step.width, output_height: to.height,
             output_width: to.width, output_channels: to.channels, map: nil)
-        self.map = map
-        self.x = x
-        output = y
+        func withForm(_ body: (UnsafePointer<winnow_rearrangement>) -> Void) {
+            var form = form
+            guard let map else { return body(&form) }
+            map.withUnsafeBufferPointer {
+                form.map = $0.baseAddress
+                body(&form)
+            }
+        }
+        self.init(
+            x, y, move: { from, to in withForm { winnow_rearrange($0, from, to) } },
+            back: { from, to in withForm { winnow_rearrange_gradient($0, from, to) } })
     }
 
     convenience init(select channels: [Int?], _ x: PlanEdge, _ y: PlanValue, _ layout: PlanLayout) {
@@ -36,6 +55,15 @@ final class RearrangementStep: PlanStep {
         self.init(x, y, layout, top: -insets.top, left: -insets.left)
     }
 
+    /// `[image, pixel, channel]` becomes `[image, channel, pixel]`. Channels of a single pixel need no step; their vector is
+    /// the value itself.
+    convenience init(flatten x: PlanEdge, _ y: PlanValue, _ layout: PlanLayout) {
+        let (images, shape) = (layout.images, x.value.shape)
+        self.init(
+            x, y, move: { winnow_transpose($0, images, shape.pixels, shape.channels, $1) },
+            back: { winnow_transpose($0, images, shape.channels, shape.pixels, $1) })
+    }
+
     func layOutForward(_ layout: PlanLayout) {
         layout.read(x.value)
         layout.write(output)
@@ -48,21 +76,10 @@ final class RearrangementStep: PlanStep {
         layout.contribute(gradient, to: x)
     }
 
-    private func withRearrangement(_ body: (UnsafePointer<winnow_rearrangement>) -> Void) {
-        var rearrangement = rearrangement
-        guard let map else { return body(&rearrangement) }
-        map.withUnsafeBufferPointer {
-            rearrangement.map = $0.baseAddress
-            body(&rearrangement)
-        }
-    }
-
-    func forward(_ statistics: NormalisationStatistics) {
-        withRearrangement { winnow_rearrange($0, x.value.buffer.pointer, output.buffer.pointer) }
-    }
+    func forward(_ statistics: NormalisationStatistics) { move(x.value.buffer.pointer, output.buffer.pointer) }
 
     func backward() {
         guard let yGradient, let xGradient else { return }
-        withRearrangement { winnow_rearrange_gradient($0, yGradient.pointer, xGradient.pointer) }
+        moveBack(yGradient.pointer, xGradient.pointer)
     }
 }
