@@ -4,10 +4,10 @@
     winnow-coordinator ensemble --model resnet56.th --masks 64 --output masks.json
     Benchmarks/engine/compare.py --model resnet56.th --data cifar10 --masks masks.json
 
-Any network and images that Winnow reads. The peers' networks are those that Winnow exports, whole, with filters zeroed,
+Any network and images that Winnow reads without further options ('winnow-coordinator images' makes them so). The peers' networks are those that Winnow exports, whole, with filters zeroed,
 and as each mask's compact network. The losses of every mask that a peer evaluates are compared first. A peer's time is
 that of its forward passes alone: making its networks and sessions is not counted. Winnow's is that of the whole command,
-with its start and its reading of files, less what the same command takes with one image where --without-start says so.
+with its start and its reading of files; give it enough --images that this does not count.
 Peers evaluate some of the masks, since each costs them the same; what is compared is the time for an image under a mask.
 The ratios of processor time say the same on a machine that others use, too."""
 
@@ -52,8 +52,7 @@ class Winnow:
         self.programs, self.folder = arguments.programs, folder
         self.model, self.data, self.options = arguments.model, f"{folder}/images.npz", arguments
         self.coordinator(
-            "images", "--data", arguments.data, "--images", str(arguments.images), "--output", self.data,
-            *arguments.image_options)
+            "images", "--data", arguments.data, "--images", str(arguments.images), "--output", self.data)
 
     def coordinator(self, *words):
         subprocess.run([f"{self.programs}/winnow-coordinator", *words], check=True, stdout=subprocess.DEVNULL)
@@ -102,23 +101,34 @@ class Winnow:
 
 
 def zeroed(path, disabled, target):
-    """The ONNX model with the filters' weights zero, and their batch norm's scales and shifts."""
+    """The ONNX model with the filters' weights zero, and those of the batch norms and depthwise convolutions that follow
+    them, so that their channels are zero until something mixes channels."""
     model = onnx.load(path)
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
 
-    def clear(name, filters):
-        values = numpy_helper.to_array(tensors[name]).copy()
-        values[filters] = 0
-        tensors[name].CopyFrom(numpy_helper.from_array(values, name))
+    def clear(names, filters):
+        for name in names:
+            values = numpy_helper.to_array(tensors[name]).copy()
+            values[filters] = 0
+            tensors[name].CopyFrom(numpy_helper.from_array(values, name))
+
+    def clear_followers(value, filters):
+        for reader in model.graph.node:
+            if reader.input[0] != value:
+                continue
+            groups = next((a.i for a in reader.attribute if a.name == "group"), 1)
+            if reader.op_type == "BatchNormalization":
+                clear(reader.input[1:3], filters)
+            elif reader.op_type == "Conv" and groups == tensors[reader.input[1]].dims[0] > 1:
+                clear(reader.input[1:], filters)
+            elif reader.op_type not in ("Relu", "Clip", "MaxPool", "AveragePool"):
+                continue
+            clear_followers(reader.output[0], filters)
 
     for layer, filters in disabled.items():
         node = next(node for node in model.graph.node if f"{layer}.weight" in node.input)
-        for name in node.input[1:]:
-            clear(name, filters)
-        for reader in model.graph.node:
-            if reader.op_type == "BatchNormalization" and reader.input[0] == node.output[0]:
-                for name in reader.input[1:3]:
-                    clear(name, filters)
+        clear(node.input[1:], filters)
+        clear_followers(node.output[0], filters)
     onnx.save(model, target)
 
 
@@ -161,9 +171,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--batches", type=int, nargs="*", default=[32, 128], help="batch sizes that peers try")
-    parser.add_argument("--without-start", action="store_true", help="do not count Winnow's start either")
     parser.add_argument("--programs", default=".build/release", help="the folder of Winnow's programs")
-    parser.add_argument("--image-options", nargs="*", default=[], help="more options of 'winnow-coordinator images'")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     with open(arguments.masks) as file:
@@ -209,11 +217,8 @@ def main():
         for _ in range(arguments.rounds):
             for name, what in (("Winnow, ensemble", masks), ("Winnow, dense", nothing)):
                 _, clock = winnow.evaluate(what, len(inputs))
-                wall, processor, count = clock.wall, clock.processor, len(what) * len(inputs)
-                if arguments.without_start:
-                    _, start = winnow.evaluate(nothing, 1)
-                    wall, processor = wall - start.wall, processor - start.processor
-                times.setdefault(name, []).append((wall / count, processor / count))
+                count = len(what) * len(inputs)
+                times.setdefault(name, []).append((clock.wall / count, clock.processor / count))
             for name, (runners, _) in peers.items():
                 with Clock() as clock:
                     for runner in runners:
