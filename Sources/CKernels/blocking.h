@@ -51,3 +51,10 @@ static inline int32_t pointwise_pixels(const winnow_layer *layer) {
     const int32_t most = PIECE_LINES / maximum(layer->input_count, 1) / COLUMNS_MAX * COLUMNS_MAX;
     return maximum(minimum(most, PIECE_PIXELS_MAX), COLUMNS_MAX);
 }
+
+// Lines from one channel of such a piece to the next: an odd number of cache lines, so that channels do not share cache
+// sets.
+static inline int32_t pointwise_stride(int32_t pixels, int32_t lanes) {
+    const int32_t lines = maximum(64 / (lanes * (int32_t)sizeof(float)), 1);  // of a vector in a line of the cache
+    return ((pixels + lines - 1) / lines | 1) * lines;
+}

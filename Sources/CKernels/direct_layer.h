@@ -2,11 +2,11 @@
 // filter multiplies them.
 
 // Copies the inputs of `pixels` outputs from (row, column) on.
-INLINE void gather(const winnow_layer *layer, const direct_piece *piece, const float *arena, int32_t row,
+INLINE void gather(const winnow_layer *layer, const direct_piece *piece, const float *input, int32_t row,
                    int32_t column, float *target) {
     const int32_t stride = layer->stride.width, first = column * stride - layer->pad_left;
     for (int32_t k = 0; k < layer->input_count; k++) {
-        const float *plane = arena + (size_t)layer->input_lines[k] * LANES;
+        const float *plane = input + (size_t)layer->input_lines[k] * LANES;
         for (int32_t i = 0; i < layer->kernel.height; i++) {
             const int32_t y = row * layer->stride.height - layer->pad_top + i * layer->dilation.height;
             const float *line = plane + (ptrdiff_t)y * layer->input.width * LANES;
@@ -47,22 +47,22 @@ INLINE int32_t list_terms(const winnow_layer *layer, const winnow_branch *branch
     return terms;
 }
 
-static void direct_layer(const winnow_layer *layer, float *arena, float *scratch) {
+static void direct_layer(const winnow_layer *layer, winnow_place place, float *scratch) {
     const direct_piece piece = direct_piece_of(layer);
     const int32_t taps = layer->kernel.height * layer->kernel.width, width = layer->output.width;
     float *data = scratch;
     int32_t *data_lines = (int32_t *)(data + piece.lines * LANES);
     int32_t *weight_offsets = data_lines + (size_t)layer->input_count * taps;
 
-    for (int32_t y = 0; y < layer->output.height; y++) {
+    for (int32_t y = place.from; y < place.to; y++) {
         for (int32_t start = 0; start < width; start += piece.pixels) {
-            gather(layer, &piece, arena, y, start, data);
+            gather(layer, &piece, place.input, y, start, data);
             const int32_t end = minimum(start + piece.pixels, width);
             for (int32_t b = 0; b < layer->branch_count; b++) {
                 const winnow_branch *branch = layer->branches + b;
                 const int32_t terms = list_terms(layer, branch, &piece, y, data_lines, weight_offsets);
                 multiply_filters(layer, branch, terms, weight_offsets, data_lines, data, (preload){0}, end - start,
-                                 y * width + start, arena);
+                                 y * width + start, place);
             }
         }
     }

@@ -35,13 +35,13 @@ INLINE void set_residual(finish *f, const winnow_output *output, int32_t line, c
 }
 
 // Of the computed channel at a position in the list.
-INLINE finish finish_of(const winnow_output *output, int32_t index, float *arena, int32_t raw) {
-    finish f = bare_finish(arena + (size_t)output->lines[index] * LANES);
+INLINE finish finish_of(const winnow_output *output, int32_t index, winnow_place place, int32_t raw) {
+    finish f = bare_finish(place.output + (size_t)output->lines[index] * LANES);
     if (raw) return f;
     const int32_t channel = output->channels[index];
     if (output->scale) f.scale = output->scale[channel], f.shift = output->shift[channel];
     if (output->residual_lines && output->residual_lines[index] >= 0) {
-        set_residual(&f, output, output->residual_lines[index], arena);
+        set_residual(&f, output, output->residual_lines[index], place.arena);
     }
     set_activation(&f, output, channel);
     return f;
@@ -98,12 +98,12 @@ INLINE void finish_in_place(const finish *f, winnow_extent size) {
 }
 
 // Fills the channels that are not computed, through which the residual passes.
-INLINE void pass_channels(const winnow_output *output, float *arena, winnow_extent size) {
+INLINE void pass_channels(const winnow_output *output, winnow_place place, winnow_extent size) {
     for (int32_t i = 0; i < output->passed_count; i++) {
-        finish f = bare_finish(arena + (size_t)output->passed_lines[i] * LANES);
-        set_residual(&f, output, output->passed_residual_lines[i], arena);
+        finish f = bare_finish(place.output + (size_t)output->passed_lines[i] * LANES);
+        set_residual(&f, output, output->passed_residual_lines[i], place.arena);
         set_activation(&f, output, output->passed_channels[i]);
-        for (int32_t row = 0; row < size.height; row++) {
+        for (int32_t row = place.from; row < place.to; row++) {
             for (int32_t start = 0; start < size.width; start += RUN) {
                 const int32_t count = minimum(RUN, size.width - start);
                 float *p = f.output + ((size_t)row * size.width + start) * LANES;
@@ -118,11 +118,12 @@ INLINE void pass_channels(const winnow_output *output, float *arena, winnow_exte
 }
 
 static void normalise(const winnow_output *output, float *arena, winnow_extent size) {
+    const winnow_place place = winnow_everything(arena, size);
     for (int32_t i = 0; i < output->count; i++) {
-        const finish f = finish_of(output, i, arena, 0);
+        const finish f = finish_of(output, i, place, 0);
         finish_in_place(&f, size);
     }
-    pass_channels(output, arena, size);
+    pass_channels(output, place, size);
 }
 
 // Sums of a run of pixels, every fourth to the same one, so that additions need not wait for one another.

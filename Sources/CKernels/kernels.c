@@ -39,7 +39,7 @@ size_t winnow_scratch_floats(const winnow_layer *layer, int32_t lanes) {
             lines = direct_piece_of(layer).lines;
             terms = inputs * (size_t)layer->kernel.height * (size_t)layer->kernel.width;
             break;
-        default: lines = inputs * (size_t)pointwise_pixels(layer); break;
+        default: lines = inputs * (size_t)pointwise_stride(pointwise_pixels(layer), lanes); break;
     }
     // Up to three lists of integers, of the terms' places, follow the lines.
     return lines * (size_t)lanes + 3 * terms;

@@ -6,7 +6,7 @@
 // other. Asks for what is needed soon.
 static void multiply_filters(const winnow_layer *layer, const winnow_branch *branch, int32_t terms,
                              const int32_t *weight_offsets, const int32_t *data_lines, const float *data, preload soon,
-                             int32_t count, int32_t pixel, float *arena) {
+                             int32_t count, int32_t pixel, winnow_place place) {
     const winnow_output *output = &branch->output;
     const int32_t width = layer->output.width;
     for (int32_t first = 0, rows; first < output->count; first += rows) {
@@ -16,7 +16,7 @@ static void multiply_filters(const winnow_layer *layer, const winnow_branch *bra
         int flat = 1;
         for (int32_t r = 0; r < rows; r++) {
             weights[r] = layer->weights + output->channels[first + r];
-            f[r] = finish_of(output, first + r, arena, layer->raw);
+            f[r] = finish_of(output, first + r, place, layer->raw);
             flat &= is_flat(&f[r], width);
         }
         if (flat) {
@@ -39,15 +39,15 @@ static void multiply_filters(const winnow_layer *layer, const winnow_branch *bra
 #include "direct_layer.h"
 #include "pointwise_layer.h"
 
-static void layer(const winnow_layer *layer, float *arena, float *scratch) {
+static void layer(const winnow_layer *layer, winnow_place place, float *scratch) {
     // The last branch may write its output over the residual, which the others read as well: so they pass it on before
     // it is computed, and it passes on what no one reads any more.
     const int32_t passing = layer->raw ? 0 : layer->branch_count;
-    for (int32_t b = 0; b + 1 < passing; b++) pass_channels(&layer->branches[b].output, arena, layer->output);
+    for (int32_t b = 0; b + 1 < passing; b++) pass_channels(&layer->branches[b].output, place, layer->output);
     switch (layer->kind) {
-        case WINNOW_WINOGRAD: winograd_layer(layer, arena, scratch); break;
-        case WINNOW_DIRECT: direct_layer(layer, arena, scratch); break;
-        default: pointwise_layer(layer, arena, scratch); break;
+        case WINNOW_WINOGRAD: winograd_layer(layer, place, scratch); break;
+        case WINNOW_DIRECT: direct_layer(layer, place, scratch); break;
+        default: pointwise_layer(layer, place, scratch); break;
     }
-    if (passing > 0) pass_channels(&layer->branches[passing - 1].output, arena, layer->output);
+    if (passing > 0) pass_channels(&layer->branches[passing - 1].output, place, layer->output);
 }

@@ -18,8 +18,8 @@ INLINE vec value_at(const plane *plane, int32_t row, int32_t column) {
     return load(plane->first + row * plane->row_step + column * plane->column_step);
 }
 
-static void multiply_planes(const finish *f, plane input, plane other, winnow_extent size) {
-    for (int32_t row = 0; row < size.height; row++) {
+static void multiply_planes(const finish *f, winnow_place place, plane input, plane other, winnow_extent size) {
+    for (int32_t row = place.from; row < place.to; row++) {
         float *target = f->output + (size_t)row * size.width * LANES;
         for (int32_t column = 0; column < size.width; column++) {
             const vec value = value_at(&input, row, column) * value_at(&other, row, column);
@@ -29,8 +29,8 @@ static void multiply_planes(const finish *f, plane input, plane other, winnow_ex
     }
 }
 
-static void copy_plane(const finish *f, plane input, winnow_extent size) {
-    for (int32_t row = 0; row < size.height; row++) {
+static void copy_plane(const finish *f, winnow_place place, plane input, winnow_extent size) {
+    for (int32_t row = place.from; row < place.to; row++) {
         float *target = f->output + (size_t)row * size.width * LANES;
         for (int32_t column = 0; column < size.width; column++) {
             const vec value = value_at(&input, row, column);
@@ -40,8 +40,8 @@ static void copy_plane(const finish *f, plane input, winnow_extent size) {
     }
 }
 
-static void copy_window(const winnow_map *map, const finish *f, const float *input) {
-    for (int32_t row = 0; row < map->output.height; row++) {
+static void copy_window(const winnow_map *map, winnow_place place, const finish *f, const float *input) {
+    for (int32_t row = place.from; row < place.to; row++) {
         const int32_t y = row * map->stride.height - map->pad_top;
         const int has_row = input && y >= 0 && y < map->input.height;
         const float *line = has_row ? input + (size_t)y * map->input.width * LANES : NULL;
@@ -87,27 +87,27 @@ static void adaptive_average(const winnow_map *map, const finish *f, const float
     }
 }
 
-static void map(const winnow_map *map, float *arena) {
+static void map(const winnow_map *map, winnow_place place) {
     const winnow_output *output = &map->output_channels;
     const int32_t taps = map->kernel.height * map->kernel.width;
     for (int32_t i = 0; i < output->count; i++) {
-        const finish f = finish_of(output, i, arena, map->raw);
+        const finish f = finish_of(output, i, place, map->raw);
         const int32_t line = map->input_lines[i];
-        const float *input = line < 0 ? NULL : arena + (size_t)line * LANES;
+        const float *input = line < 0 ? NULL : place.input + (size_t)line * LANES;
         switch (map->kind) {
-            case WINNOW_ELEMENTWISE: copy_plane(&f, plane_at(arena, line, map->input), map->output); break;
+            case WINNOW_ELEMENTWISE: copy_plane(&f, place, plane_at(place.input, line, map->input), map->output); break;
             case WINNOW_MULTIPLY:
-                multiply_planes(&f, plane_at(arena, line, map->input), plane_at(arena, map->other_lines[i], map->other),
-                                map->output);
+                multiply_planes(&f, place, plane_at(place.input, line, map->input),
+                                plane_at(place.arena, map->other_lines[i], map->other), map->output);
                 break;
             case WINNOW_DEPTHWISE:
-                depthwise(map, &f, input, map->weights + (size_t)output->channels[i] * taps);
+                depthwise(map, place, &f, input, map->weights + (size_t)output->channels[i] * taps);
                 break;
-            case WINNOW_MAX_POOL: max_pool(map, &f, input); break;
-            case WINNOW_AVERAGE_POOL: average_pool(map, &f, input); break;
+            case WINNOW_MAX_POOL: max_pool(map, place, &f, input); break;
+            case WINNOW_AVERAGE_POOL: average_pool(map, place, &f, input); break;
             case WINNOW_ADAPTIVE_AVERAGE: adaptive_average(map, &f, input); break;
-            default: copy_window(map, &f, input); break;
+            default: copy_window(map, place, &f, input); break;
         }
     }
-    if (!map->raw) pass_channels(output, arena, map->output);
+    if (!map->raw) pass_channels(output, place, map->output);
 }

@@ -87,9 +87,9 @@ INLINE void put_strip(const int kind, const int kernel, const int stride, const 
     }
 }
 
-// A whole channel. `kernel` and `stride` are those of both directions without dilation; 0 for any other shape.
-INLINE void slide(const int kind, const int kernel, const int stride, const winnow_map *map, const finish *f,
-                  const float *input, const float *weights) {
+// A channel's rows. `kernel` and `stride` are those of both directions without dilation; 0 for any other shape.
+INLINE void slide(const int kind, const int kernel, const int stride, const winnow_map *map, winnow_place place,
+                  const finish *f, const float *input, const float *weights) {
     const int32_t width = map->output.width;
     // Columns whose windows are inside.
     int32_t inside = width, outside = width;
@@ -98,7 +98,7 @@ INLINE void slide(const int kind, const int kernel, const int stride, const winn
         const int32_t last = map->input.width - kernel + map->pad_left;
         outside = maximum(inside, minimum(last < 0 ? 0 : last / stride + 1, width));
     }
-    for (int32_t row = 0; row < map->output.height; row++) {
+    for (int32_t row = place.from; row < place.to; row++) {
         const window_rows rows = rows_of_window(map, row);
         float *target = f->output + (size_t)row * width * LANES;
         for (int32_t column = 0; column < width;) {
@@ -128,20 +128,21 @@ INLINE int is_square(const winnow_map *map, int32_t kernel, int32_t stride) {
         map->stride.width == stride && map->dilation.height == 1 && map->dilation.width == 1;
 }
 
-static void depthwise(const winnow_map *map, const finish *f, const float *input, const float *weights) {
-    if (is_square(map, 3, 1)) return slide(WINNOW_DEPTHWISE, 3, 1, map, f, input, weights);
-    if (is_square(map, 3, 2)) return slide(WINNOW_DEPTHWISE, 3, 2, map, f, input, weights);
-    if (is_square(map, 5, 1)) return slide(WINNOW_DEPTHWISE, 5, 1, map, f, input, weights);
-    if (is_square(map, 5, 2)) return slide(WINNOW_DEPTHWISE, 5, 2, map, f, input, weights);
-    slide(WINNOW_DEPTHWISE, 0, 0, map, f, input, weights);
+static void depthwise(const winnow_map *map, winnow_place place, const finish *f, const float *input,
+                      const float *weights) {
+    if (is_square(map, 3, 1)) return slide(WINNOW_DEPTHWISE, 3, 1, map, place, f, input, weights);
+    if (is_square(map, 3, 2)) return slide(WINNOW_DEPTHWISE, 3, 2, map, place, f, input, weights);
+    if (is_square(map, 5, 1)) return slide(WINNOW_DEPTHWISE, 5, 1, map, place, f, input, weights);
+    if (is_square(map, 5, 2)) return slide(WINNOW_DEPTHWISE, 5, 2, map, place, f, input, weights);
+    slide(WINNOW_DEPTHWISE, 0, 0, map, place, f, input, weights);
 }
 
-static void max_pool(const winnow_map *map, const finish *f, const float *input) {
-    if (is_square(map, 2, 2)) return slide(WINNOW_MAX_POOL, 2, 2, map, f, input, NULL);
-    if (is_square(map, 3, 2)) return slide(WINNOW_MAX_POOL, 3, 2, map, f, input, NULL);
-    slide(WINNOW_MAX_POOL, 0, 0, map, f, input, NULL);
+static void max_pool(const winnow_map *map, winnow_place place, const finish *f, const float *input) {
+    if (is_square(map, 2, 2)) return slide(WINNOW_MAX_POOL, 2, 2, map, place, f, input, NULL);
+    if (is_square(map, 3, 2)) return slide(WINNOW_MAX_POOL, 3, 2, map, place, f, input, NULL);
+    slide(WINNOW_MAX_POOL, 0, 0, map, place, f, input, NULL);
 }
 
-static void average_pool(const winnow_map *map, const finish *f, const float *input) {
-    slide(WINNOW_AVERAGE_POOL, 0, 0, map, f, input, NULL);
+static void average_pool(const winnow_map *map, winnow_place place, const finish *f, const float *input) {
+    slide(WINNOW_AVERAGE_POOL, 0, 0, map, place, f, input, NULL);
 }

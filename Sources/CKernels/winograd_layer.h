@@ -49,32 +49,32 @@ INLINE void put_tile_at(const finish *f, const vec *out, int32_t row, int32_t co
 
 // Asks for a share of what will be needed soon, which is far away where a layer's channels are large: the tiles of the
 // next piece, and the places of a piece's outputs with their residuals.
-INLINE void prefetch_inputs(const winnow_layer *layer, const float *arena, const tile_list *tiles, int32_t share,
+INLINE void prefetch_inputs(const winnow_layer *layer, const float *input, const tile_list *tiles, int32_t share,
                             int32_t shares) {
     const int32_t all = layer->input_count * tiles->count;
     for (int32_t i = (int32_t)((int64_t)all * share / shares); i < (int64_t)all * (share + 1) / shares; i++) {
         const int32_t k = i / tiles->count, t = i % tiles->count;
-        prefetch_tile(arena + (size_t)layer->input_lines[k] * LANES, layer->input.width, tiles->rows[t],
+        prefetch_tile(input + (size_t)layer->input_lines[k] * LANES, layer->input.width, tiles->rows[t],
                       tiles->columns[t], 0);
     }
 }
 
-INLINE void prefetch_outputs(const winnow_output *output, int32_t width, const float *arena, int32_t first,
+INLINE void prefetch_outputs(const winnow_output *output, int32_t width, winnow_place place, int32_t first,
                              int32_t count, const tile_list *tiles, int32_t share, int32_t shares) {
     const int32_t all = count * tiles->count;
     for (int32_t i = all * share / shares; i < all * (share + 1) / shares; i++) {
         const int32_t index = first + i / tiles->count, t = i % tiles->count;
-        prefetch_tile(arena + (size_t)output->lines[index] * LANES, width, tiles->rows[t], tiles->columns[t], 0);
+        prefetch_tile(place.output + (size_t)output->lines[index] * LANES, width, tiles->rows[t], tiles->columns[t], 0);
         if (output->residual_lines && output->residual_lines[index] >= 0 && output->residual_stride == 1) {
-            prefetch_tile(arena + (size_t)output->residual_lines[index] * LANES, width, tiles->rows[t],
+            prefetch_tile(place.arena + (size_t)output->residual_lines[index] * LANES, width, tiles->rows[t],
                           tiles->columns[t], 0);
         }
     }
 }
 
-static void winograd_layer(const winnow_layer *layer, float *arena, float *scratch) {
+static void winograd_layer(const winnow_layer *layer, winnow_place place, float *scratch) {
     const winnow_extent size = layer->output;
-    const int32_t across = (size.width + TILE - 1) / TILE, tiles = across * ((size.height + TILE - 1) / TILE);
+    const int32_t across = (size.width + TILE - 1) / TILE, tiles = across * ((place.to + TILE - 1) / TILE);
     const size_t weights_stride = (size_t)layer->channels * layer->filters;
     const size_t data_stride = position_lines((size_t)layer->input_count * TILES_MAX) * LANES;
     const size_t product_stride = position_lines(FILTERS_MAX * TILES_MAX) * LANES;
@@ -83,15 +83,15 @@ static void winograd_layer(const winnow_layer *layer, float *arena, float *scrat
     int32_t *data_lines = (int32_t *)(products + POSITIONS * product_stride);
     int32_t *weight_offsets = data_lines + layer->input_count;
 
-    for (int32_t start = 0; start < tiles; start += TILES_MAX) {
+    for (int32_t start = across * (place.from / TILE); start < tiles; start += TILES_MAX) {
         const tile_list now = tiles_from(start, tiles, across);
         const tile_list later = tiles_from(minimum(start + TILES_MAX, tiles), tiles, across);
         for (int32_t k = 0; k < layer->input_count; k++) {
-            const float *plane = arena + (size_t)layer->input_lines[k] * LANES;
+            const float *plane = place.input + (size_t)layer->input_lines[k] * LANES;
             // The pieces of a channel are too short for the machine to guess where the next one lies.
             const int32_t next = k + 1 < layer->input_count ? k + 1 : 0;
             const tile_list *ahead = next > 0 ? &now : &later;
-            const float *next_plane = arena + (size_t)layer->input_lines[next] * LANES;
+            const float *next_plane = place.input + (size_t)layer->input_lines[next] * LANES;
             for (int32_t t = 0; t < now.count; t++) {
                 if (t < ahead->count) prefetch_tile(next_plane, size.width, ahead->rows[t], ahead->columns[t], 1);
                 transform_input(plane, size, now.rows[t], now.columns[t], data + ((size_t)k * TILES_MAX + t) * LANES,
@@ -110,11 +110,11 @@ static void winograd_layer(const winnow_layer *layer, float *arena, float *scrat
                 const int32_t chunk = minimum(FILTERS_MAX, output->count - first);
                 for (int32_t position = 0; position < POSITIONS; position++) {
                     if (b == 0 && has_large_input) {
-                        prefetch_inputs(layer, arena, &later, first / FILTERS_MAX * POSITIONS + position,
+                        prefetch_inputs(layer, place.input, &later, first / FILTERS_MAX * POSITIONS + position,
                                         (output->count + FILTERS_MAX - 1) / FILTERS_MAX * POSITIONS);
                     }
                     if (has_large_output) {
-                        prefetch_outputs(output, size.width, arena, first, chunk, &now, position, POSITIONS);
+                        prefetch_outputs(output, size.width, place, first, chunk, &now, position, POSITIONS);
                     }
                     for (int32_t row = 0, rows; row < chunk; row += rows) {
                         rows = rows_of(chunk - row);
@@ -130,7 +130,7 @@ static void winograd_layer(const winnow_layer *layer, float *arena, float *scrat
                     }
                 }
                 for (int32_t i = 0; i < chunk; i++) {
-                    const finish f = finish_of(output, first + i, arena, layer->raw);
+                    const finish f = finish_of(output, first + i, place, layer->raw);
                     for (int32_t t = 0; t < now.count; t++) {
                         vec out[TILE * TILE];
                         transform_output(products + ((size_t)i * TILES_MAX + t) * LANES, product_stride, out);

@@ -37,6 +37,22 @@ import Testing
         #expect(try ImageSource(archive).open().read(.train) == original.read(.train, limit: 3))
     }
 
+    @Test func whatHasNoLabelsIsWrittenWithoutAny() throws {
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let arrays = try NumpyArchive("\(folder)/images.npz")
+        var generator = SeededGenerator(seed: 2)
+        try arrays.add(ImageSet.random(3, using: &generator), prefix: "", hasLabels: false)
+        try arrays.finish()
+        try run("--data", "\(folder)/images.npz", "--output", "\(folder)/again.npz")
+        func opened(_ name: String) throws -> DataSet {
+            try ImageSource("\(folder)/\(name).npz").open(needsLabels: false)
+        }
+        let (original, written) = (try opened("images"), try opened("again"))
+        #expect(!written.hasLabels && written.layout == original.layout)
+        #expect(try written.read(.test).withPixels { Array($0) } == original.read(.test).withPixels { Array($0) })
+    }
+
     @Test func statisticsAreThoseOfTheDefinition() {
         let layout = ImageLayout(shape: Shape(channels: 2, height: 1, width: 2), classes: 3)
         let images = ImageSet(layout, split: .train, count: 2) { labels, pixels in

@@ -97,7 +97,7 @@ static uint64_t layer(const winnow_kernels *kernels, winnow_layer layer, int32_t
     layer.branch_count = 1;
     layer.branches = &branch;
     float *scratch = aligned_alloc(64, (winnow_scratch_floats(&layer, lanes) * sizeof(float) + 127) / 64 * 64);
-    kernels->layer(&layer, arena, scratch);
+    kernels->layer(&layer, winnow_everything(arena, layer.output), scratch);
     uint64_t digest = digest_of_images(DIGEST_START, arena + (size_t)input * lanes, (size_t)result, lanes);
     double *sums = malloc((size_t)filters * 2 * lanes * sizeof(double));
     kernels->statistics(&branch.output, arena, pixels_of(layer.output), sums);
@@ -119,7 +119,7 @@ static uint64_t map(const winnow_kernels *kernels, winnow_map map, int32_t chann
     map.other_lines = other_lines;
     map.weights = weights;
     map.output_channels = output_of(channels, map.output, input + other, activation, norms);
-    kernels->map(&map, arena);
+    kernels->map(&map, winnow_everything(arena, map.output));
     const uint64_t digest =
         digest_of_images(DIGEST_START, arena + (size_t)(input + other) * lanes, (size_t)result, lanes);
     free(weights), free(norms), free(arena);

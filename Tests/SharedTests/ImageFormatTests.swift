@@ -185,7 +185,24 @@ private func numbers(_ set: ImageSet) -> [Int] { (0..<set.count).map(set.label) 
         #expect(folder.complaint().contains("in Fortran's order; save np.ascontiguousarray"))
         _ = try complaint()
         try FileManager.default.removeItem(atPath: "\(folder.path)/labels.npy")
-        #expect(folder.complaint().contains("has no labels beside its images"))
+        #expect(folder.complaint().contains("has images without labels"))
+    }
+
+    @Test func imagesWithoutLabelsAreOfAsManyClassesAsANetworkTells() throws {
+        let folder = try ImageFolder()
+        try write(folder, "images", "|u1", [2, 1, 2, 2], [1, 2, 3, 4, 5, 6, 7, 8])
+        let opened = try ImageSource(folder.path).open(needsLabels: false)
+        #expect(!opened.hasLabels)
+        let graph = try RandomGraphs.graph(seed: 1)
+        let data = try opened.fitting(graph)
+        #expect(data.source.classes == graph.classes)
+        let set = try data.read(.test)
+        #expect(set.layout.classes == graph.classes && set.count == 2 && (0..<2).allSatisfy { set.label($0) == 0 })
+        #expect(set.pixels(1).elementsEqual([5, 6, 7, 8] as [UInt8]))
+        // What a run file says of them opens the same set.
+        #expect(try data.source.open(needsLabels: false).read(.test) == set)
+        try write(folder, "labels", "|u1", [2], [0, 1])
+        #expect(try ImageSource(folder.path).open(needsLabels: false).fitting(graph).layout.classes == 2)
     }
 
     @Test(.enabled(if: Python.canImport("numpy"), "no NumPy"), arguments: ["savez", "savez_compressed"])

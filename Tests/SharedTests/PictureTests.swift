@@ -97,6 +97,14 @@ import Testing
         #expect(set.layout.shape == Shape(channels: 3, height: 3, width: 3))
     }
 
+    @Test func picturesInNoFolderHaveNoLabels() throws {
+        let folder = try folder([(".", "colour.png"), (".", "alpha.png")])
+        #expect(folder.complaint().contains("has images without labels"))
+        let data = try ImageSource(folder.path).open(needsLabels: false)
+        #expect(!data.hasLabels)
+        #expect(try data.read(.train).count == 2)
+    }
+
     @Test func anEmptyClassIsNamed() throws {
         let folder = try folder([("a", "colour.png"), ("b", "colour.png")])
         try FileManager.default.removeItem(atPath: "\(folder.path)/b/colour.png")

@@ -108,7 +108,8 @@ struct EvaluateCommandTests {
 
     @Test(arguments: [
         (["--images", "31"], Failure.Kind.badInput), (["--deviation", "0,1,1"], .usage), (["--mean", "0.5"], .usage),
-        (["--threads", "0"], .usage), (["--memory-limit", "1"], .unavailable), (["--images", "0"], .usage),
+        (["--threads", "0"], .usage), (["--images", "0"], .usage),
+        (["--memory-limit", "1", "--batchnorm", "corrected", "--calibration-images", "20"], .unavailable),
         (["--batchnorm", "recalibrated", "--calibration-images", "21"], .badInput),
     ])
     func whatCannotBeDoneIsSaid(words: [String], kind: Failure.Kind) {

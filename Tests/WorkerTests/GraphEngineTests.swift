@@ -30,12 +30,12 @@ struct GraphEngineTests {
 
     private func evaluate(
         _ sample: Case, _ network: Network, _ masks: [Mask], _ batchNorm: EvaluationSettings.BatchNorm,
-        threads: Int = 2, set: InstructionSet? = nil
+        threads: Int = 2, set: InstructionSet? = nil, chains: Chain.Rule = Chain.Rule()
     ) throws -> [Evaluation] {
         let settings = EvaluationSettings(split: .test, images: sample.images.count, batchNorm: batchNorm)
         let engine = try Engine(
             network: network, threads: threads, memoryBytesMax: Engine.memoryBytesDefault,
-            instructionSet: try set ?? InstructionSet.preferred())
+            instructionSet: try set ?? InstructionSet.preferred(), chains: chains)
         return try engine.evaluate(masks, images: sample.images, calibration: sample.images, settings: settings)
     }
 
@@ -111,6 +111,30 @@ struct GraphEngineTests {
                 #expect(try evaluate(sample, sample.network, sample.masks, batchNorm, set: set) == together)
             }
         }
+    }
+
+    @Test(arguments: [1, 9, 30]) func stagesInRowsGiveTheSameBits(pixels: Int) throws {
+        let never = Chain.Rule(linesMin: .max)
+        for seed in 500..<540 as Range<UInt64> {
+            let sample = try sample(seed)
+            let whole = try evaluate(sample, sample.network, sample.masks, .frozen, chains: never)
+            for set in InstructionSet.available {
+                let rule = Chain.Rule(linesMin: 1, pixels: pixels)
+                #expect(
+                    try evaluate(sample, sample.network, sample.masks, .frozen, set: set, chains: rule) == whole,
+                    "seed \(seed), \(set)")
+            }
+        }
+    }
+
+    /// Some of the graphs of the test above have chains of two and more stages.
+    @Test func randomGraphsHaveChains() throws {
+        let longest = try (500..<540 as Range<UInt64>).map { seed in
+            let stages = Stages(try RandomGraphs.graph(seed: seed, image: Self.image))
+            return stages.handsOn.split(separator: false).map(\.count).max() ?? 0
+        }
+        #expect(longest.count { $0 > 0 } > 20)
+        #expect(longest.contains { $0 > 1 })
     }
 
     @Test func aGraphComesBackFromItsText() throws {

@@ -7,7 +7,8 @@
 // order whatever the width of a vector, and every multiply-add is an explicit fused one, so all instruction sets give
 // the same bits for an image, whichever images share its block.
 //
-// Places are relative to the arena, so that one description of a step serves every thread.
+// Places are relative to the arena, so that one description of a step serves every thread. A step may be computed a few
+// rows at a time, and a value that only the next step reads may have memory for just these rows.
 
 #include <stddef.h>
 #include <stdint.h>
@@ -113,14 +114,30 @@ typedef struct {
     winnow_output output_channels;
 } winnow_map;
 
+// Where a step finds and leaves values, and the rows of its output that it computes. Lines count from `arena`; those of
+// the input and of the output may count from elsewhere: a channel with memory for some of its rows only begins as far
+// before as the rows that are missing above would take.
+typedef struct {
+    const float *input;   // of `input_lines`
+    const float *arena;   // of all else that is read
+    float *output;
+    int32_t from, to;
+} winnow_place;
+
+// All rows of a step with everything in one arena.
+static inline winnow_place winnow_everything(float *arena, winnow_extent output) {
+    winnow_place place = {arena, arena, arena, 0, output.height};
+    return place;
+}
+
 // The kernels of one instruction set.
 typedef struct {
     const char *name;
     int32_t lanes;
-    // Computes a layer. `scratch` holds winnow_scratch_floats(layer, lanes) floats.
-    void (*layer)(const winnow_layer *layer, float *arena, float *scratch);
-    // Computes an operation on each channel.
-    void (*map)(const winnow_map *map, float *arena);
+    // Computes rows of a layer; a Winograd one's begin with a tile. `scratch` holds winnow_scratch_floats(layer, lanes) floats.
+    void (*layer)(const winnow_layer *layer, winnow_place place, float *scratch);
+    // Computes rows of an operation on each channel; all of them for an adaptive average.
+    void (*map)(const winnow_map *map, winnow_place place);
     // Applies scale, shift, residual and activation to what a raw step left, for channels of `size`.
     void (*normalise)(const winnow_output *output, float *arena, winnow_extent size);
     // Sums of the values and of their squares of every computed channel of `pixels` pixels, for every image:

@@ -33,7 +33,7 @@ struct ConvertImages: Command {
     func run() throws {
         try OutputGuard(reading: [data], isForced: force).check(output)
         let start = ContinuousClock.now
-        let source = try dataFormat.source(data).open()
+        let source = try dataFormat.source(data).open(needsLabels: false)
         let normalisation = try normalisation.normalisation(for: source)
         if !json { print(source.summary(normalisation)) }
         var sets: [ImageSet] = []
@@ -49,13 +49,16 @@ struct ConvertImages: Command {
         } else {
             for set in sets {
                 if source.hasSplits { print("\(set.split.rawValue):") }
-                print(ImageStatistics(set).text(of: set.layout))
+                print(ImageStatistics(set).text(of: set.layout, hasLabels: source.hasLabels))
             }
         }
         guard let output else { return }
         let archive = try NumpyArchive(output)
-        for set in sets { try archive.add(set, prefix: source.hasSplits ? "\(set.split.rawValue)_" : "") }
-        try archive.add(classes: source.layout.classes, normalisation)
+        for set in sets {
+            try archive.add(
+                set, prefix: source.hasSplits ? "\(set.split.rawValue)_" : "", hasLabels: source.hasLabels)
+        }
+        try archive.add(classes: source.hasLabels ? source.layout.classes : nil, normalisation)
         try archive.finish()
         if !json { print(output) }
     }

@@ -59,7 +59,7 @@ struct EvaluationOptions {
     }
 
     /// The images. Throws a `.badInput` ``Failure``.
-    func dataSet() throws -> DataSet { try dataFormat.source(data).open() }
+    func dataSet() throws -> DataSet { try dataFormat.source(data).open(needsLabels: labels == .given) }
 
     /// The settings for images of a split, of which no more than `limit` may be, that a network sees under the masks of an
     /// ensemble. Throws a ``Failure`` where there are none.

@@ -60,7 +60,7 @@ struct ImageStatistics {
             writer.array("shape", of: [layout.shape.channels, layout.shape.height, layout.shape.width]) {
                 $0.element($1)
             }
-            writer.member("classes", layout.classes)
+            if source.hasLabels { writer.member("classes", layout.classes) }
             writer.member("pixels", layout.pixelType.rawValue)
             writer.array("mean", of: normalisation.mean) { $0.element(Double($1)) }
             writer.array("deviation", of: normalisation.deviation) { $0.element(Double($1)) }
@@ -69,7 +69,7 @@ struct ImageStatistics {
                 writer.object { writer in
                     if source.hasSplits { writer.member("split", set.split.rawValue) }
                     writer.member("images", set.count)
-                    writer.array("counts", of: statistics.counts) { $0.element($1) }
+                    if source.hasLabels { writer.array("counts", of: statistics.counts) { $0.element($1) } }
                     writer.array("channel_means", of: statistics.means) { $0.element($1) }
                     writer.array("channel_deviations", of: statistics.deviations) { $0.element($1) }
                 }
@@ -79,7 +79,7 @@ struct ImageStatistics {
     }
 
     /// A few lines for a person.
-    func text(of layout: ImageLayout) -> String {
+    func text(of layout: ImageLayout, hasLabels: Bool) -> String {
         let total = counts.reduce(0, +)
         let each =
             counts.count <= Self.listedMax
@@ -88,7 +88,7 @@ struct ImageStatistics {
         // As --mean and --deviation take them.
         func list(_ values: [Double]) -> String { values.map { String(format: "%.4f", $0) }.joined(separator: ",") }
         return """
-              \(total) images in \(layout.classes) classes: \(each)
+              \(total) images \(hasLabels ? "in \(layout.classes) classes: \(each)" : "without labels")
               mean \(list(means)), deviation \(list(deviations))
             """
     }

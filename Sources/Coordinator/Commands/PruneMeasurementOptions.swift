@@ -56,7 +56,9 @@ struct PruneMeasurementOptions {
     }
 
     /// The shape of the images, where some are given. Throws a ``Failure``.
-    func imageShape() throws -> Shape? { try data.map { try dataFormat.source($0).open().layout.shape } }
+    func imageShape() throws -> Shape? {
+        try data.map { try dataFormat.source($0).open(needsLabels: false).layout.shape }
+    }
 
     /// Looks at whether a network without a run recognises the images. Throws a ``Failure``.
     func checkRecognition(of network: Network, _ images: PruningImages) throws {

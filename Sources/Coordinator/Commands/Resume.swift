@@ -96,7 +96,8 @@ struct Resume: Command {
         of description: RunDescription, from source: ImageSource
     ) throws -> (images: ImageSet, calibration: ImageSet?) {
         do {
-            let (images, calibration) = try RunSession.readImages(description.settings, from: source.open())
+            let (images, calibration) = try RunSession.readImages(
+                description.settings, from: source.open(needsLabels: description.settings.labels == .given))
             if images.digest == description.data.images, calibration?.digest == description.data.calibrationImages {
                 return (images, calibration)
             }

@@ -59,8 +59,9 @@ struct Run: Command {
         signal(SIGXFSZ, SIG_IGN)
         let signals = try SignalQueue(SignalQueue.endings)
         try RunSession.prepareReport(report)
-        let data = try evaluation.dataSet()
-        var network = try Checkpoint.network(at: model, image: data.layout.shape, hints: checkpoint.hints)
+        let opened = try evaluation.dataSet()
+        var network = try Checkpoint.network(at: model, image: opened.layout.shape, hints: checkpoint.hints)
+        let data = try opened.fitting(network.graph)
         let space = FilterSpace(network.graph)
         let aim = settling.aim(masks: sampling.masks, design: sampling.design)
         let ensemble = try sampling.ensembleToFit(of: space, endsWhenSettled: aim != nil || sampling.masks == nil)
@@ -78,7 +79,8 @@ struct Run: Command {
         let dashboard = try livePage.open()
         // A port that is taken must not leave a run file behind.
         let listener = try cluster.listen()
-        let taylor = TaylorScores.measure(network, on: data, normalisation: settings.normalisation)
+        let taylor =
+            data.hasLabels ? TaylorScores.measure(network, on: data, normalisation: settings.normalisation) : nil
         let file = try RunFile.create(at: runFile, description, checkpoint: checkpoint, taylor: taylor)
         try file.remember(
             Resume.options(of: self, listeningAt: listener.endpoint, pageAt: dashboard?.address))

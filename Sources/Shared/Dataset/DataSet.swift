@@ -39,6 +39,17 @@ public struct DataSet: Sendable {
         hasSplits ? [.train, .test].filter { (try? count($0)) != nil } : [.train]
     }
 
+    /// Whether it is known what the images show.
+    public var hasLabels: Bool { reader.hasLabels }
+
+    /// The same images where they have labels; otherwise as many classes are told apart as a network has.
+    public func fitting(_ graph: Graph) throws -> DataSet {
+        if hasLabels || source.classes != nil { return self }
+        var source = source
+        source.classes = graph.classes
+        return try DataSet(source, reader)
+    }
+
     /// How many images a split has. Throws a `.badInput` ``Failure`` where there is no such split.
     public func count(_ split: EvaluationSettings.Split) throws -> Int { try reader.count(split) }
 

@@ -6,6 +6,8 @@ protocol ImageReader: Sendable {
     var layout: ImageLayout { get }
     /// Whether training and test images are told apart. Where they are not, all images are of either split.
     var hasSplits: Bool { get }
+    /// Whether it is known what the images show. Where not, all have label 0.
+    var hasLabels: Bool { get }
     /// How networks for such images usually normalise them.
     var normalisation: Normalisation { get }
     /// Whether a mirrored image is still one of its class.
@@ -18,5 +20,6 @@ protocol ImageReader: Sendable {
 
 extension ImageReader {
     var hasSplits: Bool { true }
+    var hasLabels: Bool { true }
     var mayBeMirrored: Bool { true }
 }

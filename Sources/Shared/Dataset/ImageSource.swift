@@ -54,8 +54,9 @@ public struct ImageSource: Sendable, Hashable, Codable {
         return words
     }
 
-    /// Finds out in which form the images are. Throws a `.badInput` ``Failure`` where there is none, or several.
-    public func open() throws -> DataSet {
+    /// Finds out in which form the images are. Throws a `.badInput` ``Failure`` where there is none, or several, or where the
+    /// images have no labels and these are needed.
+    public func open(needsLabels: Bool = true) throws -> DataSet {
         let formats = format.map { [$0] } ?? ImageFormat.allCases.filter { $0 != .folder }
         var readers = try formats.compactMap { try reader($0) }
         // Folders of pictures lie beside anything, so they count only where nothing else does.
@@ -65,6 +66,12 @@ public struct ImageSource: Sendable, Hashable, Codable {
             throw Failure(.badInput, "\(path) holds \(found); name one with --data-format")
         }
         guard let reader = readers.first else { throw unrecognised() }
+        guard reader.hasLabels || !needsLabels else {
+            throw Failure(
+                .badInput,
+                "\(path) has images without labels, which are needed here; '--labels network' ranks and evaluates without, by "
+                    + "the unmasked network's answers")
+        }
         return try DataSet(self, reader)
     }
 

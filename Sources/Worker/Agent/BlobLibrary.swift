@@ -79,7 +79,9 @@ final class BlobLibrary: Sendable {
         {
             return bytes
         }
-        guard let data = try? data?.open(), let count = ImageSet.count(data.layout, blobBytes: Int(blob.size)) else {
+        guard let data = try? data?.open(needsLabels: false),
+            let count = ImageSet.count(data.layout, blobBytes: Int(blob.size))
+        else {
             return nil
         }
         for split in EvaluationSettings.Split.allCases {

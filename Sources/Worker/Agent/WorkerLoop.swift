@@ -223,7 +223,12 @@ final class WorkerLoop {
     }
 
     private func store(_ chunk: CoordinatorMessage.Chunk) {
-        if partial?.digest != chunk.digest || chunk.offset == 0 { partial = (chunk.digest, []) }
+        if partial?.digest != chunk.digest || chunk.offset == 0 {
+            partial = (chunk.digest, [])
+            // An array that grows is copied to one of twice the size. What was announced has been checked against the
+            // limit, and the system gives memory only where bytes arrive.
+            if let wanted, wanted.digest == chunk.digest { partial?.bytes.reserveCapacity(Int(clamping: wanted.size)) }
+        }
         partial?.bytes += chunk.bytes
         guard let count = partial?.bytes.count, let wanted, wanted.digest == chunk.digest,
             count / Self.bytesToTell > (count - chunk.bytes.count) / Self.bytesToTell

@@ -51,8 +51,9 @@ struct Evaluate: Command {
     func run() throws {
         try OutputGuard(reading: [model, masks]).check(output)
         let batchNorm = try batchNormOptions.batchNorm()
-        let source = try dataFormat.source(data).open()
-        let network = try Checkpoint.network(at: model, image: source.layout.shape, hints: checkpoint.hints)
+        let opened = try dataFormat.source(data).open(needsLabels: labels == .given)
+        let network = try Checkpoint.network(at: model, image: opened.layout.shape, hints: checkpoint.hints)
+        let source = try opened.fitting(network.graph)
         let contents = try MaskFile.contents(at: masks, for: FilterSpace(network.graph))
         let haveOwnImages = !contents.listOfMask.isEmpty
         guard !haveOwnImages || images == nil else {

@@ -46,8 +46,9 @@ struct Recalibrate: Command {
 
     func run() throws {
         try OutputGuard(reading: [model, masks], isForced: force).check(output)
-        let source = try dataFormat.source(data).open()
-        let network = try Checkpoint.network(at: model, image: source.layout.shape)
+        let opened = try dataFormat.source(data).open(needsLabels: false)
+        let network = try Checkpoint.network(at: model, image: opened.layout.shape)
+        let source = try opened.fitting(network.graph)
         let engine = try engineOptions.engine(network)
         let space = FilterSpace(network.graph)
         let mask = try masks.map { try MaskFile.mask(at: $0, for: space) } ?? Mask(count: space.count)

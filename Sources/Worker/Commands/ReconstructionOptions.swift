@@ -22,8 +22,9 @@ struct ReconstructionOptions {
 
     /// The network, the mask, and the images that the network takes.
     func inputs() throws -> (network: Network, mask: Mask, images: FittingImages) {
-        let source = try dataFormat.source(data).open()
-        let network = try Checkpoint.network(at: model, image: source.layout.shape)
+        let opened = try dataFormat.source(data).open(needsLabels: false)
+        let network = try Checkpoint.network(at: model, image: opened.layout.shape)
+        let source = try opened.fitting(network.graph)
         let mask = try MaskFile.mask(at: masks, for: FilterSpace(network.graph))
         let count = try ImageSupply.count(calibrationImages, of: .train, in: source, to: "fit layers")
         let images = try FittingImages(

@@ -21,6 +21,7 @@ public final class Engine {
     /// The limit of the memory for parameters, images and activations.
     public let memoryBytesMax: Int
 
+    private let chains: Chain.Rule
     private let backend: CPUBackend
     private let network: CompiledNetwork
     private let filterCount: Int
@@ -44,11 +45,15 @@ public final class Engine {
     }
 
     /// Prepares an engine that uses a given instruction set, which must be available.
-    init(network: Network, threads: Int, memoryBytesMax: Int, instructionSet: InstructionSet) throws {
+    init(
+        network: Network, threads: Int, memoryBytesMax: Int, instructionSet: InstructionSet,
+        chains: Chain.Rule = Chain.Rule()
+    ) throws {
         precondition(threads >= 1, "an engine needs a thread")
         self.threads = threads
         self.memoryBytesMax = memoryBytesMax
         self.instructionSet = instructionSet
+        self.chains = chains
         filterCount = FilterSpace(network.graph).count
         guard CompiledNetwork.bytes(network) <= memoryBytesMax else {
             throw Failure(
@@ -333,7 +338,7 @@ public final class Engine {
         let measured = inputs.calibration == nil ? [] : backend.measured(inputs.batchNorm.source)
         var options = Schedule.Options(
             branchesMax: Self.branchesMax, isCalibration: false, ownNorms: measured,
-            start: kept?.prefix.evaluated.start, keptCuts: keptCuts)
+            start: kept?.prefix.evaluated.start, keptCuts: keptCuts, chains: chains)
         let evaluation = program(tree, options, copies: threads, memoryBytesMax - taken, storage)
         options.isCalibration = true
         options.measured = measured

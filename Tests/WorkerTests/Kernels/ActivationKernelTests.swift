@@ -22,7 +22,7 @@ struct ActivationKernelTests {
         map.output_channels.lines = UnsafePointer(memory.copy([Int32(values.count)]))
         map.output_channels.activation = winnow_activation(
             kind: Int32(kind), a: 0.25, b: 0.5, slopes: UnsafePointer(memory.copy([Float(0.125)])))
-        kernels.map(&map, arena)
+        kernels.map(&map, winnow_everything(arena, size))
         return (0..<values.count).map { arena[(values.count + $0) * lanes + lanes - 1] }
     }
 

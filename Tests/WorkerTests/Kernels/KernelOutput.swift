@@ -153,3 +153,12 @@ struct KernelOutput {
         }
     }
 }
+
+/// Rows in pieces of one, two, three and more times a height.
+func pieces(of rows: Int, multipleOf height: Int) -> [Range<Int>] {
+    var result: [Range<Int>] = []
+    while let start = result.last?.upperBound ?? Optional(0), start < rows {
+        result.append(start..<min(start + (result.count + 1) * height, rows))
+    }
+    return result
+}

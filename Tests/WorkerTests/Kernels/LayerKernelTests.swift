@@ -157,7 +157,11 @@ private struct LayerProblem {
         let floats = winnow_scratch_floats(&layer, kernels.lanes)
         let guards = 64
         let scratch = memory.copy([Float](repeating: KernelArena.guardValue, count: floats + 2 * guards))
-        kernels.layer(&layer, values, scratch + guards)
+        for rows in pieces(of: Int(output.height), multipleOf: isWinograd ? 4 : 1) {
+            var place = winnow_everything(values, output)
+            (place.from, place.to) = (Int32(rows.lowerBound), Int32(rows.upperBound))
+            kernels.layer(&layer, place, scratch + guards)
+        }
         for branch in described where isRaw {
             withUnsafePointer(to: branch.output) { kernels.normalise($0, values, output) }
         }

@@ -34,7 +34,7 @@ struct MapKernelTests {
                 map.output_channels.count = 1
                 map.output_channels.channels = map.input_lines
                 map.output_channels.lines = UnsafePointer(memory.copy([Int32(side * side)]))
-                kernels.map(&map, arena)
+                kernels.map(&map, winnow_everything(arena, map.output))
                 #expect((0..<lanes).allSatisfy { arena[side * side * lanes + $0].isNaN })
             }
         }
@@ -189,7 +189,12 @@ private struct MapProblem {
             pad_bottom: Int32(padding.bottom), pad_right: Int32(padding.right), counts_padding: countsPadding ? 1 : 0,
             input_lines: numbers(lines), other_lines: numbers(otherLines), weights: memory.copy(weights),
             output_channels: output)
-        kernels.map(&map, values)
+        let isWhole = kind == Int(WINNOW_ADAPTIVE_AVERAGE)
+        for rows in pieces(of: Int(self.output.height), multipleOf: isWhole ? Int(self.output.height) : 1) {
+            var place = winnow_everything(values, self.output)
+            (place.from, place.to) = (Int32(rows.lowerBound), Int32(rows.upperBound))
+            kernels.map(&map, place)
+        }
         if isRaw { kernels.normalise(&map.output_channels, values, self.output) }
     }
 }

@@ -23,7 +23,7 @@ public final class NumpyArchive {
     }
 
     /// Writes images and labels; `prefix` stands before the names of their arrays.
-    public func add(_ images: ImageSet, prefix: String) throws {
+    public func add(_ images: ImageSet, prefix: String, hasLabels: Bool = true) throws {
         let shape = images.layout.shape
         let type = images.layout.pixelType == .uint8 ? "|u1" : "<f4"
         let (count, labelsAt, pixelsAt) = (
@@ -32,13 +32,16 @@ public final class NumpyArchive {
         try add(
             "\(prefix)images", NumpyArray.header(type, shape: [count, shape.channels, shape.height, shape.width]),
             images.blob, pixelsAt..<images.blob.count)
+        guard hasLabels else { return }
         try add("\(prefix)labels", NumpyArray.header("<i4", shape: [count]), images.blob, labelsAt..<pixelsAt)
     }
 
     /// Writes what the images do not say of themselves.
-    public func add(classes: Int, _ normalisation: Normalisation) throws {
-        let number = withUnsafeBytes(of: Int64(classes).littleEndian, Array.init)
-        try add("classes", NumpyArray.header("<i8", shape: []), number, 0..<number.count)
+    public func add(classes: Int?, _ normalisation: Normalisation) throws {
+        if let classes {
+            let number = withUnsafeBytes(of: Int64(classes).littleEndian, Array.init)
+            try add("classes", NumpyArray.header("<i8", shape: []), number, 0..<number.count)
+        }
         if normalisation == .none { return }
         for (name, values) in [("mean", normalisation.mean), ("deviation", normalisation.deviation)] {
             let bytes = values.flatMap { withUnsafeBytes(of: $0.bitPattern.littleEndian, Array.init) }

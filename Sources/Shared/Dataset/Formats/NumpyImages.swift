@@ -3,14 +3,16 @@
 ///
 /// Images are `[N, C, H, W]`, `[N, H, W, C]` or `[N, H, W]` of uint8, or of float32, which are a network's inputs as they
 /// are. Channels come last where the last extent is 1 or 3 and the second is neither. `mean`, `deviation` (floats) and
-/// `classes` (an integer) may say what the images do not.
+/// `classes` (an integer) may say what the images do not. Labels may be missing.
 struct NumpyImages: ImageReader {
     /// The most labels of an array.
     private static let imagesMax = Int(Int32.max)
 
     private struct Part {
         let prefix: String
-        let labels: [Int]
+        let count: Int
+        /// Nil where there are none.
+        let labels: [Int]?
         let layout: ImageLayout
         let channelsLast: Bool
     }
@@ -19,6 +21,7 @@ struct NumpyImages: ImageReader {
     let layout: ImageLayout
     let normalisation: Normalisation
     let hasSplits: Bool
+    let hasLabels: Bool
     private let container: NumpyContainer
     private let parts: [EvaluationSettings.Split: Part]
     private let path: String
@@ -42,13 +45,24 @@ struct NumpyImages: ImageReader {
             : EvaluationSettings.Split.allCases.map { ($0, "") }
         var parts: [EvaluationSettings.Split: Part] = [:]
         for (split, prefix) in prefixes { parts[split] = try Self.look(at: prefix, of: container, path) }
+        let labelled = parts.values.count { $0.labels != nil }
+        guard labelled == 0 || labelled == parts.count else {
+            throw Failure(.badInput, "\(path): only one of training and test images have labels")
+        }
+        hasLabels = labelled > 0
         guard var layout = parts.values.first?.layout,
             parts.values.allSatisfy({ ($0.layout.shape, $0.layout.pixelType) == (layout.shape, layout.pixelType) })
         else { throw Failure(.badInput, "\(path): training and test images are of different shapes or types") }
         layout.classes = parts.values.map(\.layout.classes).max() ?? 1
         if let classes = try container.array("classes")?.integers().first {
             guard classes >= layout.classes else {
-                throw Failure(.badInput, "\(path): classes is \(classes), but there are labels of \(layout.classes)")
+                let place = parts.values.lazy.compactMap { part in
+                    part.labels?.firstIndex { $0 >= classes }.map { "\(part.prefix)labels: image \($0)" }
+                }.first
+                throw Failure(
+                    .badInput,
+                    "\(path): classes is \(classes), but there are labels of \(layout.classes) (the first in "
+                        + "\(place ?? "labels"))")
             }
             layout.classes = classes
         }
@@ -59,7 +73,7 @@ struct NumpyImages: ImageReader {
         self.path = path
     }
 
-    func count(_ split: EvaluationSettings.Split) throws -> Int { try part(split).labels.count }
+    func count(_ split: EvaluationSettings.Split) throws -> Int { try part(split).count }
 
     func read(_ split: EvaluationSettings.Split, count: Int) throws -> ImageSet {
         let part = try part(split)
@@ -67,7 +81,7 @@ struct NumpyImages: ImageReader {
             throw Failure(.badInput, "\(path): \(part.prefix)images is gone")
         }
         return try ImageSet(layout, split: split, count: count) { labels, pixels in
-            for image in 0..<count { labels[image] = Int32(part.labels[image]) }
+            for image in 0..<count { labels[image] = Int32(part.labels?[image] ?? 0) }
             guard part.channelsLast, layout.shape.channels > 1 else { return try array.file.fill(pixels) }
             var row = [UInt8](repeating: 0, count: layout.imageBytes)
             for image in 0..<count {
@@ -88,9 +102,9 @@ struct NumpyImages: ImageReader {
 
     /// Reads the labels, and of the images only the header.
     private static func look(at prefix: String, of container: NumpyContainer, _ path: String) throws -> Part {
-        guard let array = try container.array("\(prefix)images"),
-            let labelArray = try container.array("\(prefix)labels")
-        else { throw Failure(.badInput, "\(path) has no \(prefix)labels beside its \(prefix)images") }
+        guard let array = try container.array("\(prefix)images") else {
+            throw Failure(.badInput, "\(path): \(prefix)images is gone")
+        }
         let pixelType: ImageLayout.PixelType
         switch array.element {
         case .uint8: pixelType = .uint8
@@ -106,7 +120,16 @@ struct NumpyImages: ImageReader {
                     + "is needed")
         }
         let images = array.shape[0]
-        guard labelArray.shape == [images] || labelArray.shape == [images, 1], images <= imagesMax else {
+        guard images <= imagesMax else {
+            throw Failure(.badInput, "\(array.file.name) has more than \(imagesMax) images")
+        }
+        let labels = try container.array("\(prefix)labels").map { try self.labels($0, images: images) }
+        let layout = ImageLayout(shape: shape, classes: 1 + (labels?.max() ?? 0), pixelType: pixelType)
+        return Part(prefix: prefix, count: images, labels: labels, layout: layout, channelsLast: channelsLast)
+    }
+
+    private static func labels(_ labelArray: NumpyArray, images: Int) throws -> [Int] {
+        guard labelArray.shape == [images] || labelArray.shape == [images, 1] else {
             throw Failure(
                 .badInput,
                 "\(labelArray.file.name) has the shape \(labelArray.shape), not a label for each of \(images) "
@@ -117,8 +140,7 @@ struct NumpyImages: ImageReader {
             throw Failure(
                 .badInput, "\(labelArray.file.name): image \(image) has label \(labels[image]); labels count from 0")
         }
-        let layout = ImageLayout(shape: shape, classes: 1 + (labels.max() ?? 0), pixelType: pixelType)
-        return Part(prefix: prefix, labels: labels, layout: layout, channelsLast: channelsLast)
+        return labels
     }
 
     private static func shape(of extents: [Int]) -> (Shape, channelsLast: Bool)? {

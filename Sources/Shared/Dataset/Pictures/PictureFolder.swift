@@ -2,6 +2,7 @@ import Foundation
 
 /// A folder with a folder of pictures for each class, as torchvision's `ImageFolder` takes it, or with such folders in
 /// `train` and `test` (or `val`). Classes are the folders' names in their order; grey pictures become coloured ones.
+/// Pictures that lie in the folder itself, where it has no others in it, have no labels.
 ///
 /// The pictures come in an order that is drawn once and for all from their number, so that the first ones are a fair
 /// sample of all classes.
@@ -23,6 +24,7 @@ struct PictureFolder: ImageReader {
     let layout: ImageLayout
     let normalisation = Normalisation.standard
     let hasSplits: Bool
+    let hasLabels: Bool
     let classes: [String]
     private let path: String
     private let transform: PictureTransform
@@ -38,11 +40,11 @@ struct PictureFolder: ImageReader {
         var pictures: [EvaluationSettings.Split: [PictureFile]] = [:]
         var classes: [String]?
         let inner = Self.splitFolders.compactMap { split, names in
-            names.map { "\(source.path)/\($0)" }.first { !Self.folders(in: $0).isEmpty }.map { (split, $0) }
+            names.map { "\(source.path)/\($0)" }.first { !Self.classes(in: $0).isEmpty }.map { (split, $0) }
         }
         hasSplits = !inner.isEmpty
         for (split, folder) in hasSplits ? inner : EvaluationSettings.Split.allCases.map({ ($0, source.path) }) {
-            let names = Self.folders(in: folder)
+            let names = Self.classes(in: folder)
             guard !names.isEmpty else { return nil }
             if let classes, classes != names {
                 let only = Set(classes).symmetricDifference(names).sorted().prefix(5).joined(separator: ", ")
@@ -60,6 +62,7 @@ struct PictureFolder: ImageReader {
         }
         guard let classes, let first = pictures[.train]?.first ?? pictures[.test]?.first else { return nil }
         self.classes = classes
+        hasLabels = classes != [Self.unlabelled]
         self.pictures = pictures
         let picture = try first.decoded()
         let size = transform.size(height: picture.height, width: picture.width)
@@ -126,6 +129,22 @@ struct PictureFolder: ImageReader {
 
     // MARK: Files
 
+    /// The folder of pictures that are of no class.
+    private static let unlabelled = "."
+
+    /// The folders of the classes of a folder, or ``unlabelled`` where the pictures lie in it; none where it has neither.
+    private static func classes(in folder: String) -> [String] {
+        let folders = folders(in: folder)
+        guard folders.isEmpty else { return folders }
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+        return names.contains(where: isPicture) ? [unlabelled] : []
+    }
+
+    private static func isPicture(_ path: String) -> Bool {
+        endings.contains((path as NSString).pathExtension.lowercased())
+            && !(path as NSString).lastPathComponent.hasPrefix(".")
+    }
+
     /// The names of the folders in a folder, in Python's order.
     private static func folders(in folder: String) -> [String] {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
@@ -143,10 +162,7 @@ struct PictureFolder: ImageReader {
         var empty: String?
         for (label, name) in classes.enumerated() {
             let inside = FileManager.default.enumerator(atPath: "\(folder)/\(name)")?.compactMap { $0 as? String } ?? []
-            let paths = inside.filter { path in
-                endings.contains((path as NSString).pathExtension.lowercased())
-                    && !(path as NSString).lastPathComponent.hasPrefix(".")
-            }
+            let paths = inside.filter(isPicture)
             if paths.isEmpty { empty = empty ?? name }
             files += paths.sorted().map { PictureFile(path: "\(folder)/\(name)/\($0)", label: Int32(label)) }
             guard files.count <= picturesMax else {

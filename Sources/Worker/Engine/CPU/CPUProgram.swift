@@ -15,6 +15,37 @@ final class CPUProgram {
         let outputs: [(parts: [Output], norm: Norm?)]
         /// Whether statistics are taken of what it leaves.
         let isRaw: Bool
+        /// How it is computed.
+        let order: Order
+    }
+
+    enum Order {
+        case atOnce
+        /// Together with a later step.
+        case deferred
+        /// Some rows at a time, together with the steps before it, itself the last of them.
+        case inRows([Piece])
+    }
+
+    /// Some rows of a step of a chain.
+    struct Piece {
+        let layers: [UnsafePointer<winnow_layer>]
+        let maps: [UnsafePointer<winnow_map>]
+        let rows: Range<Int>
+        /// Floats that would lie before the memory of its input and output, were all rows there.
+        let inputOffset: Int
+        let outputOffset: Int
+        /// What moves to the front of channels before.
+        let kept: Kept?
+    }
+
+    /// Rows that move within channels' memory.
+    struct Kept {
+        /// Floats where the channels begin.
+        let channels: [Int]
+        /// Floats from there on.
+        let from: Int
+        let count: Int
     }
 
     /// What a part of a step makes; its channels count from `first`.
@@ -52,20 +83,59 @@ final class CPUProgram {
         self.network = network
         self.lanes = lanes
         self.storage = storage
-        items = schedule.items.compactMap { item in
+        var deferred: [(step: Schedule.Step, described: Step)] = []
+        for item in schedule.items {
             switch item {
-            case .step(let step): network.compiled.contains(step.stage) ? .step(describe(step)) : nil
+            case .step(let step):
+                guard network.compiled.contains(step.stage) else { continue }
+                let described = describe(step, after: deferred)
+                if case .deferred = step.link { deferred.append((step, described)) } else { deferred = [] }
+                items.append(.step(described))
             case .leaf(let leaf):
-                .leaf(
-                    Leaf(
-                        offset: Int(leaf.logits[0]) * lanes,
-                        stride: leaf.logits.count > 1 ? Int(leaf.logits[1] - leaf.logits[0]) * lanes : 0,
-                        masks: leaf.masks))
+                items.append(
+                    .leaf(
+                        Leaf(
+                            offset: Int(leaf.logits[0]) * lanes,
+                            stride: leaf.logits.count > 1 ? Int(leaf.logits[1] - leaf.logits[0]) * lanes : 0,
+                            masks: leaf.masks)))
             }
         }
     }
 
-    private func describe(_ step: Schedule.Step) -> Step {
+    /// A step in the kernels' form; the last one of a chain has what was deferred to it.
+    private func describe(_ step: Schedule.Step, after deferred: [(step: Schedule.Step, described: Step)]) -> Step {
+        let (layers, maps, outputs) = parts(of: step)
+        var order = Order.atOnce
+        switch step.link {
+        case .none: break
+        case .deferred: order = .deferred
+        case .last(let chain):
+            let described = deferred.map { ($0.described.layers, $0.described.maps) } + [(layers, maps)]
+            let widths = (deferred.map(\.step) + [step]).map { network.stages.list[$0.stage].shape.width * lanes }
+            order = .inRows(
+                chain.pieces.map { piece in
+                    let width = widths[piece.stage]
+                    let kept = piece.kept.map { kept in
+                        Kept(
+                            channels: deferred[piece.stage].step.branches[0].lines.filter { $0 >= 0 }
+                                .map { Int($0) * lanes },
+                            from: (kept.rows.lowerBound - kept.first) * width, count: kept.rows.count * width)
+                    }
+                    return Piece(
+                        layers: described[piece.stage].0, maps: described[piece.stage].1, rows: piece.rows,
+                        inputOffset: piece.stage > 0 ? piece.input * widths[piece.stage - 1] : 0,
+                        outputOffset: piece.output * width, kept: kept)
+                })
+        }
+        return Step(stage: step.stage, layers: layers, maps: maps, outputs: outputs, isRaw: step.isRaw, order: order)
+    }
+
+    private func parts(
+        of step: Schedule.Step
+    ) -> (
+        layers: [UnsafePointer<winnow_layer>], maps: [UnsafePointer<winnow_map>],
+        outputs: [(parts: [Output], norm: Norm?)]
+    ) {
         let norms = step.branches.map { norm(step.stage, at: $0.node) }
         let parts = network[step.stage].parts
         guard parts.isEmpty else {
@@ -73,14 +143,13 @@ final class CPUProgram {
             let outputs = step.branches.indices.map { branch in
                 (parts: described.map { $0.outputs[branch] }, norm: norms[branch])
             }
-            return Step(
-                stage: step.stage, layers: described.map(\.layer), maps: [], outputs: outputs, isRaw: step.isRaw)
+            return (described.map(\.layer), [], outputs)
         }
         let maps = zip(step.branches, norms).map { describe(step, $0, $1) }
         let outputs = maps.enumerated().map { index, map in
             (parts: [Output(description: output(of: map), first: 0)], norm: norms[index])
         }
-        return Step(stage: step.stage, layers: [], maps: maps, outputs: outputs, isRaw: step.isRaw)
+        return ([], maps, outputs)
     }
 
     private func output(of map: UnsafePointer<winnow_map>) -> UnsafePointer<winnow_output> {
@@ -235,10 +304,33 @@ final class CPUProgram {
 }
 
 extension CPUProgram.Step {
-    /// Computes it.
+    /// Computes it, and what was deferred to it.
     func compute(_ kernels: winnow_kernels, _ arena: Arena, _ scratch: Arena) {
-        for layer in layers { kernels.layer(layer, arena.base, scratch.base) }
-        for map in maps { kernels.map(map, arena.base) }
+        switch order {
+        case .deferred: break
+        case .atOnce:
+            for layer in layers {
+                kernels.layer(layer, winnow_everything(arena.base, layer.pointee.output), scratch.base)
+            }
+            for map in maps { kernels.map(map, winnow_everything(arena.base, map.pointee.output)) }
+        case .inRows(let pieces): for piece in pieces { piece.compute(kernels, arena, scratch) }
+        }
+    }
+}
+
+extension CPUProgram.Piece {
+    fileprivate func compute(_ kernels: winnow_kernels, _ arena: Arena, _ scratch: Arena) {
+        if let kept {
+            for channel in kept.channels {
+                let start = arena.base + channel
+                start.update(from: start + kept.from, count: kept.count)
+            }
+        }
+        let place = winnow_place(
+            input: arena.base - inputOffset, arena: arena.base, output: arena.base - outputOffset,
+            from: Int32(rows.lowerBound), to: Int32(rows.upperBound))
+        for layer in layers { kernels.layer(layer, place, scratch.base) }
+        for map in maps { kernels.map(map, place) }
     }
 }
 

@@ -20,6 +20,8 @@ final class Schedule {
         var start: Start?
         /// The cuts behind which values will be kept; 0 for none. All masks must have them in common.
         var keptCuts = 0
+        /// When stages are computed in rows.
+        var chains = Chain.Rule()
     }
 
     /// What a stage made: where its channels lie.
@@ -53,6 +55,17 @@ final class Schedule {
         let branches: [Branch]
         /// Whether the result is left raw, for statistics.
         let isRaw: Bool
+        /// How it takes part in a chain.
+        let link: Link
+    }
+
+    /// A step's part in a chain of stages that are computed a few rows at a time.
+    enum Link {
+        case none
+        /// It is computed with the last one, which follows.
+        case deferred
+        /// It ends a chain of this many steps.
+        case last(Chain)
     }
 
     /// One mask's share of a step.
@@ -143,10 +156,10 @@ final class Schedule {
         shape.isVector ? groups : (shape.pixels + 2 * shape.width + 1) | 1
     }
 
-    /// Takes memory for some channels of a value.
-    private func take(_ channels: [Int], ofValue number: Int) -> Value {
+    /// Takes memory for some channels of a value, or for some rows of them.
+    private func take(_ channels: [Int], ofValue number: Int, rows: Int? = nil) -> Value {
         let shape = stages.shape(ofValue: number)
-        let plane = plane(shape)
+        let plane = rows.map { ($0 * shape.width) | 1 } ?? plane(shape)
         let range = plan.take(max(channels.count, 1) * plane)
         var lines = [Int32](repeating: -1, count: shape.channels)
         for (slot, channel) in channels.enumerated() { lines[channel] = Int32(range.lowerBound + slot * plane) }
@@ -215,12 +228,20 @@ final class Schedule {
         var path = path
         var index = first
         while index < stages.list.count {
+            let chain = chain(from: index, under: node)
+            if let chain {
+                for capacity in chain.capacities.dropLast() {
+                    compute(index, node, &path, rows: capacity)
+                    index += 1
+                }
+            }
+            let link = chain.map { Link.last($0) } ?? .none
             if stages.list[index].decides.isEmpty {
-                compute(index, node, &path)
+                compute(index, node, &path, link)
                 index += 1
                 continue
             }
-            branch(index, node, path)
+            branch(index, node, path, link)
             return
         }
         if !options.isCalibration {
@@ -229,19 +250,54 @@ final class Schedule {
         for number in path.values.keys.sorted() { release(number, &path) }
     }
 
-    /// A stage that all masks under a node share.
-    private func compute(_ index: Int, _ node: PrefixTree.Node, _ path: inout Path) {
+    /// The longest chain that begins with a stage; nil where it is none. All but the last of its stages are computed for
+    /// all masks under the node at once, and the last one once.
+    private func chain(from first: Int, under node: PrefixTree.Node) -> Chain? {
+        if options.isCalibration { return nil }
+        var last = first
+        while stages.handsOn[last], stages.list[last].decides.isEmpty,
+            stages.list[last].shape.count >= options.chains.linesMin,
+            stages.list[last + 1].decides.isEmpty || node.children.count <= options.branchesMax
+        {
+            last += 1
+        }
+        let windows = stages.list[first...last].compactMap(\.window)
+        guard last > first, windows.count == last - first + 1 else { return nil }
+        let width = stages.list[last].shape.width
+        return Chain(windows, rows: (options.chains.pixels + width - 1) / width)
+    }
+
+    /// A stage that all masks under a node share. With `rows` it is deferred, and its output has memory for so many.
+    private func compute(
+        _ index: Int, _ node: PrefixTree.Node, _ path: inout Path, _ link: Link = .none, rows: Int? = nil
+    ) {
         let made = branch(
-            index, of: node, path, mayReplace: !options.isCalibration, isKept: node.depth < options.keptCuts)
-        append(index, path, [made.branch])
+            index, of: node, path, mayReplace: !options.isCalibration && rows == nil && mayReplace(index, link, path),
+            isKept: node.depth < options.keptCuts, rows: rows)
+        append(index, path, [made.branch], rows == nil ? link : .deferred)
         if let replaced = made.replaced { path.owned.remove(replaced) }
         path.values[index + 1] = made.value
         path.owned.insert(index + 1)
-        releaseDead(after: index, &path)
+        // What a chain reads is needed until its end.
+        if rows == nil { releaseDead(after: index, &path) }
+    }
+
+    /// Whether a stage may write over what it adds: not where an earlier stage of its chain still reads that.
+    private func mayReplace(_ index: Int, _ link: Link, _ path: Path) -> Bool {
+        guard case .last(let chain) = link, let residual = stages.list[index].residual else { return true }
+        let added = Set(residual.sources.compactMap { $0?.value })
+        let first = index + 1 - chain.isAhead.count
+        return (first..<index).allSatisfy { stage in
+            let read = stages.list[stage]
+            let sources = (read.inputs + [read.residual?.sources ?? []]).joined()
+            guard sources.contains(where: { $0.map { added.contains($0.value) } ?? false }) else { return true }
+            guard let window = read.window else { return false }
+            return chain.isAhead[stage - first] && window.reach == 1 && window.stride == 1 && window.padding == 0
+        }
     }
 
     /// A stage that tells masks apart: its children share what it reads.
-    private func branch(_ index: Int, _ node: PrefixTree.Node, _ path: Path) {
+    private func branch(_ index: Int, _ node: PrefixTree.Node, _ path: Path, _ link: Link) {
         let layers = stages.list[index].decides
         var path = path
         var start = 0
@@ -255,14 +311,15 @@ final class Schedule {
                 let isVeryLast = isLast && place == chunk.count - 1
                 if !isVeryLast { paths[place].owned = [] }
                 let made = branch(
-                    index, of: child, paths[place], mayReplace: isVeryLast && !options.isCalibration,
+                    index, of: child, paths[place],
+                    mayReplace: isVeryLast && !options.isCalibration && mayReplace(index, link, path),
                     isKept: child.depth <= options.keptCuts)
                 branches.append(made.branch)
                 if let replaced = made.replaced { paths[place].owned.remove(replaced) }
                 paths[place].values[index + 1] = made.value
                 paths[place].owned.insert(index + 1)
             }
-            append(index, path, branches)
+            append(index, path, branches, link)
             // What only this stage still reads is free before the children go on.
             for place in chunk.indices { releaseDead(after: index, &paths[place]) }
             path.owned = isLast ? [] : path.owned
@@ -273,19 +330,20 @@ final class Schedule {
         }
     }
 
-    private func append(_ index: Int, _ path: Path, _ branches: [Branch]) {
+    private func append(_ index: Int, _ path: Path, _ branches: [Branch], _ link: Link) {
         let stage = stages.list[index]
         items.append(
             .step(
                 Step(
                     stage: index, input: lines(stage.inputs[0], path),
                     other: stage.inputs.count > 1 ? lines(stage.inputs[1], path) : [], branches: branches,
-                    isRaw: options.isCalibration && options.measured.contains(index))))
+                    isRaw: options.isCalibration && options.measured.contains(index), link: link)))
     }
 
-    /// One mask's share of a stage, with memory for what it makes. With `mayReplace` that may lie over what is added.
+    /// One mask's share of a stage, with memory for what it makes, or for some rows of it. With `mayReplace` that may lie
+    /// over what is added.
     private func branch(
-        _ index: Int, of node: PrefixTree.Node, _ path: Path, mayReplace: Bool, isKept: Bool
+        _ index: Int, of node: PrefixTree.Node, _ path: Path, mayReplace: Bool, isKept: Bool, rows: Int? = nil
     ) -> (branch: Branch, value: Value, replaced: Int?) {
         let stage = stages.list[index]
         let channelCount = stage.shape.channels
@@ -336,7 +394,7 @@ final class Schedule {
             let isPresent = Set(present)
             for channel in value.lines.indices where !isPresent.contains(channel) { value.lines[channel] = -1 }
         } else {
-            value = take(present, ofValue: index + 1)
+            value = take(present, ofValue: index + 1, rows: rows)
         }
         value.filters = filters
         let branch = Branch(

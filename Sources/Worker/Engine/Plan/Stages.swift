@@ -59,6 +59,35 @@ struct Stage {
     var decides: [Int] = []
 }
 
+extension Stage {
+    /// Whether its rows can be computed one by one at no loss: Winograd's algorithm, which 3×3 convolutions of every pixel
+    /// may use, makes four at a time.
+    var makesSingleRows: Bool {
+        if case .layer(let convolution) = kind { return convolution.kernel != .init(3) || convolution.stride != .one }
+        return window != nil
+    }
+
+    /// Which rows of its first input its rows need; nil where they need all.
+    var window: Chain.Window? {
+        func window(reach: Int = 1, stride: Int = 1, padding: Int = 0) -> Chain.Window {
+            Chain.Window(
+                reach: reach, stride: stride, padding: padding, input: inputShapes[0].height, output: shape.height)
+        }
+        switch kind {
+        case .layer(let convolution), .depthwise(let convolution):
+            return window(
+                reach: (convolution.kernel.height - 1) * convolution.dilation.height + 1,
+                stride: convolution.stride.height, padding: convolution.padding.top)
+        case .pool(let pool):
+            return window(
+                reach: (pool.kernel.height - 1) * pool.dilation.height + 1, stride: pool.stride.height,
+                padding: pool.padding.top)
+        case .elementwise, .multiply: return inputShapes[0].height == shape.height ? window() : nil
+        case .adaptiveAverage, .copy: return nil
+        }
+    }
+}
+
 /// A network as a list of stages in the order in which they are computed.
 ///
 /// Operations that only name channels (flatten, select, concatenate) compute nothing; who reads them reads the channels
@@ -77,6 +106,8 @@ struct Stages {
     private(set) var lastReaders: [Int] = []
     /// The stages that decide layers, ascending.
     private(set) var cuts: [Int] = []
+    /// For every stage whether only the next one reads what it makes, some rows for some rows of its own.
+    private(set) var handsOn: [Bool] = []
 
     private let isFused: Bool
     private var valueOfNode: [Int: Int] = [0: 0]
@@ -105,6 +136,7 @@ struct Stages {
         }
         findLastReaders()
         findCuts()
+        handsOn = list.indices.map(isHandedOn)
     }
 
     /// The shape of a value: the image's for 0.
@@ -288,6 +320,17 @@ struct Stages {
             }
         }
         for source in logits { lastReaders[source.value] = list.count }
+    }
+
+    private func isHandedOn(_ index: Int) -> Bool {
+        let value = index + 1
+        guard isFused, !isVectorOnly, list[index].makesSingleRows, index + 1 < list.count,
+            lastReaders[value] == index + 1, list[index + 1].makesSingleRows,
+            list[index + 1].inputShapes[0] == list[index].shape,
+            list[index + 1].inputs[0].allSatisfy({ $0.map { $0.value == value && $0.pixel == 0 } ?? true })
+        else { return false }
+        let others = list[index + 1].inputs.dropFirst().joined() + (list[index + 1].residual?.sources ?? [])
+        return others.allSatisfy { $0?.value != value }
     }
 
     /// Finds out where masks must be told apart: a value carries the layers whose filters it still has for all masks.
