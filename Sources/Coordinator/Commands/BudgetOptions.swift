@@ -97,6 +97,22 @@ struct BudgetOptions {
         return budget
     }
 
+    /// What a network must keep to that costs no more than a choice, by what the budget limits.
+    func limits(atMost choice: Pruner.Outcome, of pruner: Pruner) -> PruningBudget {
+        let cost = pruner.space.cost(removed: choice.removed)
+        var limits = PruningBudget()
+        if self.cost.removeParameters != nil { limits.parametersMax = cost.parameters }
+        if removeFilters != nil {
+            limits.removedFiltersMin = zip(choice.removed, pruner.space.dimensions).reduce(0) {
+                $0 + $1.0 * $1.1.filtersPerUnit
+            }
+        }
+        if self.cost.removeFlops != nil || limits == PruningBudget() {
+            limits.multiplyAccumulatesMax = cost.multiplyAccumulates
+        }
+        return limits
+    }
+
     /// The pruner's choice under the budget and, where one is given, the rise of the loss.
     func outcome(of pruner: Pruner) throws -> Pruner.Outcome {
         let budget = least(of: pruner)

@@ -38,6 +38,11 @@ struct Prune: Command {
     @OptionGroup var rules = PruningRuleOptions()
     @Option("The seed of --method random.", value: "S") var seed: UInt64 = 1
     @Option("The training images of --method taylor, the first ones.", value: "N") var gradientImages: Int = 1024
+    @Option(
+        "Refine the ensemble's choice with so many further masks of the network that the budget leaves, in rounds of 64 on "
+            + "training images, before it is taken; 256 are often enough. Needs --data. --reconstruct has a selection of its "
+            + "own: with both, give --selection scores.", value: "MASKS")
+    var refine: Int?
     @Option("Write the smaller network, as safetensors.", value: "FILE") var output: String?
     @OptionGroup var exports = ExportOptions()
     @Option("Write what was removed, what that costs, and its predicted and measured loss.", value: "FILE")
@@ -45,6 +50,9 @@ struct Prune: Command {
     @Flag("Tell what would be removed, and write no network.") var dryRun: Bool
     @Flag("List the layers and what each loses.") var verbose: Bool
     @OptionGroup var measurement = PruneMeasurementOptions()
+
+    /// More masks would be another run.
+    private static let refiningMasksMax = 65_536
 
     func validate() throws {
         if ranking != nil, $method.isGiven { throw Failure(.usage, "give --ranking or --method") }
@@ -67,6 +75,20 @@ struct Prune: Command {
         }
         guard (1...Evaluation.imagesMax).contains(gradientImages) else {
             throw Failure(.usage, "--gradient-images must be from 1 to \(Evaluation.imagesMax)")
+        }
+        if let refine {
+            guard (1...Self.refiningMasksMax).contains(refine) else {
+                throw Failure(.usage, "--refine must be from 1 to \(Self.refiningMasksMax) masks")
+            }
+            guard ranking == nil, method == .ensemble else {
+                throw Failure(.usage, "--refine is for --method ensemble, whose scores say how sure they are")
+            }
+            guard measurement.data != nil else { throw Failure(.usage, "--refine needs --data") }
+            guard measurement.selectionRule == .scores else {
+                throw Failure(
+                    .usage,
+                    "--refine and --reconstruct each choose within a layer; give one of them, or --selection scores")
+            }
         }
         try budget.validate()
         if try budget.accuracy.floor != nil, measurement.data == nil {
@@ -91,7 +113,10 @@ struct Prune: Command {
         let widths = try rules.widths(for: network.graph)
         let pruner = Pruner(network.graph, scores: scores, model: rules.lossModel, rules: widths)
         let latency = try fastEnough(network, scores, widths)
-        let (outcome, removed, pruned, heldOut) = try pruned(network, by: pruner, latency?.found.outcome, images)
+        let refiner = try refiner(of: source, pruner, widths, images)
+        let (choice, removed, pruned, heldOut) = try pruned(
+            network, by: pruner, latency?.found.outcome, images, refiner)
+        let outcome = choice.outcome
         let bytes = Checkpoint.safetensors(of: pruned)
         if let output { try OutputFile.write(bytes, to: output) }
         try exports.write(pruned)
@@ -108,6 +133,7 @@ struct Prune: Command {
             predictedLossBefore: pruner.unpruned.predictedLoss,
             forecast: outcome.forecast, verdict: pruner.scores.verdict)
         record.heldOut = heldOut
+        record.refinement = choice.refinement
         record.latency = latency?.record
         try measurement.measure(
             pruned, unpruned: network, mask: removed, settings: source.settings, images: images, into: &record)
@@ -142,19 +168,24 @@ struct Prune: Command {
 
     /// What goes, and the network that is left, as the budget or the accuracy says.
     private func pruned(
-        _ network: Network, by pruner: Pruner, _ chosen: Pruner.Outcome?, _ images: PruningImages?
-    ) throws -> (Pruner.Outcome, removed: Mask, Network, PruningRecord.HeldOut?) {
+        _ network: Network, by pruner: Pruner, _ chosen: Pruner.Outcome?, _ images: PruningImages?,
+        _ refine: @escaping Refiner
+    ) throws -> (Choice, removed: Mask, Network, PruningRecord.HeldOut?) {
         guard let floor = try budget.accuracy.floor, let images else {
-            let outcome = try chosen ?? budget.outcome(of: pruner)
-            let removed = try measurement.selected(from: network, scores: outcome.mask, images: images)
-            return (outcome, removed, try measurement.pruned(network, removing: removed, images: images), nil)
+            let choice = try refine(chosen ?? budget.outcome(of: pruner))
+            let removed = try measurement.selected(from: network, scores: choice.outcome.mask, images: images)
+            return (choice, removed, try measurement.pruned(network, removing: removed, images: images), nil)
         }
         let accuracy = try measurement.heldOut(budget.validationImages, of: images)
         let flops = Double(network.graph.cost().multiplyAccumulates)
         Log.shared.step("measuring the unpruned network on \(accuracy.count) held-out training images")
         let reference = try accuracy(network)
         let least = floor.least(of: reference)
-        let search = AccuracySearch(pruner: pruner, accuracyMin: least) { outcome in
+        var choices: [Mask: Choice] = [:]
+        let search = AccuracySearch(pruner: pruner, accuracyMin: least) { first in
+            let choice = try refine(first)
+            let outcome = choice.outcome
+            choices[outcome.mask] = choice
             let removed = try measurement.selected(from: network, scores: outcome.mask, images: images)
             let pruned = try measurement.pruned(network, removing: removed, images: images)
             Log.shared.step("measuring on the held-out images")
@@ -170,7 +201,46 @@ struct Prune: Command {
         let found = try search.search(budget.least(of: pruner))
         let heldOut = PruningRecord.HeldOut(
             images: accuracy.count, accuracyBefore: reference, accuracyMin: least, accuracy: found.accuracy)
-        return (found.outcome, found.removed, found.network, heldOut)
+        return (
+            choices[found.outcome.mask] ?? Choice(found.outcome, nil), found.removed, found.network, heldOut
+        )
+    }
+
+    /// What goes, and how it was refined.
+    private typealias Choice = (outcome: Pruner.Outcome, refinement: PruningRecord.Refinement?)
+    /// Makes a better choice of one.
+    private typealias Refiner = (Pruner.Outcome) throws -> Choice
+
+    /// What refines the ranking's choices, as it was asked for.
+    private func refiner(
+        of source: PruningSource, _ pruner: Pruner, _ widths: WidthRules, _ images: PruningImages?
+    ) throws -> Refiner {
+        guard let refine, let images, let settings = source.settings else { return { ($0, nil) } }
+        let search = RefinementSearch(
+            network: source.network, pruner: pruner, settings: settings, data: images.data.source,
+            worker: try WorkerProcess.find(threads: measurement.threads), seed: seed)
+        let criteria = try source.cheapScores().map { criterion, values in
+            let scores = FilterScores(values: values, removable: pruner.scores.removable, prediction: nil)
+            return (
+                criterion: criterion,
+                pruner: Pruner(source.network.graph, scores: scores, model: rules.lossModel, rules: widths)
+            )
+        }
+        return { first in
+            // The same widths in another order, and other widths that cost no more.
+            let others = criteria.flatMap { criterion, pruner in
+                [
+                    pruner.outcome(removed: first.removed),
+                    try? pruner.prune(to: budget.limits(atMost: first, of: pruner)),
+                ].compactMap { $0 }.map { outcome in
+                    RefinementSearch.Candidate(
+                        origin: criterion == .taylor ? .taylor : .l1Norm, outcome: outcome.removing(outcome.mask))
+                }
+            }
+            Log.shared.step("refining the choice with \(refine) masks")
+            let found = try search.search(from: first, masks: refine, others: others) { Log.shared.line($0) }
+            return (found.outcome, found.record)
+        }
     }
 
     private func scores(_ source: PruningSource, _ images: PruningImages?) throws -> FilterScores {

@@ -1,4 +1,5 @@
 import CLAPACK
+import Foundation
 import Shared
 
 /// A dense symmetric matrix, of which only the lower triangle is kept up to date.
@@ -123,6 +124,9 @@ struct CholeskyFactor: Sendable {
         }
         guard status == 0 else { return nil }
     }
+
+    /// The logarithm of the matrix's determinant.
+    var logDeterminant: Double { (0..<matrix.order).reduce(0) { $0 + 2 * log(matrix[$1, $1]) } }
 
     /// The solution of `M x = b`. O(order²).
     func solve(_ right: [Double]) -> [Double] {

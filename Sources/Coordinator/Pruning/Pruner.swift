@@ -15,16 +15,23 @@ public struct Pruner: Sendable {
     /// What was chosen.
     public struct Outcome: Sendable {
         /// The filters to remove, set.
-        public let mask: Mask
+        public fileprivate(set) var mask: Mask
         /// How many units of every dimension go.
         let removed: [Int]
         /// The loss that is predicted, in nats; nil where the scores predict none, or where networks were measured and none
         /// that is as small.
-        public let predictedLoss: Double?
+        public fileprivate(set) var predictedLoss: Double?
         /// The same with its interval, where networks were measured.
-        let forecast: LossCalibration.Forecast?
+        fileprivate(set) var forecast: LossCalibration.Forecast?
         /// The scores of what goes, as the loss model adds them up; compares choices by the same scores.
         let scoreLoss: Double
+
+        /// The same numbers of units, but other ones, of which nothing is predicted.
+        func removing(_ mask: Mask) -> Outcome {
+            var outcome = self
+            (outcome.mask, outcome.predictedLoss, outcome.forecast) = (mask, nil, nil)
+            return outcome
+        }
     }
 
     /// Prepares the choice for a network.
@@ -82,7 +89,8 @@ public struct Pruner: Sendable {
         return best
     }
 
-    private func outcome(removed: [Int]) -> Outcome {
+    /// So many units of every dimension, the least important ones.
+    func outcome(removed: [Int]) -> Outcome {
         var mask = Mask(count: scores.removable.count)
         var loss = scores.prediction?.anchor ?? 0
         var contribution = 0.0

@@ -32,6 +32,8 @@ public struct FilterScores: Sendable {
     public let removable: Mask
     /// How the scores become a loss; nil where they are not rises of one.
     public let prediction: LossPrediction?
+    /// The standard error of each score; nil where that is not known.
+    private(set) var deviations: [Double]?
     /// How sure the scores are, in a sentence; nil where that is not known.
     public var verdict: String?
 
@@ -72,8 +74,13 @@ public struct FilterScores: Sendable {
     /// networks makes forecasts of their losses.
     init(_ fit: AdditiveFit, of ensemble: Ensemble, measured: MeasuredChoices? = nil) {
         var values = [Double](repeating: 0, count: ensemble.filterCount)
-        for estimate in fit.estimates { values[estimate.filter] = estimate.importance }
+        var deviations = values
+        for estimate in fit.estimates {
+            values[estimate.filter] = estimate.importance
+            deviations[estimate.filter] = estimate.standardError
+        }
         self.values = values
+        self.deviations = deviations
         removable = Mask(count: ensemble.filterCount, disabled: fit.estimates.map(\.filter))
         let bends = fit.layers.map { layer in
             LossPrediction.Bend(curvature: layer.curvature, expected: layer.expected)

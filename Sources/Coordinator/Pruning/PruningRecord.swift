@@ -88,6 +88,34 @@ struct PruningRecord: Encodable {
         var multiple: Int
     }
 
+    /// What further masks around the ranking's choice made of it.
+    struct Refinement: Encodable {
+        /// What the network that goes on comes from.
+        enum Origin: String, Encodable {
+            case ranking, refinement, taylor, l1Norm
+
+            var words: String {
+                switch self {
+                case .ranking: "the ranking's own choice was the best"
+                case .refinement: "the refined choice is taken"
+                case .taylor: "the choice by Taylor scores was better and is taken"
+                case .l1Norm: "the choice by L1 norms was better and is taken"
+                }
+            }
+        }
+
+        /// The masks that refined it.
+        var masks: Int
+        /// The images that the candidates were compared on.
+        var split: String
+        var images: Int
+        /// Mean cross-entropy in nats on them, batch norms taken as the run's masks': of the ranking's choice, and of what
+        /// is taken.
+        var lossBefore: Double
+        var loss: Double
+        var origin: Origin
+    }
+
     var program = Version.number
     var commandLine: [String]
     var method: String
@@ -117,6 +145,8 @@ struct PruningRecord: Encodable {
     var heldOut: HeldOut?
     /// Nil where the latency was no budget.
     var latency: Latency?
+    /// Nil where the choice is the ranking's.
+    var refinement: Refinement?
 
     /// A few lines for a person; `byLayer` adds what every layer loses.
     func summary(byLayer: Bool = false) -> String {
@@ -142,13 +172,21 @@ struct PruningRecord: Encodable {
                     + "\(Text.percent(heldOut.accuracy, 1)) after; at least \(Text.percent(heldOut.accuracyMin, 1)) was asked for"
             )
         }
+        if let refinement {
+            lines.append(
+                "refined with \(Text.grouped(refinement.masks)) masks: loss \(Text.fixed(refinement.lossBefore, 4)) → "
+                    + "\(Text.fixed(refinement.loss, 4)) on \(Text.grouped(refinement.images)) "
+                    + "\(refinement.split == "train" ? "training" : refinement.split) images, filters removed; "
+                    + refinement.origin.words)
+        }
         lines += [predictionText, verdict.map { "the ranking: \($0)" }].compactMap { $0 }
         return lines.joined(separator: "\n")
     }
 
     /// What was predicted and how far that can be trusted; nil where the scores predict no loss.
     private var predictionText: String? {
-        guard let predictedLossBefore else { return nil }
+        // A loss that was measured needs no forecast.
+        guard let predictedLossBefore, refinement == nil else { return nil }
         let kind = labels == .network ? "divergence" : "loss"
         let before = "predicted \(kind): \(Text.fixed(predictedLossBefore, 4)) before, "
         let ofScores = selection == .reconstruction ? " (of the lowest scores)" : ""

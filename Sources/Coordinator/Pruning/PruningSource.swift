@@ -4,7 +4,7 @@ import Shared
 struct PruningSource {
     /// The unpruned network.
     private(set) var network: Network
-    private let run: RunFile?
+    fileprivate let run: RunFile?
 
     /// Opens a run file. Throws a ``Failure``.
     init(run path: String) throws {
@@ -56,6 +56,15 @@ struct PruningSource {
         var scores = FilterScores(report.ranking.fit, of: ensemble, measured: report.record.choices)
         scores.verdict = report.verdictText
         return scores
+    }
+}
+
+extension PruningSource {
+    /// The scores of the network's filters by criteria that are known without a mask. Throws a ``Failure`` where the run
+    /// file is damaged.
+    func cheapScores() throws -> [(criterion: FilterFeatures.Criterion, values: [Double])] {
+        let taylor = try run?.taylorScores().map { (criterion: FilterFeatures.Criterion.taylor, values: $0) }
+        return [taylor, (.l1Norm, WeightNorm.l1.scores(network))].compactMap { $0 }
     }
 }
 

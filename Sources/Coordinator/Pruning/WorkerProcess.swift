@@ -21,25 +21,29 @@ struct WorkerProcess {
         under mask: (Mask, FilterSpace)? = nil
     ) throws -> PruningRecord.Measurement {
         let disabled = mask.map { MaskFile.text(of: $0, in: $1) } ?? "{}"
-        let measured = try evaluate(
-            model, masks: "{\"masks\":[{\"disabled\":\(disabled)}]}", data: data, settings, skipping: skipped)
-        guard let first = measured.first else {
-            throw Failure(.internalFault, "\(program) evaluate answered without a loss")
+        return try Self.withTemporaryFolder { folder in
+            let masks = folder.appending(path: "masks.json")
+            try Data("{\"masks\":[{\"disabled\":\(disabled)}]}".utf8).write(to: masks)
+            let measured = try evaluate(model, masks: masks.path, data: data, settings, skipping: skipped)
+            guard let first = measured.first else {
+                throw Failure(.internalFault, "\(program) evaluate answered without a loss")
+            }
+            return first
         }
-        return first
     }
 
-    /// The same of a network under masks, in their order.
+    /// The same of a network under masks, in their order, each on its images where these rotate.
     func evaluate(
         _ network: Network, under masks: [Mask], data: ImageSource, _ settings: EvaluationSettings
     ) throws -> [PruningRecord.Measurement] {
-        let space = FilterSpace(network.graph)
-        let texts = masks.map { "{\"disabled\":\(MaskFile.text(of: $0, in: space))}" }
-        return try Self.withTemporaryFolder { folder in
+        try Self.withTemporaryFolder { folder in
             let model = folder.appending(path: "network.safetensors")
+            let file = folder.appending(path: "all-masks.json").path
             try Data(Checkpoint.safetensors(of: network)).write(to: model)
-            let measured = try evaluate(
-                model.path, masks: "{\"masks\":[\(texts.joined(separator: ","))]}", data: data, settings)
+            try MaskFile.write(
+                masks, for: FilterSpace(network.graph), to: file,
+                images: settings.rotation.map { (settings, $0, masks.count) })
+            let measured = try evaluate(model.path, masks: file, data: data, settings)
             guard measured.count == masks.count else {
                 throw Failure(
                     .internalFault, "\(program) evaluate answered for \(measured.count) masks, not \(masks.count)")
@@ -49,7 +53,7 @@ struct WorkerProcess {
     }
 
     private func evaluate(
-        _ model: String, masks text: String, data: ImageSource, _ settings: EvaluationSettings,
+        _ model: String, masks: String, data: ImageSource, _ settings: EvaluationSettings,
         skipping skipped: Int = 0
     ) throws -> [PruningRecord.Measurement] {
         struct Answer: Decodable {
@@ -60,13 +64,13 @@ struct WorkerProcess {
             var results: [Result]
         }
         return try Self.withTemporaryFolder { folder in
-            let masks = folder.appending(path: "masks.json")
             let losses = folder.appending(path: "losses.json")
-            try Data(text.utf8).write(to: masks)
             var arguments = [
-                "evaluate", "--model", model, "--split", settings.split.rawValue,
-                "--images", "\(settings.images)", "--masks", masks.path, "--output", losses.path,
+                "evaluate", "--model", model, "--split", settings.split.rawValue, "--masks", masks, "--output",
+                losses.path,
             ]
+            // Where images rotate, the file of the masks lists them.
+            if settings.rotation == nil { arguments += ["--images", "\(settings.images)"] }
             let batchNorm = settings.batchNorm.source.rawValue
             arguments += ["--batchnorm", batchNorm]
             arguments += data.arguments

@@ -1,0 +1,184 @@
+import Foundation
+import Shared
+
+/// A better choice of the units that go than the scores make: rounds of masks around the network that a budget leaves.
+///
+/// An importance is what a filter does while a few others are disabled. Near the budget most of a layer may be gone, and
+/// then other filters matter: of two that do the same, one can go. So each round draws masks that keep to the budget, the
+/// units of each dimension ordered by scores which vary as far as they are uncertain (Thompson, "On the likelihood that
+/// one unknown probability exceeds another", 1933), and their responses teach the scores:
+///
+///     y_m = hardness of the round's images + Σ_u (s_u + d_u) x_mu + residual,    d_u ~ N(0, t σ_u²)
+///
+/// with `x_mu = 1` where mask `m` disables unit `u`, `s` and `σ` the scores and their standard errors at the start. The
+/// factor `t` and the residuals' variance `λ` maximise the evidence. The counts of removed units stay, so that every mask
+/// costs what the first choice does.
+struct ChoiceRefinement {
+    /// Masks of a round: enough for the mean over them to tell how hard their images are.
+    static let masksPerRound = 64
+
+    /// A unit that may go or stay.
+    private struct Unit {
+        let filters: [Int]
+        let score: Double
+        let deviation: Double
+    }
+
+    private let units: [Unit]
+    /// For each dimension its units, by their positions in ``units``.
+    private let members: [Range<Int>]
+    /// How many units of each dimension go.
+    private let removed: [Int]
+    private let filterCount: Int
+    private let seed: UInt64
+
+    /// What was drawn, by rounds: for each mask which units it disables.
+    private var drawn: [[[Bool]]] = []
+    private var responses: [[Double]] = []
+
+    /// What is known of the units by now: mean and standard deviation of each one's score.
+    private var means: [Double]
+    private var deviations: [Double]
+
+    /// Begins with a choice: `removed` units of each dimension. `scores` and `deviations` are of filters, by their numbers.
+    init(
+        _ space: RemovalSpace, removed: [Int], scores: [Double], deviations: [Double], seed: UInt64
+    ) {
+        precondition(scores.count == deviations.count, "one deviation for each score")
+        var units: [Unit] = []
+        var members: [Range<Int>] = []
+        for dimension in space.dimensions {
+            let start = units.count
+            units += dimension.units.map { filters in
+                Unit(
+                    filters: filters, score: filters.reduce(0) { $0 + scores[$1] },
+                    deviation: filters.reduce(0) { $0 + deviations[$1] * deviations[$1] }.squareRoot())
+            }
+            members.append(start..<units.count)
+        }
+        self.units = units
+        self.members = members
+        self.removed = removed
+        self.seed = seed
+        filterCount = scores.count
+        means = units.map(\.score)
+        self.deviations = units.map(\.deviation)
+    }
+
+    /// Without the units that seem the least important by now.
+    var choice: Mask { mask(of: lowest(means)) }
+
+    /// As many units of each dimension in the order of other scores of filters.
+    func choice(by scores: [Double]) -> Mask {
+        mask(of: lowest(units.map { $0.filters.reduce(0) { $0 + scores[$1] } }))
+    }
+
+    /// The masks of the next round, at most ``masksPerRound`` of them. The same seed and responses give the same masks.
+    mutating func nextRound(masks: Int = masksPerRound) -> [Mask] {
+        var generator = RandomGenerator(key: [seed, 0x7265_6669_6e65, UInt64(drawn.count)])
+        let round = (0..<masks).map { _ in
+            lowest(units.indices.map { means[$0] + deviations[$0] * generator.nearlyNormal() })
+        }
+        drawn.append(round)
+        return round.map { mask(of: $0) }
+    }
+
+    /// Takes the responses to the masks of the last round, in their order.
+    mutating func add(_ responses: [Double]) {
+        precondition(responses.count == drawn.last?.count, "one response for each mask of the round")
+        self.responses.append(responses)
+        learn()
+    }
+
+    /// In each dimension the units of the lowest scores, as many as go.
+    private func lowest(_ scores: [Double]) -> [Bool] {
+        var isRemoved = [Bool](repeating: false, count: units.count)
+        for (range, count) in zip(members, removed) {
+            let order = range.sorted { (scores[$0], $0) < (scores[$1], $1) }
+            for unit in order.prefix(count) { isRemoved[unit] = true }
+        }
+        return isRemoved
+    }
+
+    private func mask(of isRemoved: [Bool]) -> Mask {
+        Mask(
+            count: filterCount, disabled: units.indices.filter { isRemoved[$0] }.flatMap { units[$0].filters }.sorted())
+    }
+
+    // MARK: Learning
+
+    /// The posterior of the scores, given all rounds. O(masks³ + units × masks²).
+    private mutating func learn() {
+        // Only what differs within a round, which sees the same images, tells of units.
+        var rows: [[Double]] = []
+        var values: [Double] = []
+        for (round, responses) in zip(drawn, responses) {
+            let count = Double(round.count)
+            var mean = [Double](repeating: 0, count: units.count)
+            for mask in round { for unit in units.indices where mask[unit] { mean[unit] += 1 / count } }
+            let rest = zip(round, responses).map { mask, response in
+                response - units.indices.reduce(0) { mask[$1] ? $0 + units[$1].score : $0 }
+            }
+            let level = rest.reduce(0, +) / count
+            for (mask, value) in zip(round, rest) {
+                rows.append(
+                    units.indices.map { ((mask[$0] ? 1 : 0) - mean[$0]) * units[$0].deviation })
+                values.append(value - level)
+            }
+        }
+        // K = Z Z', where Z has a column for each unit, in multiples of its deviation.
+        var kernel = SymmetricMatrix(order: rows.count)
+        var tile = [Double](repeating: 0, count: units.count * rows.count)
+        for unit in units.indices { for row in rows.indices { tile[unit * rows.count + row] = rows[row][unit] } }
+        kernel.addOuterProducts(of: tile, rows: units.count, scale: 1)
+        let freedom = Double(rows.count - drawn.count)
+        guard freedom > 0,
+            let best = Self.ratios.compactMap({ Evidence(kernel, values, ratio: $0, freedom: freedom) })
+                .max(by: { $0.logEvidence < $1.logEvidence }), best.residual > 0
+        else { return }
+        let inverse = best.factor.inverse()
+        let variance = best.ratio * best.residual
+        for unit in units.indices {
+            let column = Array(tile[unit * rows.count..<(unit + 1) * rows.count])
+            let slope = best.ratio * zip(column, best.weights).reduce(0) { $0 + $1.0 * $1.1 }
+            let known = best.ratio * inverse.quadraticForm(column)
+            means[unit] = units[unit].score + units[unit].deviation * slope
+            deviations[unit] = units[unit].deviation * (variance * max(1 - known, 0)).squareRoot()
+        }
+    }
+
+    /// The ratios `t / λ` that are tried, four for each factor of ten.
+    private static let ratios = (-16...28).map { pow(10, Double($0) / 4) }
+
+    /// How likely the responses are for a ratio `ρ = t / λ`: they are `N(0, λ (ρ K + I))`, and the best `λ` is
+    /// `y' (ρ K + I)⁻¹ y / n` with `n` masks less one for each round.
+    private struct Evidence {
+        let ratio: Double
+        let factor: CholeskyFactor
+        /// `(ρ K + I)⁻¹ y`.
+        let weights: [Double]
+        /// `λ`.
+        let residual: Double
+        let logEvidence: Double
+
+        init?(_ kernel: SymmetricMatrix, _ values: [Double], ratio: Double, freedom: Double) {
+            var matrix = SymmetricMatrix(order: kernel.order)
+            matrix.add(kernel, times: ratio)
+            for index in values.indices { matrix.addToDiagonal(index, 1) }
+            guard let factor = CholeskyFactor(matrix) else { return nil }
+            self.ratio = ratio
+            self.factor = factor
+            weights = factor.solve(values)
+            residual = zip(values, weights).reduce(0) { $0 + $1.0 * $1.1 } / freedom
+            logEvidence = residual > 0 ? -(freedom * log(residual) + factor.logDeterminant) / 2 : -.infinity
+        }
+    }
+}
+
+extension RandomGenerator {
+    /// A number with mean 0 and variance 1, nearly normal: the sum of twelve uniform ones less 6, which is the same on
+    /// every machine.
+    mutating func nearlyNormal() -> Double {
+        (0..<12).reduce(-6) { sum, _ in sum + Double(next() >> 11) * 0x1p-53 }
+    }
+}
