@@ -23,7 +23,10 @@ struct ChoiceRefinementTests {
     }
 
     /// What each filter costs alone, with errors: the pairs look as if they could go whole.
-    private static let scores: [Double] = (0..<48).map { ($0 < 32 ? 0.01 : 0.05) + 0.004 * Double($0 * 29 % 7) }
+    private static let scores: [Double] = (0..<48).map { filter in
+        let error = 0.004 * Double(filter * 29 % 7)
+        return filter < 32 ? 0.01 + error : 0.05 + error
+    }
 
     private static func refinement(seed: UInt64 = 1) -> ChoiceRefinement {
         ChoiceRefinement(
@@ -56,6 +59,21 @@ struct ChoiceRefinementTests {
         let refined = Self.refined(rounds: 6, seed: seed).0.choice
         #expect(Self.response(first) > 2)
         #expect(Self.response(refined) < 0.35 * Self.response(first))
+    }
+
+    @Test func aCriterionThatKnowsBetterIsFollowed() {
+        // The second half of each layer costs much; the scores know nothing of it, the criterion all.
+        let costs: [Double] = (0..<48).map { $0 % 24 < 12 ? 0.01 : 0.3 }
+        func chosen(_ criteria: [[Double]]) -> Double {
+            var refinement = ChoiceRefinement(
+                Self.space, removed: Self.removed, scores: (0..<48).map { 0.001 * Double($0 * 31 % 48) },
+                deviations: (0..<48).map { _ in 0.03 }, criteria: criteria, seed: 1)
+            let masks = refinement.nextRound(masks: 16)
+            refinement.add(masks.map { $0.disabled.reduce(0) { $0 + costs[$1] } })
+            return refinement.choice.disabled.reduce(0) { $0 + costs[$1] }
+        }
+        #expect(chosen([costs]) < 0.5)
+        #expect(chosen([]) > 1)
     }
 
     @Test func theSameSeedAndResponsesGiveTheSameMasks() {

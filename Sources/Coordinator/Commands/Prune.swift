@@ -216,10 +216,11 @@ struct Prune: Command {
         of source: PruningSource, _ pruner: Pruner, _ widths: WidthRules, _ images: PruningImages?
     ) throws -> Refiner {
         guard let refine, let images, let settings = source.settings else { return { ($0, nil) } }
+        let cheap = try source.cheapScores()
         let search = RefinementSearch(
             network: source.network, pruner: pruner, settings: settings, data: images.data.source,
-            worker: try WorkerProcess.find(threads: measurement.threads), seed: seed)
-        let criteria = try source.cheapScores().map { criterion, values in
+            worker: try WorkerProcess.find(threads: measurement.threads), criteria: cheap.map(\.values), seed: seed)
+        let criteria = cheap.map { criterion, values in
             let scores = FilterScores(values: values, removable: pruner.scores.removable, prediction: nil)
             return (
                 criterion: criterion,

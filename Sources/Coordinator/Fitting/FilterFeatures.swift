@@ -62,7 +62,7 @@ public struct FilterFeatures: Sendable, Equatable {
     }
 
     /// Logarithms with mean 0 and variance 1.
-    private static func standardised(_ scores: [Double]) -> [Double] {
+    static func standardised(_ scores: [Double]) -> [Double] {
         let count = Double(max(scores.count, 1))
         let least = shareMin * scores.reduce(0, +) / count
         guard least > 0, least.isFinite else { return scores.map { _ in 0 } }

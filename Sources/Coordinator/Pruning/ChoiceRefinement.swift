@@ -8,10 +8,13 @@ import Shared
 /// units of each dimension ordered by scores which vary as far as they are uncertain (Thompson, "On the likelihood that
 /// one unknown probability exceeds another", 1933), and their responses teach the scores:
 ///
-///     y_m = hardness of the round's images + Σ_u (s_u + d_u) x_mu + residual,    d_u ~ N(0, t σ_u²)
+///     y_m = hardness of the round's images + Σ_u (s_u + d_u) x_mu + residual
+///     d_u = own difference of u + Σ_k w_k φ_ku,    own ~ N(0, t σ_u²),  w_k ~ N(0, t (2 σ)²)
 ///
-/// with `x_mu = 1` where mask `m` disables unit `u`, `s` and `σ` the scores and their standard errors at the start. The
-/// factor `t` and the residuals' variance `λ` maximise the evidence. The counts of removed units stay, so that every mask
+/// with `x_mu = 1` where mask `m` disables unit `u`, `s` and `σ` the scores and their standard errors at the start (`σ`
+/// without index their root mean square), and `φ_k` what cheap criteria say, standardised within dimensions: near the
+/// budget they may count for more than where the scores were measured. The factor `t` and the residuals' variance `λ`
+/// maximise the evidence. The counts of removed units stay, so that every mask
 /// costs what the first choice does.
 struct ChoiceRefinement {
     /// Masks of a round: enough for the mean over them to tell how hard their images are.
@@ -24,7 +27,12 @@ struct ChoiceRefinement {
         let deviation: Double
     }
 
+    /// How far a criterion may weigh, in multiples of the scores' standard errors.
+    private static let criteriaWeight = 2.0
+
     private let units: [Unit]
+    /// For each criterion what a weight of one deviation gives each unit.
+    private let criteria: [[Double]]
     /// For each dimension its units, by their positions in ``units``.
     private let members: [Range<Int>]
     /// How many units of each dimension go.
@@ -40,9 +48,11 @@ struct ChoiceRefinement {
     private var means: [Double]
     private var deviations: [Double]
 
-    /// Begins with a choice: `removed` units of each dimension. `scores` and `deviations` are of filters, by their numbers.
+    /// Begins with a choice: `removed` units of each dimension. `scores` and `deviations` are of filters, by their numbers,
+    /// and so are the scores of each of the `criteria`.
     init(
-        _ space: RemovalSpace, removed: [Int], scores: [Double], deviations: [Double], seed: UInt64
+        _ space: RemovalSpace, removed: [Int], scores: [Double], deviations: [Double], criteria: [[Double]] = [],
+        seed: UInt64
     ) {
         precondition(scores.count == deviations.count, "one deviation for each score")
         var units: [Unit] = []
@@ -58,6 +68,12 @@ struct ChoiceRefinement {
         }
         self.units = units
         self.members = members
+        let square = units.reduce(0) { $0 + $1.deviation * $1.deviation } / Double(max(units.count, 1))
+        self.criteria = criteria.map { values in
+            members.flatMap { range in
+                FilterFeatures.standardised(units[range].map { $0.filters.reduce(0) { $0 + values[$1] } })
+            }.map { $0 * Self.criteriaWeight * square.squareRoot() }
+        }
         self.removed = removed
         self.seed = seed
         filterCount = scores.count
@@ -110,40 +126,50 @@ struct ChoiceRefinement {
     /// The posterior of the scores, given all rounds. O(masks³ + units × masks²).
     private mutating func learn() {
         // Only what differs within a round, which sees the same images, tells of units.
-        var rows: [[Double]] = []
+        var disabled: [[Double]] = []
         var values: [Double] = []
         for (round, responses) in zip(drawn, responses) {
-            let count = Double(round.count)
+            let share = 1 / Double(round.count)
             var mean = [Double](repeating: 0, count: units.count)
-            for mask in round { for unit in units.indices where mask[unit] { mean[unit] += 1 / count } }
+            for mask in round { for unit in units.indices where mask[unit] { mean[unit] += share } }
             let rest = zip(round, responses).map { mask, response in
-                response - units.indices.reduce(0) { mask[$1] ? $0 + units[$1].score : $0 }
+                units.indices.reduce(response) { mask[$1] ? $0 - units[$1].score : $0 }
             }
-            let level = rest.reduce(0, +) / count
+            let level = rest.reduce(0, +) * share
             for (mask, value) in zip(round, rest) {
-                rows.append(
-                    units.indices.map { ((mask[$0] ? 1 : 0) - mean[$0]) * units[$0].deviation })
+                disabled.append(units.indices.map { (mask[$0] ? 1 : 0) - mean[$0] })
                 values.append(value - level)
             }
         }
-        // K = Z Z', where Z has a column for each unit, in multiples of its deviation.
-        var kernel = SymmetricMatrix(order: rows.count)
-        var tile = [Double](repeating: 0, count: units.count * rows.count)
-        for unit in units.indices { for row in rows.indices { tile[unit * rows.count + row] = rows[row][unit] } }
-        kernel.addOuterProducts(of: tile, rows: units.count, scale: 1)
-        let freedom = Double(rows.count - drawn.count)
-        guard freedom > 0,
+        let count = disabled.count
+        let freedom = Double(count - drawn.count)
+        guard freedom > 0 else { return }
+        // With s + A e for the scores, e ~ N(0, t): Z = X A, by columns, one for each unit and each criterion.
+        let ofUnits = units.indices.map { unit in disabled.map { $0[unit] } }
+        let ofCriteria = criteria.map { weights in
+            disabled.map { row in zip(row, weights).reduce(0) { $0 + $1.0 * $1.1 } }
+        }
+        let columns = zip(ofUnits, units).map { column, unit in column.map { $0 * unit.deviation } } + ofCriteria
+        var kernel = SymmetricMatrix(order: count)
+        kernel.addOuterProducts(of: Array(columns.joined()), rows: columns.count, scale: 1)
+        guard
             let best = Self.ratios.compactMap({ Evidence(kernel, values, ratio: $0, freedom: freedom) })
                 .max(by: { $0.logEvidence < $1.logEvidence }), best.residual > 0
         else { return }
         let inverse = best.factor.inverse()
         let variance = best.ratio * best.residual
         for unit in units.indices {
-            let column = Array(tile[unit * rows.count..<(unit + 1) * rows.count])
-            let slope = best.ratio * zip(column, best.weights).reduce(0) { $0 + $1.0 * $1.1 }
-            let known = best.ratio * inverse.quadraticForm(column)
-            means[unit] = units[unit].score + units[unit].deviation * slope
-            deviations[unit] = units[unit].deviation * (variance * max(1 - known, 0)).squareRoot()
+            // The covariances of the unit's score with the responses, and its own variance, in multiples of t.
+            var shared = columns[unit].map { $0 * units[unit].deviation }
+            var own = units[unit].deviation * units[unit].deviation
+            for (weights, column) in zip(criteria, ofCriteria) {
+                for index in shared.indices { shared[index] += weights[unit] * column[index] }
+                own += weights[unit] * weights[unit]
+            }
+            let shift = zip(shared, best.weights).reduce(0) { $0 + $1.0 * $1.1 }
+            means[unit] = units[unit].score + best.ratio * shift
+            let known = best.ratio * inverse.quadraticForm(shared)
+            deviations[unit] = (variance * max(own - known, 0)).squareRoot()
         }
     }
 

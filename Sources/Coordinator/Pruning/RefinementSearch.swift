@@ -17,6 +17,8 @@ struct RefinementSearch {
     let settings: EvaluationSettings
     let data: ImageSource
     let worker: WorkerProcess
+    /// The scores of all filters by criteria that are known without a mask.
+    let criteria: [[Double]]
     let seed: UInt64
 
     /// A network that may be the best.
@@ -35,7 +37,8 @@ struct RefinementSearch {
             throw Failure(.usage, "--refine needs the ranking of a run's ensemble, which says how sure it is")
         }
         var refinement = ChoiceRefinement(
-            pruner.space, removed: first.removed, scores: pruner.scores.values, deviations: deviations, seed: seed)
+            pruner.space, removed: first.removed, scores: pruner.scores.values, deviations: deviations,
+            criteria: criteria, seed: seed)
         var candidates = [Candidate(origin: .ranking, outcome: first)]
         let rounds = (masks + ChoiceRefinement.masksPerRound - 1) / ChoiceRefinement.masksPerRound
         for round in 0..<rounds {
