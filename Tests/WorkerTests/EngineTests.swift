@@ -233,8 +233,10 @@ struct EngineTests {
         #expect(complaint(recalibrated, calibration: nil) == .badInput)
     }
 
-    @Test(arguments: [1 << 10, 1 << 18, 1 << 19])
-    func tooLittleMemoryIsSaid(memoryBytesMax: Int) throws {
+    /// A block has as many images as a vector has floats.
+    @Test(arguments: [1 << 6, 1 << 15, 1 << 16])
+    func tooLittleMemoryIsSaid(bytesOfLane: Int) throws {
+        let memoryBytesMax = bytesOfLane * Int(try InstructionSet.preferred().kernels.lanes)
         var generator = SeededGenerator(seed: 7)
         let network = Network.random(Sample.residual.architecture, using: &generator)
         let images = ImageSet.random(200, using: &generator)

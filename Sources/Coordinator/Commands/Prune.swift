@@ -181,17 +181,14 @@ struct Prune: Command {
         Log.shared.step("measuring the unpruned network on \(accuracy.count) held-out training images")
         let reference = try accuracy(network)
         let least = floor.least(of: reference)
-        var choices: [Mask: Choice] = [:]
         let search = AccuracySearch(pruner: pruner, accuracyMin: least) { first in
-            let choice = try refine(first)
-            let outcome = choice.outcome
-            choices[outcome.mask] = choice
+            let (outcome, refinement) = try refine(first)
             let removed = try measurement.selected(from: network, scores: outcome.mask, images: images)
             let pruned = try measurement.pruned(network, removing: removed, images: images)
             Log.shared.step("measuring on the held-out images")
             let attempt = AccuracySearch.Attempt(
                 outcome: outcome, removed: removed, network: pruned, accuracy: try accuracy(pruned),
-                flopsRemoved: 1 - Double(pruned.graph.cost().multiplyAccumulates) / flops)
+                flopsRemoved: 1 - Double(pruned.graph.cost().multiplyAccumulates) / flops, refinement: refinement)
             Log.shared.line(
                 "without \(Text.percent(attempt.flopsRemoved, 1)) of the FLOPs: \(Text.percent(attempt.accuracy, 2)) of "
                     + "\(accuracy.count) held-out training images "
@@ -201,9 +198,7 @@ struct Prune: Command {
         let found = try search.search(budget.least(of: pruner))
         let heldOut = PruningRecord.HeldOut(
             images: accuracy.count, accuracyBefore: reference, accuracyMin: least, accuracy: found.accuracy)
-        return (
-            choices[found.outcome.mask] ?? Choice(found.outcome, nil), found.removed, found.network, heldOut
-        )
+        return ((found.outcome, found.refinement), found.removed, found.network, heldOut)
     }
 
     /// What goes, and how it was refined.

@@ -16,6 +16,8 @@ struct AccuracySearch {
         let accuracy: Double
         /// The share of the FLOPs that went.
         let flopsRemoved: Double
+        /// How the choice was refined; nil where it was not.
+        var refinement: PruningRecord.Refinement?
     }
 
     let pruner: Pruner

@@ -72,12 +72,13 @@ struct RefinementSearch {
         )
     }
 
-    /// The settings of a round: images of its own.
+    /// The settings of a round: images of its own, where the run's pool has as many as a mask takes.
     private func roundSettings(_ round: Int, masks: Int) -> EvaluationSettings {
         var own = settings
         own.images = min(settings.images, Self.imagesMax)
         var generator = RandomGenerator(key: [seed, 0x726f_756e_64, UInt64(round)])
         own.rotation = ImageRotation(pool: settings.pool, masks: masks, seed: generator.next())
+        if own.imagesTaken > settings.pool { own.rotation = nil }
         return own
     }
 }
