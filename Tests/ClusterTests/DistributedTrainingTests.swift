@@ -25,58 +25,30 @@ import Testing
         return settings
     }
 
-    /// A worker on a thread of its own that ends after so many milliseconds, or with the training.
-    private final class ThreadWorker: Sendable {
-        private let stop: WakeUp
-        private let thread: BackgroundThread
-
-        init(endpoint: String, folder: String, millisecondsToLive: Int? = nil) throws {
-            let stop = try WakeUp()
-            self.stop = stop
-            let cache = try BlobCache(folder: folder)
-            thread = BackgroundThread(name: "worker") {
-                do {
-                    let library = BlobLibrary(cache: cache, model: nil, data: nil)
-                    let agent = try TrainingAgent(endpoint: endpoint, security: nil, threads: 2, library: library)
-                    _ = try agent.run(stops: [stop.descriptor])
-                } catch {
-                    Issue.record(error)
-                }
-            }
-            if let millisecondsToLive {
-                DispatchQueue.global().asyncAfter(deadline: .now() + .milliseconds(millisecondsToLive)) {
-                    stop.signal()
-                }
-            }
-        }
-
-        func join() {
-            stop.signal()
-            thread.join()
-        }
-    }
-
-    /// Trains with workers that live so long, one after the other, and a last one that stays.
+    /// Trains with workers that are killed after so many milliseconds, each started again, and one that stays.
     private func train(lives: [Int]) throws -> TrainingProgress {
-        let folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString).path
-        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let workers = try TestCluster()
+        let folder = workers.folder
         let training = Self.images(seed: 1)
         let network = try InitialNetwork("resnet:4x8").network(seed: 3)
         var progress = try TrainingProgress(network, settings: Self.settings, imageCount: training.count)
         let test = Self.images(seed: 2)
+        let origin = TrainingFile.Origin(trainingImages: training.digest, teacher: nil)
+        let file = try TrainingFile.create(at: "\(folder)/state", progress, origin)
         let materials = TrainingMaterials(
-            network: network, teacher: nil, trainingImages: training, testImages: test, settings: Self.settings)
+            network: network, teacher: nil, trainingImages: training, testImages: test, settings: Self.settings,
+            life: try file.beginLife())
         let listener = try Listener(at: "tcp://127.0.0.1:0", admitting: .everybody, isInsecureMeant: false)
         let endpoint = listener.endpoint
-        let workers = try (lives.map { Optional($0) } + [nil]).map {
-            try ThreadWorker(endpoint: endpoint, folder: "\(folder)/cache", millisecondsToLive: $0)
+        let steady = try workers.startWorker(endpoint)
+        for life in lives {
+            let victim = try workers.startWorker(endpoint).identifier
+            DispatchQueue.global().asyncAfter(deadline: .now() + .milliseconds(life)) { kill(victim, SIGKILL) }
         }
-        defer { for worker in workers { worker.join() } }
-        let cluster = TrainingCluster(at: listener, serving: materials, layout: progress.layout, localWorkers: nil)
-        let origin = TrainingFile.Origin(trainingImages: training.digest, teacher: nil)
+        defer { steady.signal(SIGKILL) }
+        let cluster = StepLoop(at: listener, serving: materials, layout: progress.layout, localWorkers: nil)
         let session = TrainingSession(
-            cluster: cluster, file: try TrainingFile.create(at: "\(folder)/state", progress, origin),
+            cluster: cluster, file: file,
             outputs: TrainingOutputs(network: "\(folder)/out.safetensors"), testImageCount: test.count)
         let signals = try SignalQueue([SIGUSR2])
         try session.run(&progress, signals: signals)
@@ -96,7 +68,7 @@ import Testing
                 != ParameterLayout(calm.graph).flatten(
                     try InitialNetwork("resnet:4x8").network(seed: 3)
                 ).trained)
-        let disturbed = try train(lives: [60, 150])
+        let disturbed = try train(lives: [400, 600, 900])
         #expect(disturbed.trained == calm.trained)
         #expect(disturbed.statistics == calm.statistics)
         #expect(disturbed.history.epochs.map(\.testLoss) == calm.history.epochs.map(\.testLoss))

@@ -50,18 +50,18 @@ final class LightWorker {
                 case .send(let message): _ = try socket.send(message.encoded())
                 case .locate(let blob): todo += state.blobLocated(blob.digest, bytes: 0, isWhole: true, at: .now())
                 case .prepare(let welcome):
-                    images = welcome.settings.images
+                    images = welcome.masks?.settings.images ?? 0
                     todo += state.prepared(welcome.run, at: .now())
                 case .compute(let lease):
-                    let evaluations = lease.masks.map { item in
-                        let lossSum = Int64(item.index % 997 + 1) << 30
+                    let evaluations = lease.job.masks.map { mask in
+                        let lossSum = Int64(mask % 997 + 1) << 30
                         return MaskEvaluation(
-                            mask: item.index,
-                            evaluation: Evaluation(lossSum: lossSum, correct: item.index % images, images: images))
+                            mask: mask, evaluation: Evaluation(lossSum: lossSum, correct: mask % images, images: images)
+                        )
                     }
                     todo += state.computed(lease.lease, evaluations: evaluations, microseconds: 1000, at: .now())
                 case .stop: return
-                case .connect, .disconnect, .store, .check, .abandon, .note: break
+                case .connect, .disconnect, .store, .check, .load, .abandon, .note: break
                 }
             }
             try poller.wait(milliseconds: 50)

@@ -17,7 +17,7 @@ import Testing
             .init(
                 worker: WorkerID(high: 1, low: 1), incarnation: 1, host: "evil\u{1B}[2J", threads: 1,
                 instructionSet: "none", programVersion: "0"))
-        let invented = WorkerMessage.losses(
+        let invented = WorkerMessage.answer(
             .init(
                 run: RunID(high: 0, low: 0), lease: LeaseID(life: 1, number: 1), computeMicroseconds: 1,
                 evaluations: (0..<100).map { MaskEvaluation(mask: $0, evaluation: Evaluation(images: 1)) }))

@@ -83,7 +83,7 @@ final class PruneCommandTests {
                 filters: space.count),
             data: .init(path: "data", images: Digest(sha256Of: [2]), calibrationImages: nil),
             settings: EvaluationSettings(split: .train, images: 10, batchNorm: .frozen), ensemble: ensemble,
-            masksDigest: RunDescription.maskSample(of: ensemble), verifiedShare: 0)
+            masksDigest: ensemble.sample, verifiedShare: 0)
         let path = "\(folder)/run.winnow"
         let file = try RunFile.create(at: path, description, checkpoint: Checkpoint.safetensors(of: network))
         // Filter `f` adds `f / 100` to the log-loss.

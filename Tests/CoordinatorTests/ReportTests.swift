@@ -40,7 +40,7 @@ final class ReportTests {
                 filters: space.count),
             data: .init(path: "data", images: Digest(sha256Of: [2]), calibrationImages: nil),
             settings: EvaluationSettings(split: .train, images: 100, batchNorm: .recalibrated(images: 64)),
-            ensemble: ensemble, masksDigest: RunDescription.maskSample(of: ensemble), verifiedShare: 0)
+            ensemble: ensemble, masksDigest: ensemble.sample, verifiedShare: 0)
         return RunRecord(
             description: description, network: network, evaluations: evaluations, features: FilterFeatures(network))
     }

@@ -32,7 +32,7 @@ final class RunFileTests {
             ),
             data: .init(path: "data", images: Digest(sha256Of: [2]), calibrationImages: nil),
             settings: EvaluationSettings(split: .train, images: 10, batchNorm: .frozen), ensemble: ensemble,
-            masksDigest: RunDescription.maskSample(of: ensemble), verifiedShare: 0)
+            masksDigest: ensemble.sample, verifiedShare: 0)
     }
 
     private static func evaluation(_ mask: Int, lossSum: Int64 = 5, worker: Int = 1) -> RecordedEvaluation {

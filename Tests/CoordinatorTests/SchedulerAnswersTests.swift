@@ -6,7 +6,7 @@ import Testing
 /// An answer as a worker that is confused, or not what it says it is, could send it.
 struct WrongAnswer: Sendable, CustomTestStringConvertible {
     let testDescription: String
-    let change: @Sendable (inout WorkerMessage.Losses) -> Void
+    let change: @Sendable (inout WorkerMessage.Answer) -> Void
 
     static let all: [WrongAnswer] = [
         WrongAnswer(testDescription: "of another run") { $0.run = RunID(high: 7, low: 7) },
@@ -31,11 +31,11 @@ struct WrongAnswer: Sendable, CustomTestStringConvertible {
     var stage = SchedulerStage(masks: 100)
     let granted = stage.join(1)
     let lease = try #require(granted.grants.first)
-    var losses = WorkerMessage.Losses(
+    var losses = WorkerMessage.Answer(
         run: SchedulerStage.run, lease: lease.id, computeMicroseconds: 1000,
         evaluations: lease.masks.map { SchedulerStage.evaluation($0) })
     wrong.change(&losses)
-    let answer = stage.receive(.losses(losses), from: 1)
+    let answer = stage.receive(.answer(losses), from: 1)
     #expect(stage.recorded.isEmpty)
     #expect(stage.scheduler.workers[0].malformed == 1)
     #expect(stage.finish(granted + answer + stage.join(2)).outcome == .complete)

@@ -341,9 +341,9 @@ private func expectTruth(_ actions: [Scheduler.Action], masks: Int) {
     for _ in 0..<100 {
         for lease in open {
             answers += 1
-            let empty = WorkerMessage.Losses(
+            let empty = WorkerMessage.Answer(
                 run: SchedulerStage.run, lease: lease.id, computeMicroseconds: 1, evaluations: [])
-            open += stage.receive(.losses(empty), from: 2).grants
+            open += stage.receive(.answer(empty), from: 2).grants
             open.removeFirst()
         }
         open += stage.wait(100, heartbeatsFrom: [1, 2]).grants.filter { $0.peer == 2 }
@@ -386,7 +386,7 @@ private func expectTruth(_ actions: [Scheduler.Action], masks: Int) {
 }
 
 @Test func namesThatComeAndGoUseUpNothing() {
-    var stage = stage(masks: 50) { $0.identitiesMax = 20 }
+    var stage = stage(masks: 50) { $0.limits.identitiesMax = 20 }
     let open = stage.join(1)
     for name in 2..<200 {
         stage.origins[name] = oneHost

@@ -22,10 +22,11 @@ struct SchedulerStage {
 
     static func welcome(masks: Int, life: UInt32 = 1) -> CoordinatorMessage.Welcome {
         let digest = Digest(sha256Of: [1] as [UInt8])
-        return CoordinatorMessage.Welcome(
-            run: run, life: life, settings: EvaluationSettings(split: .test, images: images, batchNorm: .frozen),
+        let work = MaskWork(
+            settings: EvaluationSettings(split: .test, images: images, batchNorm: .frozen),
             network: .init(digest: digest, size: 1000), images: .init(digest: digest, size: 1000), filters: 10,
-            masks: masks)
+            masks: masks, ensemble: [], sample: digest)
+        return CoordinatorMessage.Welcome(run: run, life: life, work: .masks(work))
     }
 
     mutating func perform(_ event: (inout Scheduler, Moment) -> [Scheduler.Action]) -> [Scheduler.Action] {
@@ -34,7 +35,7 @@ struct SchedulerStage {
         for action in actions {
             if case .record(let item, _) = action { recorded.append(item.mask) }
             if case .retract(let masks) = action { recorded.removeAll { masks.contains($0) } }
-            if case .grant(let peer, let lease, let masks) = action, let worker = scheduler.peers[peer] {
+            if case .grant(let peer, let lease, .masks(let masks)) = action, let worker = scheduler.peers[peer] {
                 leases[lease] = (scheduler.workers[worker].id, masks)
             }
         }
@@ -77,7 +78,7 @@ struct SchedulerStage {
         _ lease: Scheduler.Granted, from peer: Int, wrongBy error: Int64 = 0, milliseconds: Int = 100
     ) -> [Scheduler.Action] {
         receive(
-            .losses(
+            .answer(
                 .init(
                     run: Self.run, lease: lease.id, computeMicroseconds: UInt64(milliseconds) * 1000,
                     evaluations: lease.masks.map { Self.evaluation($0, wrongBy: error) })), from: peer)
@@ -96,7 +97,7 @@ struct SchedulerStage {
                 for peer in peers {
                     guard let worker = scheduler.peers[Peer(id: UInt64(peer))] else { continue }
                     let held = scheduler.workers[worker].leases.map {
-                        LeaseID(life: scheduler.welcome.life, number: $0)
+                        LeaseID(life: scheduler.roster.welcome.life, number: $0)
                     }
                     all += beat(holding ?? held, from: peer)
                 }
@@ -109,7 +110,7 @@ struct SchedulerStage {
     /// A heartbeat of a worker that has read all that was sent to it.
     @discardableResult
     mutating func beat(_ held: [LeaseID], from peer: Int) -> [Scheduler.Action] {
-        let seen = LeaseID(life: scheduler.welcome.life, number: scheduler.lastLease)
+        let seen = LeaseID(life: scheduler.roster.welcome.life, number: scheduler.lastLease)
         return receive(.heartbeat(held, seen: seen), from: peer)
     }
 
@@ -139,7 +140,7 @@ extension Scheduler {
 extension [Scheduler.Action] {
     var grants: [Scheduler.Granted] {
         compactMap {
-            guard case .grant(let peer, let id, let masks) = $0 else { return nil }
+            guard case .grant(let peer, let id, .masks(let masks)) = $0 else { return nil }
             return Scheduler.Granted(peer: Int(peer.id), id: id, masks: Array<Int>(masks))
         }
     }

@@ -310,7 +310,7 @@ func aLeaseIsAWholeGroupOrAWholePartOfOneUnlessThatTakesTooLong(millisecondsPerM
     var actions: [Scheduler.Action] = []
     for _ in 0..<3 {
         actions += stage.receive(
-            .losses(
+            .answer(
                 .init(
                     run: SchedulerStage.run, lease: LeaseID(life: 1, number: 1), computeMicroseconds: 1,
                     evaluations: [SchedulerStage.evaluation(100)])), from: 1)
@@ -322,7 +322,7 @@ func aLeaseIsAWholeGroupOrAWholePartOfOneUnlessThatTakesTooLong(millisecondsPerM
 }
 
 @Test func aFloodGetsAWorkerDismissed() {
-    var stage = SchedulerStage(masks: 100, policy: policy { $0.messagesPerSecondMax = 50 })
+    var stage = SchedulerStage(masks: 100, policy: policy { $0.limits.messagesPerSecondMax = 50 })
     stage.join(1)
     var actions: [Scheduler.Action] = []
     for _ in 0..<60 { actions += stage.beat([], from: 1) }
@@ -332,7 +332,7 @@ func aLeaseIsAWholeGroupOrAWholePartOfOneUnlessThatTakesTooLong(millisecondsPerM
 @Test func bytesThatDoNotExistAreNotSent() {
     var stage = SchedulerStage(masks: 4)
     stage.greet(1)
-    let digest = stage.scheduler.welcome.network.digest
+    let digest = stage.scheduler.work.network.digest
     let right = WorkerMessage.BlobRange(digest: digest, offset: 900, length: 100)
     #expect(stage.receive(.want(right), from: 1) == [.sendChunk(Peer(id: 1), right)])
     let wrong = WorkerMessage.BlobRange(digest: digest, offset: 901, length: 100)
@@ -437,13 +437,13 @@ func aLeaseIsAWholeGroupOrAWholePartOfOneUnlessThatTakesTooLong(millisecondsPerM
                 .ready(SchedulerStage.run), from: peer, of: origin, at: Moment(milliseconds: 1), granted: { _ in nil }))
     }
     while let lease = open.popFirst() {
-        let losses = WorkerMessage.Losses(
+        let losses = WorkerMessage.Answer(
             run: SchedulerStage.run, lease: lease.id, computeMicroseconds: 64_000,
             evaluations: lease.masks.map { SchedulerStage.evaluation($0) })
         let peer = Peer(id: UInt64(lease.peer))
         take(
             scheduler.received(
-                .losses(losses), from: peer, of: origin, at: Moment(milliseconds: 2), granted: { _ in nil }))
+                .answer(losses), from: peer, of: origin, at: Moment(milliseconds: 2), granted: { _ in nil }))
     }
     #expect(recorded == 1_000_000)
     #expect(scheduler.ended == .complete)

@@ -54,3 +54,25 @@ private func verified(_ masks: Int, share: Double = 1) -> SchedulerStage {
     let count = (0..<20_000).count { stage.scheduler.isVerified($0) }
     #expect(abs(count - 5000) < 300)
 }
+
+/// Workers of equal arithmetic must agree to the bit, others within the stated tolerance.
+@Test(arguments: [
+    (other: Arithmetic.lanes, error: Int64(0), agrees: true), (other: Arithmetic.lanes, error: 1, agrees: false),
+    (other: "another", error: 1 << 24, agrees: true), (other: "another", error: 1 << 40, agrees: false),
+])
+func otherArithmeticMayDifferWithinATolerance(other: String, error: Int64, agrees: Bool) throws {
+    var stage = verified(1)
+    stage.answer(stage.join(1).grants[0], from: 1)
+    let hello = WorkerMessage.Hello(
+        worker: WorkerID(high: 0, low: 2), incarnation: 1, host: "h2", threads: 1, instructionSet: "plain",
+        programVersion: "1", arithmetic: other)
+    let greeted = stage.receive(.hello(hello), from: 2)
+    let isTold = greeted.contains { if case .remember(let it) = $0 { it.what.contains("arithmetic") } else { false } }
+    #expect(isTold == (other != Arithmetic.lanes), "the run's history says which arithmetics it had")
+    let lease = try #require(stage.receive(.ready(SchedulerStage.run), from: 2).grants.first)
+    let actions = stage.answer(lease, from: 2, wrongBy: error)
+    #expect((stage.recorded == [0]) == agrees)
+    // What the first one said is recorded, to the bit.
+    let recorded = Scheduler.Action.record(SchedulerStage.evaluation(0), by: WorkerID(high: 0, low: 1))
+    #expect(actions.contains(recorded) == agrees)
+}

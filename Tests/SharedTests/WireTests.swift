@@ -11,10 +11,10 @@ private let workerMessages: [WorkerMessage] = [
     .hello(
         .init(
             worker: WorkerID(high: 7, low: 8), incarnation: 9, host: "höst", threads: 64, instructionSet: "AVX2",
-            programVersion: "1.2", imagesPerSecond: 1512.5)),
+            programVersion: "1.2", imagesPerSecond: 1512.5, arithmetic: "lanes 1")),
     .want(.init(digest: digest, offset: 1 << 33, length: Wire.chunkBytesMax)),
     .ready(run),
-    .losses(
+    .answer(
         .init(
             run: run, lease: lease, computeMicroseconds: 1_500_000,
             evaluations: [
@@ -22,7 +22,21 @@ private let workerMessages: [WorkerMessage] = [
                     mask: 0, evaluation: Evaluation(lossSum: 9_223_301_668_110_598_144, correct: 0, images: 131_071)),
                 MaskEvaluation(mask: 999_999, evaluation: Evaluation(lossSum: 1, correct: 5, images: 5)),
             ])),
-    .losses(.init(run: run, lease: lease, computeMicroseconds: 0, evaluations: [])),
+    .answer(.init(run: run, lease: lease, computeMicroseconds: 0, evaluations: [])),
+    .answer(
+        .init(
+            run: run, lease: lease, computeMicroseconds: 5,
+            result: .gradient(lossSum: 12.5, correct: 3, images: 32))),
+    .answer(
+        .init(
+            run: run, lease: lease, computeMicroseconds: 5, result: .gradient(lossSum: .infinity, correct: 0, images: 1)
+        )),
+    .answer(
+        .init(
+            run: run, lease: lease, computeMicroseconds: 6,
+            result: .evaluation(Evaluation(lossSum: 1 << 40, correct: 7, images: 9)))),
+    .part(RowPart(subject: lease.subject, total: 9, offset: 4, floats: [1, -2, .infinity, .nan])),
+    .wantParameters(version: .max, offset: 1 << 20),
     .failed(.init(run: run, lease: lease, mask: 12, reason: "not a number")),
     .failed(.init(run: run, lease: lease, mask: nil, reason: "")),
     .heartbeat([lease, LeaseID(life: 1, number: 1)], seen: lease),
@@ -33,13 +47,24 @@ private let workerMessages: [WorkerMessage] = [
 private func welcome(
     _ batchNorm: EvaluationSettings.BatchNorm, rotation: ImageRotation? = nil
 ) -> CoordinatorMessage {
-    .welcome(
-        .init(
-            run: run, life: 2,
-            settings: .init(split: .train, images: 1000, batchNorm: batchNorm, rotation: rotation),
-            network: .init(digest: digest, size: 1 << 20), images: .init(digest: digest, size: 3),
-            calibrationImages: batchNorm == .frozen ? nil : .init(digest: digest, size: 99), filters: 336,
-            masks: 1_000_000))
+    let work = MaskWork(
+        settings: .init(split: .train, images: 1000, batchNorm: batchNorm, rotation: rotation),
+        network: .init(digest: digest, size: 1 << 20), images: .init(digest: digest, size: 3),
+        calibrationImages: batchNorm == .frozen ? nil : .init(digest: digest, size: 99), filters: 336,
+        masks: 1_000_000, ensemble: [1, 2, 3], sample: digest)
+    return .welcome(.init(run: run, life: 2, work: .masks(work)))
+}
+
+private func training(teacher: Bool) -> CoordinatorMessage {
+    func blob(_ seed: UInt8) -> CoordinatorMessage.Blob {
+        .init(digest: Digest(sha256Of: [seed]), size: UInt64(seed) * 1000)
+    }
+    let work = TrainingWork(
+        network: blob(1), teacher: teacher ? blob(2) : nil, trainingImages: blob(3), testImages: blob(4),
+        normalisation: .standard,
+        loss: TrainingLoss(labelSmoothing: 0.1, distillation: teacher ? .init(temperature: 4, weight: 0.5) : nil),
+        shardSize: 32, precision: teacher ? .bfloat16 : .float32, cutout: 8, mirrors: !teacher, rowCount: 1234)
+    return .welcome(.init(run: run, life: 1, work: .training(work)))
 }
 
 private let coordinatorMessages: [CoordinatorMessage] = [
@@ -47,14 +72,17 @@ private let coordinatorMessages: [CoordinatorMessage] = [
     welcome(.corrected(images: 1500), rotation: ImageRotation(pool: 1500, masks: 64, seed: .max)), .introduce,
     .chunk(.init(digest: digest, offset: 65_536, bytes: [UInt8](repeating: 7, count: 1000))),
     .chunk(.init(digest: digest, offset: 0, bytes: [])),
+    training(teacher: false), training(teacher: true),
+    .lease(.init(run: run, lease: lease, job: .masks(MaskRuns([5, 6, 9, 1_000_000])))),
+    .lease(.init(run: run, lease: lease, job: .masks(MaskRuns()))),
     .lease(
         .init(
             run: run, lease: lease,
-            masks: [
-                IndexedMask(index: 5, mask: Mask(count: 70, disabled: [0, 63, 64, 69])),
-                IndexedMask(index: 6, mask: Mask(count: 70)),
-            ])),
-    .lease(.init(run: run, lease: lease, masks: [])), .acknowledged(lease), .cancel(lease),
+            job: .step(
+                .gradient(TrainingShard(images: [5, 0, 49_999], augmentationSeed: 7, epoch: 12)), version: 3))),
+    .lease(.init(run: run, lease: lease, job: .step(.evaluation(.test, 10..<500), version: .max))),
+    .parameters(RowPart(subject: 3, total: 10, offset: 4, floats: [1, -2, .infinity, .nan])),
+    .acknowledged(lease), .cancel(lease),
     .heartbeat(life: 4, lease: 9),
     .dismissed(reason: "no"), .finished,
 ]
@@ -180,14 +208,60 @@ private func coordinatorError(_ frame: [UInt8]) -> WireError? {
     #expect(short == "x" + String(repeating: "é", count: 511))
 }
 
-@Test func aFullLeaseFitsItsMessage() {
-    for filters in [1, 336, 2032, 30_000, Wire.filtersMax] {
-        let count = Wire.masksPerLease(filters: filters)
-        #expect(count >= 1)
-        let masks = (0..<count).map { IndexedMask(index: $0, mask: Mask(count: filters)) }
-        let frame = CoordinatorMessage.lease(.init(run: run, lease: lease, masks: masks)).encoded()
-        #expect(frame.count <= Wire.messageBytesMax)
+@Test func aFullLeaseFitsItsMessage() throws {
+    let scattered = MaskRuns(stride(from: 0, to: 2 * Wire.masksPerLeaseMax, by: 2))
+    let message = CoordinatorMessage.lease(.init(run: run, lease: lease, job: .masks(scattered)))
+    #expect(message.encoded().count <= Wire.messageBytesMax)
+    #expect(try CoordinatorMessage(decoding: message.encoded()) == message)
+    let row = [Float](repeating: 1, count: RowPart.floatsMax + 1)
+    for part in RowPart.parts(of: row, subject: 1) {
+        #expect(WorkerMessage.part(part).encoded().count <= Wire.messageBytesMax)
     }
+}
+
+@Test func runsOfMasksThatTouchOrDescendAreRefused() {
+    func error(_ runs: [(UInt32, UInt32)]) -> WireError? {
+        var writer = WireWriter(type: 132)
+        writer.write(run)
+        writer.write(lease)
+        writer.write(UInt8(0))
+        writer.write(UInt32(runs.count))
+        for (first, count) in runs {
+            writer.write(first)
+            writer.write(count)
+        }
+        return coordinatorError(writer.finished())
+    }
+    #expect(error([(0, 4), (5, 1)]) == nil)
+    for runs in [[(0, 4), (4, 1)], [(5, 1), (0, 1)], [(0, 0)], [(1 << 28 - 1, 2)]] as [[(UInt32, UInt32)]] {
+        #expect(error(runs) == .meaningless(field: "masks"))
+    }
+    #expect(error([(0, 4000), (5000, 4000)]) == .tooLarge(field: "masks", limit: Wire.masksPerLeaseMax))
+}
+
+@Test func aRowIsPutTogetherFromItsPartsInAnyOrder() {
+    let row = (0..<25).map { Float($0) }
+    let parts = RowPart.parts(of: row, subject: 8, floats: 10)
+    #expect(parts.count == 3)
+    var assembly = RowAssembly(subject: 8, total: 25, partFloats: 10)
+    #expect(assembly.missing(atMost: 2) == [0, 10])
+    for index in [2, 0, 2] {
+        let isTaken = assembly.add(parts[index])
+        #expect(isTaken)
+    }
+    #expect(assembly.row == nil && assembly.missing(atMost: 9) == [10])
+    for (offset, count) in [(10, 9), (11, 10), (10, 11), (30, 10)] {
+        let wrong = RowPart(subject: 8, total: 25, offset: offset, floats: [Float](repeating: 0, count: count))
+        let isTaken = assembly.add(wrong)
+        #expect(!isTaken)
+    }
+    var other = parts[1]
+    other.subject = 9
+    let isOtherTaken = assembly.add(other)
+    #expect(!isOtherTaken)
+    let isLastTaken = assembly.add(parts[1])
+    #expect(isLastTaken)
+    #expect(assembly.row == row)
 }
 
 @Test func everyNumberFromAPeerHasARange() {
@@ -196,6 +270,7 @@ private func coordinatorError(_ frame: [UInt8]) -> WireError? {
         for number in [1, 2] as [UInt64] { writer.write(number) }
         for number in [1, 1] as [UInt32] { writer.write(number) }
         writer.write(microseconds)
+        writer.write(UInt8(0))
         writer.write(UInt32(1))
         writer.write(UInt32(0))
         writer.write(lossSum)
@@ -217,7 +292,7 @@ private func coordinatorError(_ frame: [UInt8]) -> WireError? {
         for number in [1, 2, 3] as [UInt64] { writer.write(number) }
         writer.write(threads)
         writer.write(imagesPerSecond)
-        for _ in 0..<3 { writer.write("x", bytesMax: 9) }
+        for _ in 0..<4 { writer.write("x", bytesMax: 9) }
         return workerError(writer.finished())
     }
     #expect(hello(threads: 4, imagesPerSecond: 1e6) == nil)

@@ -1,6 +1,7 @@
-import Coordinator
 import Shared
 import TestSupport
+
+@testable import Coordinator
 
 /// What a seed decides before the run begins: how large it is and what goes wrong.
 struct Scenario {
@@ -38,6 +39,10 @@ struct Scenario {
     /// The chance that a lease never ends on a worker that otherwise lives.
     var computationHangs = 0.0
     var policy = SchedulingPolicy()
+    /// Whether a network is trained instead of masks evaluated.
+    var isTraining = false
+    /// The chance that a training is saved after a step; after an epoch it always is.
+    var saved = 0.0
 
     init(random: inout SeededGenerator) {
         masks = .random(in: 1...120, using: &random)
@@ -64,7 +69,7 @@ struct Scenario {
         policy.firstDeadlineMilliseconds = 20_000
         policy.deadlineMillisecondsMin = 8000
         // What a line damages is not the worker's fault.
-        policy.unreadableMax = 1_000_000
+        policy.limits.unreadableMax = 1_000_000
         policy.verificationSeed = .random(in: 0 ... .max, using: &random)
         hasKeys = often(0.5)
         if often(0.3) {
@@ -89,6 +94,8 @@ struct Scenario {
         add(0.1, \.hung, upTo: 3)
         add(0.1, \.empty, upTo: 3)
         if often(0.15) { turnMilliseconds = .random(in: 1...30, using: &random) }
+        isTraining = often(0.3)
+        saved = often(0.5) ? 0 : .random(in: 0...1, using: &random)
     }
 
     /// Whether a worker does its work, as far as the faults let it.

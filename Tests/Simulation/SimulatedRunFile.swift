@@ -1,11 +1,14 @@
-import Coordinator
 import Shared
+
+@testable import Coordinator
 
 /// What survives a coordinator's death.
 struct SimulatedRunFile {
     private(set) var evaluations: [Int: (evaluation: Evaluation, worker: WorkerID)] = [:]
     /// The table of leases.
     private(set) var leases: [LeaseID: Scheduler.GrantedLease] = [:]
+    /// A training as it was saved last.
+    var training: TrainingProgress?
     /// Starts of the coordinator.
     var lives: UInt32 = 0
 

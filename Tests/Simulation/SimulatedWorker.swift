@@ -22,6 +22,10 @@ struct SimulatedWorker {
     var upCutUntil = Moment(milliseconds: 0), downCutUntil = Moment(milliseconds: 0)
     /// Its process computes a lease that never ends.
     var computationHangs = false
+    /// The parameters of a training that it loaded last.
+    var loaded: (version: UInt64, row: [Float])?
+    /// The parameters of each share that it computes.
+    var rows: [LeaseID: [Float]] = [:]
     /// It stopped for good.
     var ending: WorkerProtocol.Ending?
 }

@@ -1,24 +1,30 @@
-import Coordinator
 import Shared
 import Worker
 
+@testable import Coordinator
+
 extension Simulation {
     func startCoordinator() throws(SimulationFailure) {
-        guard scheduler == nil else { return }
+        guard !isCoordinatorUp else { return }
         file.lives += 1
+        guard file.lives < 10_000 else { throw failure("the coordinator is started again and again") }
         note("coordinator starts its life \(file.lives) with \(file.evaluations.count) evaluations")
         var current = welcome
         current.life = file.lives
-        var new = Scheduler(welcome: current, policy: scenario.policy, at: now)
-        for (mask, item) in file.evaluations.sorted(by: { $0.key < $1.key }) {
-            let worker = workers.firstIndex { $0.id == item.worker }
-            new.restore(mask: mask, by: item.worker, from: worker.map { scenario.origin(of: $0) })
+        if let training {
+            startStepper(training, current)
+        } else {
+            var new = Scheduler(welcome: current, policy: scenario.policy, at: now)
+            for (mask, item) in file.evaluations.sorted(by: { $0.key < $1.key }) {
+                let worker = workers.firstIndex { $0.id == item.worker }
+                new.restore(mask: mask, by: item.worker, from: worker.map { scenario.origin(of: $0) })
+            }
+            scheduler = new
         }
-        scheduler = new
         // The workers' sockets connect again by themselves.
         connections = [:]
         for worker in workers.indices where workers[worker].peer != nil { openConnection(worker) }
-        try coordinate { $0.timePassed(at: now) }
+        try coordinate(.timePassed(isBehind: false))
         // Who resumes a run starts its workers again.
         for worker in workers.indices where workers[worker].ending == .finished {
             workers[worker].ending = nil
@@ -27,13 +33,19 @@ extension Simulation {
     }
 
     func killCoordinator() {
-        guard scheduler != nil else { return }
+        guard isCoordinatorUp else { return }
         note("coordinator dies")
         report.coordinatorDeaths += 1
+        endCoordinator()
+        queue.insert(.startCoordinator, at: now + draw(0...8000))
+    }
+
+    func endCoordinator() {
         scheduler = nil
+        stepper = nil
+        progress = nil
         coordinatorTimer = nil
         connections = [:]
-        queue.insert(.startCoordinator, at: now + draw(0...8000))
     }
 
     func openConnection(_ worker: Int) {
@@ -42,52 +54,94 @@ extension Simulation {
         nextPeer += 1
     }
 
-    /// One event at the coordinator, the actions that follow from it, and the next timer.
-    func coordinate(
-        _ event: (inout Scheduler) -> [Scheduler.Action]
-    ) throws(SimulationFailure) {
-        guard var state = scheduler else { return }
-        scheduler = nil
-        let actions = event(&state)
-        scheduler = state
-        lastLease = state.lastLease
-        if let broken = state.brokenInvariant() { throw failure("the scheduler contradicts itself: \(broken)") }
-        var unreachable: [Peer] = []
-        for action in actions {
-            try act(action, &unreachable)
-            if !isCalm, happens(scenario.coordinatorDies) {
-                killCoordinator()
-                return
-            }
+    /// What happens at the coordinator.
+    enum Happening {
+        case received(WorkerMessage, Peer, Origin)
+        case unreadable(WireError, Peer)
+        case disconnected(Peer)
+        case timePassed(isBehind: Bool)
+    }
+
+    private func actions<Policy: RosterPolicy>(of happening: Happening, in policy: inout Policy) -> [ClusterAction] {
+        switch happening {
+        case .received(let message, let peer, let origin):
+            let leases = file.leases
+            return policy.received(message, from: peer, of: origin, at: now, granted: { leases[$0] })
+        case .unreadable(let error, let peer): return policy.receivedUnreadable(error, from: peer, at: now)
+        case .disconnected(let peer): return policy.disconnected(peer, at: now)
+        case .timePassed(let isBehind): return policy.timePassed(at: now, isBehind: isBehind)
         }
-        for peer in unreachable where scheduler != nil { try coordinate { $0.disconnected(peer, at: now) } }
+    }
+
+    /// One event at the coordinator, the actions that follow from it, and the next timer.
+    func coordinate(_ happening: Happening) throws(SimulationFailure) {
+        var todo: [ClusterAction]
+        if var state = scheduler {
+            scheduler = nil
+            todo = actions(of: happening, in: &state)
+            scheduler = state
+            lastLease = state.lastLease
+            if let broken = state.brokenInvariant() { throw failure("the scheduler contradicts itself: \(broken)") }
+        } else if var state = stepper {
+            stepper = nil
+            todo = actions(of: happening, in: &state)
+            stepper = state
+        } else {
+            return
+        }
+        var unreachable: [Peer] = []
+        // A training goes on with the next step once one is answered.
+        repeat {
+            if let stepper {
+                lastLease = stepper.lastLease
+                if let broken = stepper.brokenInvariant() {
+                    throw failure("the scheduler of steps contradicts itself: \(broken)")
+                }
+            }
+            for action in todo {
+                try act(action, &unreachable)
+                if !isCalm, happens(scenario.coordinatorDies) {
+                    killCoordinator()
+                    return
+                }
+            }
+            todo = try stepOn()
+        } while !todo.isEmpty
+        for peer in unreachable where isCoordinatorUp { try coordinate(.disconnected(peer)) }
         setCoordinatorTimer()
     }
 
     private func setCoordinatorTimer() {
-        guard let due = scheduler?.nextDeadline, due < .never, due != coordinatorTimer else { return }
+        guard let due = scheduler?.nextDeadline ?? stepper?.nextDeadline, due < .never, due != coordinatorTimer else {
+            return
+        }
         coordinatorTimer = due
         queue.insert(.coordinatorTimer(life: file.lives), at: due)
     }
 
     func coordinatorTimerFired(_ life: UInt32) throws(SimulationFailure) {
-        guard scheduler != nil, life == file.lives, coordinatorTimer == now else { return }
+        guard isCoordinatorUp, life == file.lives, coordinatorTimer == now else { return }
         coordinatorTimer = nil
-        try coordinate { $0.timePassed(at: now, isBehind: busyUntil > now) }
+        try coordinate(.timePassed(isBehind: busyUntil > now))
     }
 
-    private func act(_ action: Scheduler.Action, _ unreachable: inout [Peer]) throws(SimulationFailure) {
+    private func act(_ action: ClusterAction, _ unreachable: inout [Peer]) throws(SimulationFailure) {
         switch action {
         case .welcome(let peer):
             var current = welcome
             current.life = file.lives
             reach(peer, .welcome(current), &unreachable)
         case .introduce(let peer): reach(peer, .introduce, &unreachable)
-        case .grant(let peer, let lease, let indices):
+        case .grant(let peer, let lease, let job):
             report.leases += 1
-            if let worker = connections[peer.id]?.worker { file.grant(lease, indices, to: workers[worker].id) }
-            let items = indices.map { IndexedMask(index: $0, mask: masks[$0]) }
-            reach(peer, .lease(.init(run: welcome.run, lease: lease, masks: items)), &unreachable)
+            if let worker = connections[peer.id]?.worker { file.grant(lease, job.masks, to: workers[worker].id) }
+            reach(peer, .lease(.init(run: welcome.run, lease: lease, job: job)), &unreachable)
+        case .sendParameters(let peer): for part in parameterParts { reach(peer, .parameters(part), &unreachable) }
+        case .sendPart(let peer, let offset):
+            guard let part = parameterParts.first(where: { $0.offset == offset }) else {
+                throw failure("parameters are sent that do not exist")
+            }
+            reach(peer, .parameters(part), &unreachable)
         case .record(let item, let worker):
             note("records mask \(item.mask)")
             mark(item.mask)

@@ -1,6 +1,7 @@
-import Coordinator
 import Shared
 import Worker
+
+@testable import Coordinator
 
 extension Simulation {
     /// Sends a frame over the simulated network: none, one or two events come of it.
@@ -54,7 +55,7 @@ extension Simulation {
     func deliverToCoordinator(
         from worker: Int, _ peer: UInt64, _ frame: [UInt8], _ intact: Bool
     ) throws(SimulationFailure) {
-        guard scheduler != nil else {
+        guard isCoordinatorUp else {
             // The sender's socket keeps it until it is connected again, or it was lost with the old connection.
             if let current = workers[worker].peer, !isCalm, happens(0.5) {
                 let event = Event.toCoordinator(from: worker, peer: current, frame: frame, intact: intact)
@@ -78,18 +79,14 @@ extension Simulation {
         case .success(let message):
             guard intact || scenario.rogues.contains(worker) else { throw failure("a damaged message was accepted") }
             heardAt[Peer(id: peer)] = now
-            if case .losses(let losses) = message { answer = losses }
-            let leases = file.leases
-            try coordinate {
-                $0.received(
-                    message, from: Peer(id: peer), of: scenario.origin(of: worker), at: now, granted: { leases[$0] })
-            }
+            if case .answer(let answer) = message { self.answer = answer }
+            try coordinate(.received(message, Peer(id: peer), scenario.origin(of: worker)))
             answer = nil
         case .failure(let error):
             guard !intact || scenario.rogues.contains(worker) else {
                 throw failure("a whole message was refused: \(error)")
             }
-            try coordinate { $0.receivedUnreadable(error, from: Peer(id: peer), at: now) }
+            try coordinate(.unreadable(error, Peer(id: peer)))
         }
     }
 
@@ -124,18 +121,18 @@ extension Simulation {
     private func rogueFrame(_ message: WorkerMessage, from worker: Int) -> [UInt8] {
         let lease = LeaseID(life: file.lives, number: UInt32(draw(0...200)))
         func losses(_ run: RunID, _ items: [MaskEvaluation]) -> [UInt8] {
-            WorkerMessage.losses(
-                WorkerMessage.Losses(run: run, lease: lease, computeMicroseconds: 0, evaluations: items)
+            WorkerMessage.answer(
+                WorkerMessage.Answer(run: run, lease: lease, computeMicroseconds: 0, evaluations: items)
             ).encoded()
         }
         let mask = Int(draw(0...Int64(scenario.masks) - 1))
-        let images = welcome.settings.images
+        if training != nil, happens(0.5) { return rogueStepFrame(lease) }
         switch draw(0...8) {
         case 8:
             // An answer to somebody's lease of another life, or to none.
             let stolen = LeaseID(life: UInt32(draw(0...Int64(file.lives) + 1)), number: UInt32(draw(0...50)))
             let lie = Evaluation(lossSum: 7, correct: 0, images: images)
-            return WorkerMessage.losses(
+            return WorkerMessage.answer(
                 .init(
                     run: welcome.run, lease: stolen, computeMicroseconds: 1,
                     evaluations: [MaskEvaluation(mask: mask, evaluation: lie)])
@@ -148,7 +145,7 @@ extension Simulation {
         case 3:
             return losses(welcome.run, [MaskEvaluation(mask: scenario.masks + 5, evaluation: truth(mask))])
         case 4:
-            let range = WorkerMessage.BlobRange(digest: welcome.network.digest, offset: 1 << 33, length: 9)
+            let range = WorkerMessage.BlobRange(digest: welcome.blobs[0].digest, offset: 1 << 33, length: 9)
             return WorkerMessage.want(range).encoded()
         case 5: return WorkerMessage.ready(RunID(high: 3, low: 4)).encoded()
         case 6:
@@ -163,7 +160,9 @@ extension Simulation {
 
     private func describe(_ message: WorkerMessage) -> String {
         switch message {
-        case .losses(let losses): "losses of \(losses.lease), masks \(losses.evaluations.map(\.mask))"
+        case .answer(let answer): "answer to \(answer.lease), masks \(answer.evaluations.map(\.mask))"
+        case .part(let part): "part \(part.offset)+\(part.floats.count) of \(part.subject)"
+        case .wantParameters(let version, let offset): "want parameters \(version), \(offset)"
         case .failed(let failure): "failed \(failure.lease), mask \(failure.mask ?? -1)"
         case .heartbeat(let held, let seen): "heartbeat \(held), seen \(seen)"
         case .goodbye(let held): "goodbye \(held)"
@@ -175,7 +174,8 @@ extension Simulation {
 
     private func describe(_ message: CoordinatorMessage) -> String {
         switch message {
-        case .lease(let lease): "lease \(lease.lease), masks \(lease.masks.map(\.index))"
+        case .lease(let lease): "lease \(lease.lease), \(lease.job)"
+        case .parameters(let part): "parameters \(part.subject), \(part.offset)+\(part.floats.count)"
         case .chunk(let chunk): "chunk \(chunk.offset)+\(chunk.bytes.count)"
         case .welcome: "welcome"
         default: "\(message)"

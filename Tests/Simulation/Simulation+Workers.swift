@@ -1,4 +1,3 @@
-import Coordinator
 import Shared
 
 @testable import Worker
@@ -11,13 +10,16 @@ extension Simulation {
         workers[worker].computationHangs = false
         workers[worker].timer = nil
         workers[worker].peer = nil
+        workers[worker].loaded = nil
+        workers[worker].rows = [:]
         note("worker \(worker) starts")
         let hello = WorkerMessage.Hello(
             worker: workers[worker].id, incarnation: UInt64(workers[worker].process), host: "host\(worker)",
-            threads: 1, instructionSet: "plain", programVersion: "1",
+            threads: 1 + worker % 3, instructionSet: "plain", programVersion: "1",
             imagesPerSecond: worker % 2 == 0 ? 0 : 1000 / Double(workers[worker].maskMilliseconds))
         workers[worker].protocolState = WorkerProtocol(
-            hello: hello, graceMilliseconds: draw(0...5000), partBytes: 64, at: now)
+            hello: hello, graceMilliseconds: draw(0...5000), partBytes: 64, partFloats: SimulatedTraining.partFloats,
+            at: now)
         setWorkerTimer(worker)
     }
 
@@ -78,7 +80,17 @@ extension Simulation {
                 throw failure("worker \(worker) prepares without \(blob.digest)")
             }
             queue.insert(.prepared(worker, process: process, welcome.run), at: now + draw(0...500))
-        case .compute(let lease): compute(lease, worker, process)
+        case .load(let version, let row):
+            workers[worker].loaded = (version, row)
+            try checkLoaded(worker)
+        case .compute(let lease):
+            if let version = lease.job.version {
+                guard let loaded = workers[worker].loaded, loaded.version == version else {
+                    throw failure("worker \(worker) computes \(lease.lease) without version \(version)")
+                }
+                workers[worker].rows[lease.lease] = loaded.row
+            }
+            compute(lease, worker, process)
         case .abandon(let lease):
             guard !workers[worker].computationHangs, !scenario.hung.contains(worker) else { break }
             queue.insert(.abandoned(worker, process: process, lease), at: now + draw(0...50))
@@ -98,7 +110,7 @@ extension Simulation {
 
     private func compute(_ lease: CoordinatorMessage.Lease, _ worker: Int, _ process: Int) {
         guard !scenario.hung.contains(worker) else { return }
-        var milliseconds = workers[worker].maskMilliseconds * Int64(lease.masks.count) + 1
+        var milliseconds = workers[worker].maskMilliseconds * Int64(max(lease.job.masks.count, 1)) + 1
         if !isCalm, happens(scenario.late) { milliseconds *= 10 }
         if !isCalm, happens(scenario.computationHangs) {
             note("worker \(worker) computes \(lease.lease) for ever")
@@ -112,16 +124,17 @@ extension Simulation {
         _ worker: Int, _ process: Int, _ lease: CoordinatorMessage.Lease, _ milliseconds: Int64, _ event: Event
     ) throws(SimulationFailure) {
         guard workers[worker].process == process else { return }
-        if lease.masks.contains(where: { scenario.poison.contains($0.index) }), workers[worker].hangsUntil <= now,
-            workers[worker].protocolState?.computing?.lease == lease.lease
-        {
+        let isComputing = workers[worker].protocolState?.computing.contains(lease) ?? false
+        if lease.job.masks.contains(where: scenario.poison.contains), workers[worker].hangsUntil <= now, isComputing {
             killWorker(worker, restartIn: draw(100...2000))
             return
         }
-        if scenario.crashers.contains(worker), workers[worker].protocolState?.computing?.lease == lease.lease,
-            happens(worker % 2 == 0 ? 1 : 0.7)
-        {
+        if scenario.crashers.contains(worker), isComputing, happens(worker % 2 == 0 ? 1 : 0.7) {
             killWorker(worker, restartIn: draw(0...300))
+            return
+        }
+        if case .step(let step, _) = lease.job {
+            try finishStep(step, lease, worker, process, milliseconds, event)
             return
         }
         if scenario.empty.contains(worker) {
@@ -132,14 +145,13 @@ extension Simulation {
         }
         var evaluations: [MaskEvaluation] = []
         var failures: [(mask: Int, reason: String)] = []
-        for item in lease.masks {
-            guard item.mask == masks[item.index] else { throw failure("mask \(item.index) arrived changed") }
-            if scenario.failing.contains(item.index) {
-                failures.append((item.index, "its loss is not a number"))
+        for mask in lease.job.masks {
+            if scenario.failing.contains(mask) {
+                failures.append((mask, "its loss is not a number"))
             } else {
-                var evaluation = truth(item.index)
-                if scenario.liars.contains(worker), item.index % 3 != 0 { evaluation.lossSum ^= 1 }
-                evaluations.append(MaskEvaluation(mask: item.index, evaluation: evaluation))
+                var evaluation = truth(mask)
+                if scenario.liars.contains(worker), mask % 3 != 0 { evaluation.lossSum ^= 1 }
+                evaluations.append(MaskEvaluation(mask: mask, evaluation: evaluation))
             }
         }
         try withWorker(worker, process, event) { state, now in
@@ -220,6 +232,6 @@ extension Simulation {
             if workers[worker].computationHangs { killWorker(worker, restartIn: 0) }
             queue.insert(.startWorker(worker), at: now + draw(0...1000))
         }
-        if scheduler == nil { queue.insert(.startCoordinator, at: now) }
+        if !isCoordinatorUp { queue.insert(.startCoordinator, at: now) }
     }
 }

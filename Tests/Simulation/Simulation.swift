@@ -7,8 +7,9 @@ import Worker
 /// A coordinator, its workers and the network between them in virtual time, all drawn from one seed.
 ///
 /// First everything that can go wrong does; then all is calm, and the run must end with every mask recorded once with
-/// the right evaluation. The coordinator's run file is written as the real one is: an evaluation is safe before any
-/// action that follows it.
+/// the right evaluation, or a training with the parameters, to the bit, that it has where nothing goes wrong. The
+/// coordinator's files are written as the real ones are: an evaluation is safe before any action that follows it, and a
+/// training goes on from what was saved last.
 public final class Simulation {
     enum Event {
         case toCoordinator(from: Int, peer: UInt64, frame: [UInt8], intact: Bool)
@@ -46,6 +47,8 @@ public final class Simulation {
         public var leases = 0
         /// Workers dismissed.
         public var dismissals = 0
+        /// Trainings, their steps, and shares that were given again.
+        public var trainings = 0, steps = 0, sharesGivenAgain = 0
         /// A digest of everything that happened, in order.
         public var fingerprint: UInt64 = 0xcbf2_9ce4_8422_2325
 
@@ -67,6 +70,9 @@ public final class Simulation {
             liesFound += other.liesFound
             leases += other.leases
             dismissals += other.dismissals
+            trainings += other.trainings
+            steps += other.steps
+            sharesGivenAgain += other.sharesGivenAgain
             fingerprint = (fingerprint ^ other.fingerprint) &* 0x100_0000_01b3
         }
     }
@@ -88,13 +94,19 @@ public final class Simulation {
     let scenario: Scenario
     let welcome: CoordinatorMessage.Welcome
     let blobs: [Digest: [UInt8]]
-    let masks: [Mask]
+    /// Images of a mask's evaluation.
+    let images: Int
+    /// The training, where there is one.
+    let training: SimulatedTraining?
     /// Called with every line of what happens.
     let trace: ((String) -> Void)?
 
     var now = Moment(milliseconds: 0)
     var queue = EventQueue<Event>()
     var scheduler: Scheduler?
+    var stepper: StepScheduler?
+    /// The training as the coordinator's process has it.
+    var progress: TrainingProgress?
     var coordinatorTimer: Moment?
     var file = SimulatedRunFile()
     var workers: [SimulatedWorker] = []
@@ -111,7 +123,7 @@ public final class Simulation {
     /// When the coordinator last heard a message of each connection.
     var heardAt: [Peer: Moment] = [:]
     /// The answer that the coordinator works on, to see that it is recorded before it is acknowledged.
-    var answer: WorkerMessage.Losses?
+    var answer: WorkerMessage.Answer?
 
     /// A run of a seed.
     public init(seed: UInt64, trace: ((String) -> Void)? = nil) {
@@ -130,17 +142,22 @@ public final class Simulation {
         }
         let images = Int.random(in: 1...1000, using: &random)
         let recalibrated = Bool.random(using: &random)
-        welcome = CoordinatorMessage.Welcome(
-            run: RunID(high: random.next(), low: random.next()), life: 0,
-            settings: EvaluationSettings(
-                split: .train, images: images, batchNorm: recalibrated ? .recalibrated(images: 64) : .frozen),
-            network: named(0), images: named(1), calibrationImages: recalibrated ? named(2) : nil,
-            filters: scenario.filters, masks: scenario.masks)
-        masks = (0..<scenario.masks).map { _ in
-            Mask(
-                count: scenario.filters,
-                disabled: (0..<scenario.filters).filter { _ in .random(in: 0..<4, using: &random) == 0 })
+        let run = RunID(high: random.next(), low: random.next())
+        if scenario.isTraining {
+            let training = SimulatedTraining(random: &random)
+            self.training = training
+            let work = training.work(network: named(0), trainingImages: named(1), testImages: named(2))
+            welcome = CoordinatorMessage.Welcome(run: run, life: 0, work: .training(work))
+        } else {
+            training = nil
+            let work = MaskWork(
+                settings: EvaluationSettings(
+                    split: .train, images: images, batchNorm: recalibrated ? .recalibrated(images: 64) : .frozen),
+                network: named(0), images: named(1), calibrationImages: recalibrated ? named(2) : nil,
+                filters: scenario.filters, masks: scenario.masks, ensemble: [7], sample: digests[0])
+            welcome = CoordinatorMessage.Welcome(run: run, life: 0, work: .masks(work))
         }
+        self.images = images
         for _ in 0..<scenario.workers {
             let speed = Int64.random(in: 1...300, using: &random)
             workers.append(
@@ -174,10 +191,13 @@ public final class Simulation {
     /// Nobody is waited for who is silent for too long. Leases are only of connected workers, as the scheduler's own
     /// invariants say, and masks that come back wait only where no connected worker can take them.
     private func checkSilence() throws(SimulationFailure) {
-        guard let scheduler, scheduler.ended == nil, busyUntil <= now else { return }
+        guard isCoordinatorUp, !hasEnded, busyUntil <= now else { return }
         // Of what came while it was slow, some is read late.
         let isSlow = scenario.turnMilliseconds > 0 && now - scenario.calmAt < Self.backlogMillisecondsMax
-        for peer in scheduler.connectedPeers {
+        var peers: [Peer] = []
+        if let scheduler { peers += scheduler.connectedPeers }
+        if let stepper { peers += stepper.connectedPeers }
+        for peer in peers {
             let silence = now - (heardAt[peer] ?? Moment(milliseconds: 0))
             guard silence > (isSlow ? 12 : 1) * Self.silenceMillisecondsMax else { continue }
             let worker = connections[peer.id].map { "worker \($0.worker)" } ?? "a worker that is not connected"
@@ -187,21 +207,33 @@ public final class Simulation {
 
     /// Hung, dying and empty workers keep nobody waiting who could work.
     private func checkStandstill() throws(SimulationFailure) {
-        guard isCalm, let scheduler, scheduler.ended == nil, scenario.policy.verifiedShare == 0,
+        guard isCalm, isCoordinatorUp, !hasEnded, scenario.policy.verifiedShare == 0 || training != nil,
             scenario.poison.isEmpty, scenario.failing.isEmpty
         else { return }
-        let healthy = scheduler.workers.filter { worker in
-            worker.peer.flatMap { connections[$0.id] }.map { scenario.isHealthy($0.worker) } ?? false
-                && worker.stage == .ready
+        func isHealthy(_ peer: Peer?) -> Bool {
+            peer.flatMap { connections[$0.id] }.map { scenario.isHealthy($0.worker) } ?? false
         }
-        guard !healthy.isEmpty, healthy.allSatisfy({ $0.leases.isEmpty }) else {
+        var ready: [[UInt32]] = []
+        var isWaiting = true
+        if let scheduler {
+            for worker in scheduler.workers where worker.stage == .ready && isHealthy(worker.peer) {
+                ready.append(worker.duty.leases)
+            }
+        }
+        if let stepper {
+            for worker in stepper.workers where worker.stage == .ready && isHealthy(worker.peer) {
+                ready.append(worker.duty.leases)
+            }
+            isWaiting = !stepper.waiting.isEmpty
+        }
+        guard !ready.isEmpty, isWaiting, ready.allSatisfy(\.isEmpty) else {
             idleSince = nil
             return
         }
         let since = idleSince ?? now
         idleSince = since
         guard now - since <= Self.standstillMillisecondsMax else {
-            throw failure("all \(healthy.count) healthy workers have idled for \(now - since) ms")
+            throw failure("all \(ready.count) healthy workers have idled for \(now - since) ms")
         }
     }
 
@@ -209,6 +241,10 @@ public final class Simulation {
         report.milliseconds = now.milliseconds
         report.recorded = file.evaluations.count
         report.liesFound += scheduler?.figures.disagreements ?? 0
+        if let progress {
+            report.trainings += 1
+            report.steps += progress.stepsDone
+        }
         report.fingerprint = report.fingerprint &* 31 &+ random.next()
         return report
     }
@@ -254,6 +290,9 @@ public final class Simulation {
 
     /// Whether the run is over for the coordinator and all workers that live.
     private func isOver() throws(SimulationFailure) -> Bool {
+        if training != nil {
+            return stepper?.isOver == true && workers.allSatisfy { $0.protocolState == nil }
+        }
         guard let scheduler, let outcome = scheduler.ended else { return false }
         guard workers.allSatisfy({ $0.protocolState == nil }) else { return false }
         report.setAside = scheduler.setAsideMasks.count
@@ -268,14 +307,18 @@ public final class Simulation {
         // The faults killed whoever evaluated these masks. A resumed run in calm must get them.
         guard file.lives < 1000 else { throw failure("masks are set aside again and again") }
         note("resumed, since \(innocent.count) masks were set aside")
-        self.scheduler = nil
-        coordinatorTimer = nil
-        connections = [:]
+        endCoordinator()
         queue.insert(.startCoordinator, at: now)
         return false
     }
 
     private func checkResult() throws(SimulationFailure) {
+        if let training {
+            guard let progress, training.isRight(progress) else {
+                throw failure("the training's parameters are not those that it has where nothing goes wrong")
+            }
+            return
+        }
         for mask in 0..<scenario.masks {
             let recorded = file.evaluations[mask]
             if scenario.poison.contains(mask) || scenario.failing.contains(mask) {
@@ -290,19 +333,27 @@ public final class Simulation {
     /// The right evaluation of a mask.
     func truth(_ mask: Int) -> Evaluation {
         var mixer = SeededGenerator(seed: UInt64(mask) ^ welcome.run.low)
-        let images = welcome.settings.images
         return Evaluation(
             lossSum: Int64.random(in: 0...1 << 40, using: &mixer), correct: Int.random(in: 0...images, using: &mixer),
             images: images)
     }
 
+    /// Whether the coordinator's process runs.
+    var isCoordinatorUp: Bool { scheduler != nil || stepper != nil }
+
+    /// Whether the coordinator has nothing left to do.
+    var hasEnded: Bool { scheduler?.isOver ?? stepper?.isOver ?? false }
+
     func isHonest(_ worker: Int) -> Bool { !scenario.rogues.contains(worker) && !scenario.liars.contains(worker) }
 
     private func stuck() -> SimulationFailure {
-        let reason = scheduler.map { $0.whyIdle(at: now) ?? "no reason known" } ?? "no coordinator"
-        return failure(
-            "not over \(Self.calmMillisecondsMax / 1000) s after the last fault, "
-                + "\(file.evaluations.count) of \(scenario.masks) recorded: \(reason)")
+        let reason =
+            isCoordinatorUp
+            ? scheduler?.whyIdle(at: now) ?? stepper?.whyIdle(at: now) ?? "no reason known" : "no coordinator"
+        let done =
+            training == nil
+            ? "\(file.evaluations.count) of \(scenario.masks) recorded" : "\(progress?.stepsDone ?? 0) steps done"
+        return failure("not over \(Self.calmMillisecondsMax / 1000) s after the last fault, \(done): \(reason)")
     }
 
     // MARK: - Tools

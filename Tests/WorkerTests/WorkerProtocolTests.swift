@@ -24,15 +24,15 @@ private struct Stage {
     }
 
     static func welcome(run: RunID = run, life: UInt32 = 1) -> CoordinatorMessage.Welcome {
-        CoordinatorMessage.Welcome(
-            run: run, life: life, settings: EvaluationSettings(split: .test, images: 10, batchNorm: .frozen),
-            network: network, images: images, filters: 4, masks: 100)
+        let work = MaskWork(
+            settings: EvaluationSettings(split: .test, images: 10, batchNorm: .frozen), network: network,
+            images: images, filters: 4, masks: 100, ensemble: [], sample: network.digest)
+        return CoordinatorMessage.Welcome(run: run, life: life, work: .masks(work))
     }
 
     static func lease(_ number: UInt32, life: UInt32 = 1) -> CoordinatorMessage.Lease {
         CoordinatorMessage.Lease(
-            run: run, lease: LeaseID(life: life, number: number),
-            masks: [IndexedMask(index: Int(number), mask: Mask(count: 4))])
+            run: run, lease: LeaseID(life: life, number: number), job: .masks(MaskRuns([Int(number)])))
     }
 
     mutating func perform(
@@ -71,8 +71,8 @@ private struct Stage {
     }
 
     mutating func compute(_ lease: CoordinatorMessage.Lease) -> [WorkerProtocol.Action] {
-        let evaluations = lease.masks.map {
-            MaskEvaluation(mask: $0.index, evaluation: Evaluation(lossSum: 1, correct: 1, images: 10))
+        let evaluations = lease.job.masks.map {
+            MaskEvaluation(mask: $0, evaluation: Evaluation(lossSum: 1, correct: 1, images: 10))
         }
         return perform { $0.computed(lease.lease, evaluations: evaluations, microseconds: 10, at: $1) }
     }
@@ -95,8 +95,8 @@ extension [WorkerProtocol.Action] {
 
     fileprivate var losses: [LeaseID] {
         sent.compactMap {
-            guard case .losses(let losses) = $0 else { return nil }
-            return losses.lease
+            guard case .answer(let answer) = $0 else { return nil }
+            return answer.lease
         }
     }
 }
@@ -215,7 +215,7 @@ extension [WorkerProtocol.Action] {
     #expect(stage.receive(.heartbeat(life: 2, lease: 0)).sent == [.hello(stage.worker.hello)])
     stage.receive(.welcome(Stage.welcome(life: 2)))
     #expect(stage.worker.held == [LeaseID(life: 1, number: 1)])
-    #expect(stage.worker.computing == Stage.lease(1))
+    #expect(stage.worker.computing == [Stage.lease(1)])
 }
 
 @Test func anotherRunBeginsAnew() {

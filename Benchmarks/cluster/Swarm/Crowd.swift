@@ -71,12 +71,11 @@ struct Crowd {
     }
 
     private func complete(_ lease: CoordinatorMessage.Lease, _ member: Member, at now: Moment) throws {
-        let evaluations = lease.masks.map { item in
+        let evaluations = lease.job.masks.map { mask in
             MaskEvaluation(
-                mask: item.index,
+                mask: mask,
                 evaluation: Evaluation(
-                    lossSum: Int64(item.index % 997 + 1) << 30, correct: item.index % (member.images + 1),
-                    images: member.images))
+                    lossSum: Int64(mask % 997 + 1) << 30, correct: mask % (member.images + 1), images: member.images))
         }
         try perform(
             member.state.computed(
@@ -92,7 +91,7 @@ struct Crowd {
             case .send(let message): _ = try member.socket.send(message.encoded())
             case .locate(let blob): todo += member.state.blobLocated(blob.digest, bytes: 0, isWhole: true, at: .now())
             case .prepare(let welcome):
-                member.images = welcome.settings.images
+                member.images = welcome.masks?.settings.images ?? 0
                 todo += member.state.prepared(welcome.run, at: .now())
             case .compute(let lease):
                 if settings.leaseMilliseconds > 0 {
@@ -102,7 +101,7 @@ struct Crowd {
                 }
             case .stop: member.isDone = true
             case .abandon: member.answer = nil
-            case .connect, .disconnect, .store, .check, .note: break
+            case .connect, .disconnect, .store, .check, .load, .note: break
             }
         }
     }

@@ -47,6 +47,18 @@ extension RunSnapshot {
                 text.gauge("winnow_fit_held_out_r_squared", "The fit's R² on masks that it has not seen.", held)
             }
         }
+        if let training {
+            text.gauge("winnow_training_epochs", "Epochs of the training.", Double(training.epochs))
+            text.gauge("winnow_training_epoch", "The epoch that goes on, from one.", Double(training.epoch))
+            text.gauge("winnow_training_step", "Steps of this epoch that are over.", Double(training.step))
+            text.gauge("winnow_training_steps", "Steps of an epoch.", Double(training.steps))
+            if let loss = training.loss {
+                text.gauge("winnow_training_loss", "The mean loss of this epoch's images so far.", loss)
+            }
+            if let accuracy = training.history.last?.testAccuracy ?? training.accuracyBefore {
+                text.gauge("winnow_training_test_accuracy", "The share of test images that were right last.", accuracy)
+            }
+        }
         text.counter(
             "winnow_live_page_loop_cpu_seconds_total", "CPU time of the coordinator's loop for the live page.",
             loopSeconds)

@@ -55,6 +55,17 @@ final class TrainingPage {
         dashboard.show(snapshot)
     }
 
+    /// How the workers are, about once a second, also while no step ends.
+    func tick(workers: Int, whyIdle: String?) {
+        let now = Date().timeIntervalSince1970
+        guard now - shown >= 2 * Self.every else { return }
+        shown = now
+        snapshot.time = now
+        snapshot.workersConnected = workers
+        snapshot.stall = whyIdle
+        dashboard.show(snapshot)
+    }
+
     private func note(_ imagesPerSecond: Double, at time: Double) {
         if let last = snapshot.throughput.last, time - last.time < pointSeconds { return }
         snapshot.throughput.append(RunSnapshot.Throughput(time: time, imagesPerSecond: imagesPerSecond))

@@ -123,6 +123,19 @@ final class TrainingFile {
         }
     }
 
+    /// Begins another life of the coordinator: the training's identity on the wire, and how often it was begun or gone on
+    /// with, so that workers tell what an earlier life gave them from what this one does.
+    func beginLife() throws -> (run: RunID, life: UInt32) {
+        try Self.reporting(path) {
+            let text = (try? bytes("run")).map { String(decoding: $0, as: UTF8.self) } ?? ""
+            let known = text.split(separator: " ")
+            let run = known.first.flatMap { RunID(text: $0) } ?? .random()
+            let life = (known.last.flatMap { UInt32($0) } ?? 0) &+ 1
+            try write(["run": Array("\(run) \(life)".utf8)])
+            return (run, life)
+        }
+    }
+
     /// Leaves one file, without those that SQLite keeps beside one that is written to.
     func finish() throws {
         try Self.reporting(path) { try database.execute("PRAGMA journal_mode = DELETE", "close") }

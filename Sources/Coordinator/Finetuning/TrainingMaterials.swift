@@ -3,7 +3,7 @@ import Shared
 /// What workers of a training fetch, by digest: networks and images.
 struct TrainingMaterials: Sendable {
     /// What is announced to workers.
-    let welcome: TrainingWelcome
+    let welcome: CoordinatorMessage.Welcome
     /// Images of the training split.
     let trainingImageCount: Int
     /// Images of the test split.
@@ -11,18 +11,25 @@ struct TrainingMaterials: Sendable {
     /// What is announced.
     let store: BlobStore
 
+    /// Missed heartbeats after which the other side counts as gone: while a large network is saved, none are sent.
+    private static let liveness = 8
+
     /// The materials of a training of `network` by `settings`.
     init(
-        network: Network, teacher: Network?, trainingImages: ImageSet, testImages: ImageSet, settings: TrainingSettings
+        network: Network, teacher: Network?, trainingImages: ImageSet, testImages: ImageSet, settings: TrainingSettings,
+        life: (run: RunID, life: UInt32)
     ) {
         var store = BlobStore()
-        welcome = TrainingWelcome(
-            run: .random(), network: store.add(Checkpoint.safetensors(of: network)),
+        let layout = ParameterLayout(network.graph)
+        let work = TrainingWork(
+            network: store.add(Checkpoint.safetensors(of: network)),
             teacher: teacher.map { store.add(Checkpoint.safetensors(of: $0)) },
             trainingImages: store.add(trainingImages.blob),
             testImages: store.add(testImages.blob), normalisation: settings.normalisation, loss: settings.loss,
             shardSize: settings.shardSize, precision: settings.precision, cutout: settings.cutout,
-            mirrors: settings.mirrors)
+            mirrors: settings.mirrors, rowCount: layout.trainedCount + layout.statisticsCount)
+        welcome = CoordinatorMessage.Welcome(
+            run: life.run, life: life.life, work: .training(work), liveness: Self.liveness)
         trainingImageCount = trainingImages.count
         testImageCount = testImages.count
         self.store = store

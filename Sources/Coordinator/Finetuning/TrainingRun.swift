@@ -19,14 +19,14 @@ struct TrainingRun {
         Log.shared.line("listening at \(listener.endpoint)")
         let materials = TrainingMaterials(
             network: progress.network, teacher: state.origin.teacher, trainingImages: trainingImages,
-            testImages: testImages, settings: progress.settings)
+            testImages: testImages, settings: progress.settings, life: try state.file.beginLife())
         let localWorkers = try cluster.startLocalWorkers(
             connectingTo: listener.localEndpoint, environment: listener.localEnvironment)
         defer {
             Log.shared.clearStatus()
             localWorkers?.stop()
         }
-        let cluster = TrainingCluster(
+        let cluster = StepLoop(
             at: listener, serving: materials, layout: progress.layout, localWorkers: localWorkers)
         // The workers end first: they would complain of a socket that is gone.
         defer { withExtendedLifetime(cluster) { localWorkers?.stop() } }

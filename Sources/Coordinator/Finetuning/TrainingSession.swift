@@ -10,7 +10,7 @@ struct TrainingSession {
     /// Shards' worth of images that one evaluation task takes.
     private static let shardsPerEvaluation = 8
 
-    let cluster: TrainingCluster
+    let cluster: StepLoop
     let file: TrainingFile
     let outputs: TrainingOutputs
     let testImageCount: Int
@@ -20,6 +20,10 @@ struct TrainingSession {
     func run(_ progress: inout TrainingProgress, signals: borrowing SignalQueue) throws {
         var clock = StepClock()
         var savedAt = Date()
+        // What stands still shows that, and why.
+        cluster.ticked = { [weak cluster, page] in
+            if let cluster { page?.tick(workers: cluster.workerCount, whyIdle: cluster.whyIdle) }
+        }
         do {
             while true {
                 let start = Date()
@@ -68,8 +72,8 @@ struct TrainingSession {
         return ShellWords.command(words.contains("--resume") ? words : words + ["--resume"])
     }
 
-    private func parameters(_ progress: TrainingProgress) -> TrainingCluster.Parameters {
-        TrainingCluster.Parameters(
+    private func parameters(_ progress: TrainingProgress) -> StepLoop.Parameters {
+        StepLoop.Parameters(
             version: progress.version, trained: progress.trained, statistics: progress.statistics)
     }
 
@@ -85,7 +89,7 @@ struct TrainingSession {
         _ progress: TrainingProgress, signals: borrowing SignalQueue
     ) throws -> (validation: Evaluation?, test: Evaluation) {
         let size = progress.settings.shardSize * Self.shardsPerEvaluation
-        func works(_ split: EvaluationSettings.Split, _ range: Range<Int>) -> [TrainingTask.Work] {
+        func works(_ split: EvaluationSettings.Split, _ range: Range<Int>) -> [Job.Step] {
             stride(from: range.lowerBound, to: range.upperBound, by: size).map {
                 .evaluation(split, $0..<min($0 + size, range.upperBound))
             }

@@ -44,7 +44,7 @@ public struct RunDescription: Sendable, Equatable, Codable {
     /// Which masks are evaluated.
     public var ensemble: Ensemble
     /// The digest of a sample of the masks, which shows whether a later program draws the same; see
-    /// ``maskSample(of:)``.
+    /// ``Ensemble/sample``.
     public var masksDigest: Digest
     /// The reliability of the ranking that ends the run before all masks are evaluated; nil where nothing does.
     public var untilReliability: Double?
@@ -58,32 +58,14 @@ public struct RunDescription: Sendable, Equatable, Codable {
     static let defaultVerifiedShare = 0.02
 
     /// The run's identity on the wire, or nil where the text is not one.
-    public var runID: RunID? {
-        guard run.utf8.count == 32, let high = UInt64(run.prefix(16), radix: 16),
-            let low = UInt64(run.suffix(16), radix: 16)
-        else { return nil }
-        return RunID(high: high, low: low)
-    }
-
-    /// Masks that ``maskSample(of:)`` looks at, at most.
-    private static let sampledMasks = 1024
-
-    /// The digest of up to 1024 masks, spread over the ensemble: drawing them all would take long for a large one.
-    public static func maskSample(of ensemble: Ensemble) -> Digest {
-        var hash = SHA256()
-        for number in 0..<min(sampledMasks, ensemble.count) {
-            let index = number * ensemble.count / min(sampledMasks, ensemble.count)
-            ensemble.mask(index).words.map(\.littleEndian).withUnsafeBytes { hash.update($0) }
-        }
-        return hash.finished()
-    }
+    public var runID: RunID? { RunID(text: run) }
 
     /// Checks a description that was read from a file against its network. Throws a `.badInput` ``Failure``.
     func check(against space: FilterSpace) throws {
         try ensemble.check(against: space)
         guard runID != nil, network.filters == space.count, (0...1).contains(verifiedShare), settings.fits(ensemble)
         else { throw Failure(.badInput, "the run's description contradicts itself") }
-        guard Self.maskSample(of: ensemble) == masksDigest else {
+        guard ensemble.sample == masksDigest else {
             throw Failure(
                 .badInput,
                 "this program (\(Version.number)) draws other masks than \(program), which made the run; use that release"
@@ -109,7 +91,7 @@ extension RunDescription {
             data: DataSource(
                 path: absolute(source.path), source: source, images: images.digest,
                 calibrationImages: calibration?.digest),
-            settings: settings, ensemble: ensemble, masksDigest: Self.maskSample(of: ensemble),
+            settings: settings, ensemble: ensemble, masksDigest: ensemble.sample,
             untilReliability: untilReliability,
             verifiedShare: verifiedShare, verificationWaits: verificationWaits)
     }

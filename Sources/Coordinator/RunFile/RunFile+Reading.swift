@@ -146,7 +146,7 @@ extension RunFile {
             let statement = try database.prepare("SELECT id, identity\(origin) FROM worker", "read")
             var result: [Int: (worker: WorkerID, origin: Origin?)] = [:]
             while try statement.step() {
-                guard let identity = WorkerID(statement.text(1)) else { continue }
+                guard let identity = WorkerID(text: statement.text(1)) else { continue }
                 let key = statement.isNull(2) ? nil : statement.text(2)
                 result[Int(statement.integer(0))] = (
                     identity, statement.isNull(3) ? nil : Origin(key: key, address: statement.text(3))
@@ -205,15 +205,5 @@ extension RunFile {
             }
             return result
         }
-    }
-}
-
-extension WorkerID {
-    /// An identity from its 32 hexadecimal digits, or nil.
-    init?(_ text: String) {
-        guard text.utf8.count == 32, let high = UInt64(text.prefix(16), radix: 16),
-            let low = UInt64(text.suffix(16), radix: 16)
-        else { return nil }
-        self.init(high: high, low: low)
     }
 }

@@ -221,7 +221,7 @@ public final class RunFile {
         var changed = description
         changed.untilReliability = untilReliability
         changed.ensemble = try changed.ensemble.with(masks: masks)
-        changed.masksDigest = RunDescription.maskSample(of: changed.ensemble)
+        changed.masksDigest = changed.ensemble.sample
         guard changed != description else { return }
         let text = String(decoding: try JSONEncoder().encode(changed), as: UTF8.self)
         try Self.translated {
@@ -262,7 +262,7 @@ public final class RunFile {
         try Self.translated {
             try findLease.bind([.number(lease.life), .number(lease.number)])
             guard try findLease.step() else { return nil }
-            let identity = WorkerID(findLease.text(0))
+            let identity = WorkerID(text: findLease.text(0))
             let masks = MaskRuns(stored: findLease.text(1))
             while try findLease.step() {}
             guard let identity, let masks else { return nil }
@@ -279,7 +279,7 @@ public final class RunFile {
     }
 
     /// Notes what happened, for the history. Committed with the next commit.
-    func remember(_ occurrence: Scheduler.Occurrence, worker: Int?, life: UInt32, at time: Date) throws {
+    func remember(_ occurrence: ClusterAction.Occurrence, worker: Int?, life: UInt32, at time: Date) throws {
         guard occurrenceBytes < Self.occurrenceBytesMax else { return }
         let masks = occurrence.masks.stored
         occurrenceBytes += masks.utf8.count + occurrence.what.utf8.count + Self.occurrenceRowBytes

@@ -3,11 +3,11 @@ import Shared
 extension Scheduler {
     /// Evaluations came. What is wanted is recorded, everything else dropped; then the worker may forget them.
     mutating func take(
-        _ losses: WorkerMessage.Losses, from worker: Int, _ peer: Peer,
+        _ losses: WorkerMessage.Answer, from worker: Int, _ peer: Peer,
         _ granted: (LeaseID) throws -> GrantedLease?
     ) rethrows {
         if let fault = fault(of: losses, from: worker) {
-            if losses.lease.life == welcome.life, leases[losses.lease.number]?.worker == worker {
+            if losses.lease.life == roster.welcome.life, leases[losses.lease.number]?.worker == worker {
                 release(losses.lease.number, fault)
             }
             actions.append(.acknowledge(peer, losses.lease))
@@ -15,7 +15,7 @@ extension Scheduler {
             return
         }
         let number = losses.lease.number
-        let isOpen = losses.lease.life == welcome.life && leases[number] != nil
+        let isOpen = losses.lease.life == roster.welcome.life && leases[number] != nil
         if !isOpen, try !wasGranted(losses, to: worker, granted) {
             figures.unasked += 1
             actions.append(.acknowledge(peer, losses.lease))
@@ -52,7 +52,7 @@ extension Scheduler {
 
     /// Whether an answer is to a lease that is not open any more but was this worker's, and to nothing else.
     private func wasGranted(
-        _ losses: WorkerMessage.Losses, to worker: Int, _ granted: (LeaseID) throws -> GrantedLease?
+        _ losses: WorkerMessage.Answer, to worker: Int, _ granted: (LeaseID) throws -> GrantedLease?
     ) rethrows -> Bool {
         guard !losses.evaluations.isEmpty, let lease = try granted(losses.lease) else {
             return losses.evaluations.isEmpty
@@ -61,7 +61,7 @@ extension Scheduler {
     }
 
     /// An answer without an evaluation, and without a word why, costs its sender time.
-    private mutating func countEmpty(_ losses: WorkerMessage.Losses, of number: UInt32, by worker: Int) {
+    private mutating func countEmpty(_ losses: WorkerMessage.Answer, of number: UInt32, by worker: Int) {
         guard losses.evaluations.isEmpty, leases[number].map({ $0.remaining > 0 }) == true else {
             workers[worker].emptyAnswers = 0
             return
@@ -79,10 +79,11 @@ extension Scheduler {
     }
 
     /// What is wrong with an answer, or nil.
-    private func fault(of losses: WorkerMessage.Losses, from worker: Int) -> String? {
-        guard losses.run == welcome.run else { return "it answered for another run" }
+    private func fault(of losses: WorkerMessage.Answer, from worker: Int) -> String? {
+        guard losses.run == roster.welcome.run else { return "it answered for another run" }
+        guard case .masks = losses.result else { return "it answered another question" }
         var lease: Lease?
-        if losses.lease.life == welcome.life {
+        if losses.lease.life == roster.welcome.life {
             lease = leases[losses.lease.number]
             if let lease, lease.worker != worker { return "it answered another worker's lease" }
             if losses.lease.number >= nextLease { return "it answered a lease that was never granted" }
@@ -96,8 +97,8 @@ extension Scheduler {
             else {
                 return "it answered with a mask that it was not given"
             }
-            guard item.evaluation.images == welcome.settings.images else {
-                return "it evaluated \(item.evaluation.images) images instead of \(welcome.settings.images)"
+            guard item.evaluation.images == work.settings.images else {
+                return "it evaluated \(item.evaluation.images) images instead of \(work.settings.images)"
             }
             guard item.evaluation.isPossible else { return "it answered with a loss that cannot be" }
         }
@@ -105,7 +106,7 @@ extension Scheduler {
     }
 
     /// How fast a worker is, recent leases counting more.
-    private mutating func learn(from losses: WorkerMessage.Losses, by worker: Int) {
+    private mutating func learn(from losses: WorkerMessage.Answer, by worker: Int) {
         let count = losses.evaluations.count
         guard count > 0 else { return }
         let seconds = Double(losses.computeMicroseconds) / 1e6 / Double(count)
@@ -123,7 +124,7 @@ extension Scheduler {
             // A worker that was just dismissed is believed no more.
             guard workers[worker].dismissed == nil else { return }
             if isOwn(worker) {
-                decide(item, by: worker, [witness(of: worker) ?? -1])
+                decide(item, by: worker, of: arithmetic(of: worker), [witness(of: worker) ?? -1])
             } else if needsVerification(item.mask, by: worker) {
                 hear(item, from: worker)
             } else {
@@ -144,13 +145,15 @@ extension Scheduler {
 
     /// A lease or one mask of it could not be computed.
     mutating func take(_ failure: WorkerMessage.LeaseFailure, from worker: Int, _ peer: Peer) {
-        guard failure.run == welcome.run else {
+        guard failure.run == roster.welcome.run else {
             misbehave(worker, "it failed for another run")
             return
         }
         setOverdue(worker, false)
         let number = failure.lease.number
-        guard failure.lease.life == welcome.life, let lease = leases[number], lease.worker == worker else { return }
+        guard failure.lease.life == roster.welcome.life, let lease = leases[number], lease.worker == worker else {
+            return
+        }
         guard let mask = failure.mask else {
             failWhole(number, of: worker, failure.reason)
             actions.append(.acknowledge(peer, failure.lease))
@@ -175,7 +178,7 @@ extension Scheduler {
     }
 
     private mutating func failWhole(_ number: UInt32, of worker: Int, _ reason: String) {
-        actions.append(.note("\(name(worker)) could not compute lease \(welcome.life).\(number): \(reason)"))
+        actions.append(.note("\(name(worker)) could not compute lease \(roster.welcome.life).\(number): \(reason)"))
         // Perhaps it was too large.
         workers[worker].batch = (leases[number]?.masks.count ?? 1) / 16
         release(number, reason)

@@ -4,9 +4,6 @@ extension Scheduler {
         if let broken = brokenInvariant() { preconditionFailure(broken) }
     }
 
-    /// The connected workers' peers, in no order.
-    public var connectedPeers: some Collection<Peer> { peers.keys }
-
     /// How the scheduler contradicts itself, or nil. O(masks + leases + workers).
     public func brokenInvariant() -> String? {
         do {
@@ -91,7 +88,7 @@ extension Scheduler {
         while let worker = hungryCopy.popFirst() { queued.insert(worker) }
         while let worker = parkedCopy.popFirst() { queued.insert(worker) }
         for (index, worker) in workers.enumerated() {
-            try expect(indices[worker.id] == index, "worker \(index): found by its identity")
+            try expect(roster.indices[worker.id] == index, "worker \(index): found by its identity")
             try expect(worker.queued == queued.contains(index), "worker \(index): queued in both or neither")
             for number in worker.leases {
                 try expect(leases[number]?.worker == index, "worker \(index): its leases are open")
@@ -118,7 +115,7 @@ extension Scheduler {
         try expect(
             readyByPlace.keys.allSatisfy { readyByWitness[places[$0].witness] != nil }, "and by witness")
         try expect(connected == peers.count, "every peer is a worker's")
-        try expect(connected <= policy.workersMax, "no more workers than allowed")
+        try expect(connected <= policy.limits.workersMax, "no more workers than allowed")
         try expect(outcome == nil || leases.isEmpty, "no lease after the end")
     }
 }

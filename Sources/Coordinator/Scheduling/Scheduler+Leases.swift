@@ -32,7 +32,7 @@ extension Scheduler {
     }
 
     /// Grants what there is to whoever wants it.
-    mutating func dispatch() {
+    mutating func grantAll() {
         distribute()
         // Sorting all leases is dear, so it is done only when nothing else is left and seldom.
         guard tailSince != nil || !parked.isEmpty, pending.isEmpty, now - stragglersCheckedAt >= Self.stragglersEvery
@@ -79,12 +79,12 @@ extension Scheduler {
             size = Int(min(max(usual, Double(masksTogether(seconds))), Double(max(worker.batch, 1)) * 4))
         } else if let speed = worker.hello?.imagesPerSecond, speed > 0 {
             // A first guess that was measured without masks: a third of the usual time.
-            let seconds = Double(max(welcome.settings.images, 1)) / speed
+            let seconds = Double(max(work.settings.images, 1)) / speed
             size = Int(min(Double(policy.leaseMilliseconds) / 3000 / seconds, 64))
         }
         let left = count(.pending) + count(.suspect) + count(.awaiting) + count(.disputed)
         if readyCount > 1 { size = min(size, max(left / (2 * readyCount), size / 8)) }
-        return max(1, min(size, policy.masksPerLeaseMax, Wire.masksPerLease(filters: welcome.filters)))
+        return max(1, min(size, policy.masksPerLeaseMax, Wire.masksPerLeaseMax))
     }
 
     /// Grants masks that are not held by two leases yet.
@@ -104,18 +104,20 @@ extension Scheduler {
             seconds == nil
             ? policy.firstDeadlineMilliseconds
             : max(policy.deadlineMillisecondsMin, Int64(Double(expectedAt - now) * policy.deadlineFactor))
-        let isFull = masks.count >= Wire.masksPerLease(filters: welcome.filters)
+        let isFull = masks.count >= Wire.masksPerLeaseMax
         let trial = isFull ? nil : chooseTrial(for: worker)
         leases[number] = Lease(
             worker: worker, masks: masks, trial: trial, remaining: masks.count, grantedAt: now, expectedAt: expectedAt,
             deadline: now + patience)
         workers[worker].leases.append(number)
         if original == nil { figures.leases += 1 } else { figures.copies += 1 }
-        let lease = LeaseID(life: welcome.life, number: number)
+        let lease = LeaseID(life: roster.welcome.life, number: number)
         if let original {
-            remember("a copy of lease \(welcome.life).\(original), which is late", worker, lease: lease, masks: masks)
+            remember(
+                "a copy of lease \(roster.welcome.life).\(original), which is late", worker, lease: lease, masks: masks)
         }
-        actions.append(.grant(peer, lease, trial.map { MaskRuns((Array(masks) + [$0]).sorted()) } ?? masks))
+        let all = trial.map { MaskRuns((Array(masks) + [$0]).sorted()) } ?? masks
+        actions.append(.grant(peer, lease, .masks(all)))
     }
 
     /// Gives late leases to idle workers too, the oldest first. Where two workers have a mask and both are late, the
@@ -184,7 +186,7 @@ extension Scheduler {
         setOverdue(worker, true)
         giveUpGroup(of: worker)
         if let peer = workers[worker].peer {
-            actions.append(.cancel(peer, LeaseID(life: welcome.life, number: number)))
+            actions.append(.cancel(peer, LeaseID(life: roster.welcome.life, number: number)))
         }
         release(number, reason)
     }
@@ -195,7 +197,7 @@ extension Scheduler {
     mutating func release(_ number: UInt32, _ reason: String) {
         guard leases[number] != nil else { return }
         figures.released += 1
-        actions.append(.release(LeaseID(life: welcome.life, number: number), reason: reason))
+        actions.append(.release(LeaseID(life: roster.welcome.life, number: number), reason: reason))
         close(number)
     }
 
@@ -233,7 +235,7 @@ extension Scheduler {
             dropHolder(number, of: mask)
             guard let lease = leases[number], lease.remaining == 0 else { continue }
             if let peer = workers[lease.worker].peer {
-                actions.append(.cancel(peer, LeaseID(life: welcome.life, number: number)))
+                actions.append(.cancel(peer, LeaseID(life: roster.welcome.life, number: number)))
             }
             close(number)
         }
@@ -242,15 +244,17 @@ extension Scheduler {
     /// Compares what a worker says it holds with what it was given: a lease may be lost on its way, and so may a
     /// cancellation. `seen` is the last lease of which it knows that all up to it were sent before what it read last.
     mutating func reconcile(_ worker: Int, _ held: [LeaseID], _ seen: LeaseID, _ peer: Peer) {
-        let grace = Int64(welcome.heartbeatMilliseconds * welcome.liveness)
+        let grace = Int64(roster.welcome.heartbeatMilliseconds * roster.welcome.liveness)
         for number in workers[worker].leases {
             guard let lease = leases[number], now - lease.grantedAt > grace else { continue }
             // Of a lease that was sent after what it read last, it says nothing.
-            guard seen.life == welcome.life, number <= seen.number else { continue }
-            if !held.contains(LeaseID(life: welcome.life, number: number)) { release(number, "it does not hold it") }
+            guard seen.life == roster.welcome.life, number <= seen.number else { continue }
+            if !held.contains(LeaseID(life: roster.welcome.life, number: number)) {
+                release(number, "it does not hold it")
+            }
         }
         var isBusy = false
-        for lease in held where lease.life == welcome.life && leases[lease.number]?.worker != worker {
+        for lease in held where lease.life == roster.welcome.life && leases[lease.number]?.worker != worker {
             actions.append(.cancel(peer, lease))
             isBusy = true
         }
@@ -270,7 +274,7 @@ extension Scheduler {
             if number == computed {
                 blame(number, "\(name(worker)) did not answer for \(now - lease.grantedAt) ms")
             }
-            actions.append(.note("\(name(worker)) did not answer lease \(welcome.life).\(number) in time"))
+            actions.append(.note("\(name(worker)) did not answer lease \(roster.welcome.life).\(number) in time"))
             takeBack(number, from: worker, "its deadline passed")
         }
     }

@@ -2,33 +2,6 @@ import Shared
 
 /// Where workers come from, and what follows from it.
 extension Scheduler {
-    /// What is known of an origin.
-    struct Place: Sendable {
-        let origin: Origin
-        /// The number of its witness.
-        let witness: Int
-        /// Its workers that died or hung one after the other without an answer between.
-        var deathsInRow = 0
-        /// Whether one of its workers has answered since the last one died.
-        var hasAnswered = false
-        /// Its workers that were dismissed for wrong evaluations.
-        var convictions = 0
-    }
-
-    /// The number of an origin, new or known; nil where there are too many.
-    mutating func place(of origin: Origin) -> Int? {
-        if let place = placeIndices[origin] { return place }
-        guard places.count < policy.originsMax else { return nil }
-        let witness = witnessIndices[origin.witness] ?? witnessIndices.count
-        witnessIndices[origin.witness] = witness
-        placeIndices[origin] = places.count
-        places.append(Place(origin: origin, witness: witness))
-        return places.count - 1
-    }
-
-    /// The number of a worker's witness; nil where the worker is only known from the run file.
-    func witness(of worker: Int) -> Int? { workers[worker].place.map { places[$0].witness } }
-
     /// Whether the coordinator started a worker itself and trusts it as itself.
     func isOwn(_ worker: Int) -> Bool { workers[worker].place.map { places[$0].origin.isOwn } ?? false }
 
@@ -144,7 +117,7 @@ extension Scheduler {
     /// Ends the rest of workers whose time has come, or of all where nobody else is left to work.
     mutating func endRests() {
         guard !resting.isEmpty else { return }
-        let isReady = { (worker: Worker) in worker.peer != nil && worker.stage == .ready }
+        let isReady = { (worker: Roster<Duty>.Worker) in worker.peer != nil && worker.stage == .ready }
         let isNobodyElse = resting.count { isReady(workers[$0]) } >= readyCount
         var still: [Int] = []
         for worker in resting {

@@ -64,7 +64,7 @@ extension Scheduler {
             setAsideCount: count(.aside), workers: list, figures: figures, whyIdle: whyIdle(at: moment))
     }
 
-    private func state(_ worker: Worker) -> String {
+    private func state(_ worker: Roster<Duty>.Worker) -> String {
         switch worker.stage {
         case .greeted: "fetching"
         case .leaving: "leaving"
@@ -77,9 +77,6 @@ extension Scheduler {
     /// Masks recorded. O(1).
     public var recordedCount: Int { count(.recorded) + count(.confirmed) }
 
-    /// Workers connected. O(1).
-    public var connectedCount: Int { peers.count }
-
     /// The masks that were set aside and why, ascending.
     public var setAsideMasks: [(mask: Int, reason: String)] {
         guard count(.aside) > 0 else { return [] }
@@ -91,8 +88,8 @@ extension Scheduler {
         guard outcome == nil else { return nil }
         let connected = workers.filter { $0.peer != nil }
         guard !connected.isEmpty else {
-            guard let gone = lastWorkerGoneAt else {
-                return "no worker has connected for \(seconds(from: startedAt, to: moment))"
+            guard let gone = roster.lastWorkerGoneAt else {
+                return "no worker has connected for \(seconds(from: roster.startedAt, to: moment))"
             }
             return "no workers connected for \(seconds(from: gone, to: moment))"
         }
@@ -118,7 +115,7 @@ extension Scheduler {
         return nil
     }
 
-    private func overdueText(_ connected: [Worker], _ moment: Moment) -> String? {
+    private func overdueText(_ connected: [Roster<Duty>.Worker], _ moment: Moment) -> String? {
         let open = connected.flatMap { $0.leases.compactMap { leases[$0] } }
         guard let next = open.min(by: { $0.deadline < $1.deadline }), open.allSatisfy({ isLate($0, moment) }) else {
             return nil

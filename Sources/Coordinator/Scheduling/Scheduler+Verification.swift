@@ -14,12 +14,16 @@ extension Scheduler {
         /// Its witness then, or -1.
         var witness: Int
         var evaluation: Evaluation
+        /// What gave it.
+        var arithmetic: String
     }
 
     /// A mask whose evaluation is beyond doubt, to try workers with.
     struct KnownMask: Sendable {
         let mask: Int
         let evaluation: Evaluation
+        /// What gave it.
+        let arithmetic: String
         /// Who vouches for it, and so cannot be tried with it.
         let witnesses: [Int]
     }
@@ -48,6 +52,21 @@ extension Scheduler {
     func hasOpinion(of worker: Int, on mask: Int) -> Bool {
         guard !opinions.isEmpty else { return false }
         return opinions[mask]?.contains { $0.worker == worker } ?? false
+    }
+
+    // MARK: - What agrees
+
+    /// The arithmetic of a worker.
+    func arithmetic(of worker: Int) -> String { workers[worker].hello?.arithmetic ?? Arithmetic.lanes }
+
+    /// Whether two evaluations of one mask agree: to the bit where the same arithmetic gave them, otherwise within the
+    /// policy's tolerance.
+    func agree(_ a: Evaluation, _ first: String, _ b: Evaluation, _ second: String) -> Bool {
+        guard first != second else { return a == b }
+        let least = min(a.loss, b.loss)
+        return a.images == b.images
+            && abs(a.loss - b.loss) <= policy.lossTolerance + policy.lossToleranceShare * least
+            && Double(abs(a.correct - b.correct)) <= max(1, policy.correctToleranceShare * Double(a.images))
     }
 
     // MARK: - Who may judge
@@ -83,7 +102,8 @@ extension Scheduler {
     }
 
     private var hasOwnWorker: Bool {
-        witnessIndices[Origin(key: nil, address: "", isOwn: true).witness].map { readyByWitness[$0] != nil } ?? false
+        roster.witnessIndices[Origin(key: nil, address: "", isOwn: true).witness].map { readyByWitness[$0] != nil }
+            ?? false
     }
 
     /// Masks that need a further opinion and that this worker may judge.
@@ -116,7 +136,7 @@ extension Scheduler {
             move(mask, to: troubles[mask].map { $0.isEmpty } ?? true ? .pending : .suspect)
             return
         }
-        if known.allSatisfy({ $0.evaluation == first.evaluation }) {
+        if known.allSatisfy({ agree($0.evaluation, $0.arithmetic, first.evaluation, first.arithmetic) }) {
             move(mask, to: .awaiting)
             awaiting[first.witness, default: Queue()].append(mask)
         } else {
@@ -136,8 +156,10 @@ extension Scheduler {
         }
         let known = opinions[mask] ?? []
         let own = witness(of: worker) ?? -1
-        if let ally = known.first(where: { $0.evaluation == item.evaluation }) {
-            decide(item, by: ally.worker, ally.witness == own ? [] : [ally.witness, own])
+        let arithmetic = arithmetic(of: worker)
+        if let ally = known.first(where: { agree($0.evaluation, $0.arithmetic, item.evaluation, arithmetic) }) {
+            let agreed = MaskEvaluation(mask: mask, evaluation: ally.evaluation)
+            decide(agreed, by: ally.worker, of: ally.arithmetic, ally.witness == own ? [] : [ally.witness, own])
             return
         }
         if let other = known.first {
@@ -145,8 +167,10 @@ extension Scheduler {
             actions.append(.note("\(name(worker)) and \(name(other.worker)) disagree about mask \(mask)"))
             if other.witness == own { figures.contradictions += 1 }
         }
-        opinions[mask] =
-            known + [Opinion(worker: worker, place: workers[worker].place, witness: own, evaluation: item.evaluation)]
+        let opinion = Opinion(
+            worker: worker, place: workers[worker].place, witness: own, evaluation: item.evaluation,
+            arithmetic: arithmetic)
+        opinions[mask] = known + [opinion]
         if known.count + 1 >= policy.opinionsMax {
             setAside(mask, "\(known.count + 1) workers evaluated it differently")
         } else if holders[mask].first == 0 {
@@ -156,12 +180,15 @@ extension Scheduler {
 
     /// Records what witnesses agree on, or one worker of the coordinator's own says; with no witnesses given, what
     /// nobody but the workers of one witness says. Whoever said otherwise was wrong.
-    mutating func decide(_ item: MaskEvaluation, by worker: Int, _ witnesses: [Int]) {
-        let others = (opinions[item.mask] ?? []).filter { $0.evaluation != item.evaluation }
+    mutating func decide(_ item: MaskEvaluation, by worker: Int, of arithmetic: String, _ witnesses: [Int]) {
+        let others = (opinions[item.mask] ?? []).filter {
+            !agree($0.evaluation, $0.arithmetic, item.evaluation, arithmetic)
+        }
         opinions[item.mask] = nil
         record(item, by: worker, as: witnesses.isEmpty ? .recorded : .confirmed)
         guard !witnesses.isEmpty else { return }
-        keepKnown(KnownMask(mask: item.mask, evaluation: item.evaluation, witnesses: witnesses))
+        keepKnown(
+            KnownMask(mask: item.mask, evaluation: item.evaluation, arithmetic: arithmetic, witnesses: witnesses))
         for other in others { disprove(other.worker, of: item.mask) }
     }
 
@@ -231,7 +258,9 @@ extension Scheduler {
 
     /// Compares an evaluation of a mask that is settled with what is known of it.
     mutating func compare(_ item: MaskEvaluation, by worker: Int) {
-        guard let known = knownMasks[item.mask], known.evaluation != item.evaluation else { return }
+        guard let known = knownMasks[item.mask],
+            !agree(known.evaluation, known.arithmetic, item.evaluation, arithmetic(of: worker))
+        else { return }
         if let own = witness(of: worker), known.witnesses.contains(own) {
             figures.contradictions += 1
             actions.append(.note("\(name(worker)) evaluated mask \(item.mask) otherwise than its host did before"))
@@ -251,7 +280,8 @@ extension Scheduler {
         for mask in opinions.keys.sorted() where phases[mask] == .awaiting || phases[mask] == .disputed {
             guard let known = opinions[mask], !here.contains(where: { mayJudge($0, mask) }) else { continue }
             if phases[mask] == .awaiting, let only = known.first {
-                decide(MaskEvaluation(mask: mask, evaluation: only.evaluation), by: only.worker, [])
+                decide(
+                    MaskEvaluation(mask: mask, evaluation: only.evaluation), by: only.worker, of: only.arithmetic, [])
             } else if let tailSince, now - tailSince >= policy.disputeMilliseconds {
                 setAside(mask, "\(known.count) workers evaluated it differently and no other is here to decide")
             }

@@ -17,14 +17,22 @@ import Shared
 ///
 /// A mask whose workers died or failed is suspect: it is pending, but for other hosts first and in small company.
 ///
-/// and a worker's: hello → greeted (fetches network and images) → ready → leaving or lost; a lost worker may come back
-/// with another hello, a dismissed one may not.
+/// Who the workers are and what becomes of them is the matter of its ``Roster``.
 ///
 /// All events take O(log masks) time and a bounded number of steps, apart from rare ones (a worker dismissed for wrong
 /// evaluations, a run's last seconds).
-public struct Scheduler: Sendable {
+public struct Scheduler: Sendable, RosterPolicy {
+    /// What it tells its caller to do.
+    public typealias Action = ClusterAction
+    /// An entry of the run's history.
+    public typealias Occurrence = ClusterAction.Occurrence
+    /// A lease that this run granted in any of its lives, as its table of leases has it.
+    public typealias GrantedLease = (worker: WorkerID, masks: MaskRuns)
+
+    /// The workers.
+    var roster: Roster<Duty>
     /// What is evaluated.
-    public let welcome: CoordinatorMessage.Welcome
+    public let work: MaskWork
     /// The numbers by which it decides.
     public let policy: SchedulingPolicy
 
@@ -73,24 +81,18 @@ public struct Scheduler: Sendable {
     var awaiting: [Int: Queue<Int>] = [:]
     var disputed: Set<Int> = []
     var knownMasks: [Int: KnownMask] = [:]
+    /// The arithmetics of the workers that were here.
+    var arithmetics: Set<String> = []
     /// The known masks, the oldest first.
     var knownOrder = Queue<Int>()
 
     // Workers and leases.
-    var workers: [Worker] = []
-    var indices: [WorkerID: Int] = [:]
-    var peers: [Peer: Int] = [:]
     /// Ready workers, without those that only judge.
     var readyCount = 0
     /// Ready workers that missed no deadline, by the numbers of their witnesses, and by those of their places without
     /// those that only judge.
     var readyByWitness: [Int: Int] = [:]
     var readyByPlace: [Int: Int] = [:]
-    var places: [Place] = []
-    var placeIndices: [Origin: Int] = [:]
-    var witnessIndices: [String: Int] = [:]
-    /// Workers that are gone and had no part in anything, whose entries others may get.
-    var forgettable = Queue<Int>()
     /// Ready workers that rest.
     var resting: [Int] = []
     var leases: [UInt32: Lease] = [:]
@@ -100,20 +102,23 @@ public struct Scheduler: Sendable {
     /// Hungry workers for whom nothing was left.
     var parked = Queue<Int>()
     var workAppeared = false
-    /// When to look after each connected worker again; all wait the same time, so the first is always next.
-    var checks = Queue<(due: Moment, worker: Int, session: Int)>()
 
     // The rest.
-    var now: Moment
-    let startedAt: Moment
-    var lastWorkerGoneAt: Moment?
     var lastRecordedAt: Moment?
     /// Since when nothing but opinions has been missing.
     var tailSince: Moment?
     var stragglersCheckedAt: Moment
     var outcome: Outcome?
-    var actions: [Action] = []
-    var figures = Figures()
+    private var ownFigures = Figures()
+    /// Counts that only grow.
+    var figures: Figures {
+        get {
+            var all = ownFigures
+            (all.losses, all.dismissals, all.unreadable) = (roster.losses, roster.dismissals, roster.unreadable)
+            return all
+        }
+        set { ownFigures = newValue }
+    }
 
     /// Counts that only grow.
     public struct Figures: Sendable, Equatable {
@@ -139,98 +144,37 @@ public struct Scheduler: Sendable {
         public var contradictions = 0
     }
 
-    /// A scheduler of the masks `0..<welcome.masks`, none of them evaluated yet.
+    /// A scheduler of the masks `0..<work.masks`, none of them evaluated yet.
     public init(welcome: CoordinatorMessage.Welcome, policy: SchedulingPolicy = SchedulingPolicy(), at now: Moment) {
-        self.welcome = welcome
+        guard let work = welcome.masks else { preconditionFailure("a run of masks") }
+        self.work = work
         self.policy = policy
-        self.now = now
-        startedAt = now
+        roster = Roster(welcome: welcome, limits: policy.limits, at: now)
         stragglersCheckedAt = now
-        phases = [Phase](repeating: .pending, count: welcome.masks)
-        holders = [(first: UInt32, second: UInt32)](repeating: (0, 0), count: welcome.masks)
-        recordedBy = [UInt32](repeating: 0, count: welcome.masks)
-        pending = PendingSet(limit: welcome.masks)
-        suspects = PendingSet(limit: welcome.masks)
-        for mask in 0..<welcome.masks { pending.insert(mask) }
+        phases = [Phase](repeating: .pending, count: work.masks)
+        holders = [(first: UInt32, second: UInt32)](repeating: (0, 0), count: work.masks)
+        recordedBy = [UInt32](repeating: 0, count: work.masks)
+        pending = PendingSet(limit: work.masks)
+        suspects = PendingSet(limit: work.masks)
+        for mask in 0..<work.masks { pending.insert(mask) }
         unreserved = pending
-        counts[Int(Phase.pending.rawValue)] = welcome.masks
+        counts[Int(Phase.pending.rawValue)] = work.masks
     }
 
     /// Takes over an evaluation from the run file; before any event. `worker` is who evaluated it, and `origin` where
     /// that one came from, where they are known.
     public mutating func restore(mask: Int, by worker: WorkerID?, from origin: Origin? = nil) {
-        precondition(checks.isEmpty && nextLease == 1, "evaluations are restored before any event")
+        precondition(roster.checks.isEmpty && nextLease == 1, "evaluations are restored before any event")
         guard phases[mask] == .pending else { return }
         if let worker, let index = index(of: worker) {
             recordedBy[mask] = UInt32(index + 1)
             workers[index].evaluations += 1
-            if let origin, workers[index].place == nil { workers[index].place = place(of: origin) }
+            if let origin, workers[index].place == nil { workers[index].place = roster.place(of: origin) }
         }
         move(mask, to: .recorded)
     }
 
     // MARK: - Events
-
-    /// A lease that this run granted in any of its lives, as its table of leases has it.
-    public typealias GrantedLease = (worker: WorkerID, masks: MaskRuns)
-
-    /// A message came from a peer, which comes from `origin`. `granted` looks a lease up that is not open any more.
-    public mutating func received(
-        _ message: WorkerMessage, from peer: Peer, of origin: Origin, at moment: Moment,
-        granted: (LeaseID) throws -> GrantedLease?
-    ) rethrows -> [Action] {
-        advance(to: moment)
-        if case .hello(let hello) = message {
-            greet(hello, from: peer, of: origin)
-        } else if let worker = peers[peer] {
-            workers[worker].lastHeard = now
-            workers[worker].messages += 1
-            if workers[worker].messages > policy.messagesPerSecondMax {
-                dismiss(worker, "it sent more than \(policy.messagesPerSecondMax) messages in a second")
-            } else {
-                try handle(message, from: worker, peer, granted)
-            }
-        } else {
-            actions.append(.introduce(peer))
-        }
-        return conclude()
-    }
-
-    /// Bytes came from a peer that are no message.
-    public mutating func receivedUnreadable(_ error: WireError, from peer: Peer, at moment: Moment) -> [Action] {
-        advance(to: moment)
-        figures.unreadable += 1
-        if case .otherVersion = error {
-            actions.append(.dismiss(peer, reason: error.description))
-            actions.append(.note("refused a worker: \(error)"))
-        } else if let worker = peers[peer] {
-            workers[worker].unreadable += 1
-            if workers[worker].unreadable >= policy.unreadableMax {
-                dismiss(worker, "it sent \(policy.unreadableMax) unreadable messages, the last: \(error)")
-            }
-        }
-        return conclude()
-    }
-
-    /// A peer cannot be reached any more.
-    public mutating func disconnected(_ peer: Peer, at moment: Moment) -> [Action] {
-        advance(to: moment)
-        if let worker = peers[peer] { lose(worker, "its connection closed") }
-        return conclude()
-    }
-
-    /// The time is ``nextDeadline`` or later. `isBehind` where messages wait that were not received yet: then silence
-    /// may be the caller's.
-    public mutating func timePassed(at moment: Moment, isBehind: Bool = false) -> [Action] {
-        advance(to: moment)
-        while let check = checks.first, check.due <= now {
-            _ = checks.popFirst()
-            guard workers[check.worker].session == check.session, workers[check.worker].peer != nil else { continue }
-            look(after: check.worker, isBehind: isBehind)
-            if workers[check.worker].peer != nil { checkLater(check.worker) }
-        }
-        return conclude()
-    }
 
     /// The caller has enough evaluations: the run is over for the workers.
     public mutating func stopped(at moment: Moment) -> [Action] {
@@ -238,9 +182,6 @@ public struct Scheduler: Sendable {
         if outcome == nil { end(.stopped) }
         return conclude()
     }
-
-    /// When ``timePassed(at:)`` is due; ``Moment/never`` while nobody is connected.
-    public var nextDeadline: Moment { checks.first?.due ?? .never }
 
     /// The number of the last lease that was granted in this life, or 0.
     public var lastLease: UInt32 { nextLease - 1 }
@@ -250,35 +191,25 @@ public struct Scheduler: Sendable {
 
     // MARK: - Around every event
 
-    private mutating func advance(to moment: Moment) { now = max(now, moment) }
+    var isOver: Bool { outcome != nil }
 
-    private mutating func conclude() -> [Action] {
-        if outcome == nil {
-            if count(.pending) + count(.suspect) > 0 { tailSince = nil } else { tailSince = tailSince ?? now }
-            endRests()
-            dispatch()
-            endIfDone()
-        }
-        let result = actions
-        if !result.isEmpty { actions = [] }
-        return result
+    mutating func dispatch() {
+        guard outcome == nil else { return }
+        if count(.pending) + count(.suspect) > 0 { tailSince = nil } else { tailSince = tailSince ?? now }
+        endRests()
+        grantAll()
+        endIfDone()
     }
 
-    private mutating func handle(
+    mutating func take(
         _ message: WorkerMessage, from worker: Int, _ peer: Peer, _ granted: (LeaseID) throws -> GrantedLease?
     ) rethrows {
-        if outcome != nil, !message.isGoodbye {
-            actions.append(.finish(peer))
-            return
-        }
         switch message {
-        case .hello: break
-        case .want(let range): serve(range, to: worker, peer)
-        case .ready(let run): becomeReady(worker, run)
-        case .losses(let losses): try take(losses, from: worker, peer, granted)
+        case .answer(let answer): try take(answer, from: worker, peer, granted)
         case .failed(let failure): take(failure, from: worker, peer)
-        case .heartbeat(let held, let seen): reconcile(worker, held, seen, peer)
-        case .goodbye(let keeping): leave(worker, keeping: keeping)
+        // They may have been on their way when a training ended.
+        case .part, .wantParameters: break
+        case .hello, .want, .ready, .heartbeat, .goodbye: break
         }
     }
 
@@ -338,16 +269,4 @@ public struct Scheduler: Sendable {
         remember("set aside: \(reason)", nil, masks: MaskRuns([mask]))
     }
 
-    /// Has something written into the run's history that its leases and evaluations do not tell.
-    mutating func remember(_ what: String, _ worker: Int?, lease: LeaseID? = nil, masks: MaskRuns = MaskRuns()) {
-        actions.append(
-            .remember(Occurrence(worker: worker.map { workers[$0].id }, lease: lease, masks: masks, what: what)))
-    }
-}
-
-extension WorkerMessage {
-    fileprivate var isGoodbye: Bool {
-        if case .goodbye = self { return true }
-        return false
-    }
 }

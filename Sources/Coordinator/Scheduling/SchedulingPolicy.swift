@@ -41,12 +41,6 @@ public struct SchedulingPolicy: Sendable {
     public var restMillisecondsMax: Int64 = 30_000
     /// Whole leases that a worker may fail to compute, one after the other, before it is dismissed.
     public var failedLeasesMax = 3
-    /// Answers without a meaning for which a worker is dismissed.
-    public var malformedMax = 3
-    /// Unreadable messages for which a worker is dismissed.
-    public var unreadableMax = 100
-    /// Messages in one second for which a worker is dismissed.
-    public var messagesPerSecondMax = 50_000
     /// The share of masks that are evaluated by two workers and compared, 0…1.
     public var verifiedShare = 0.0
     /// Decides which masks are verified.
@@ -69,16 +63,14 @@ public struct SchedulingPolicy: Sendable {
     public var knownMasksMax = 64
     /// Wrong evaluations for which a worker is dismissed and all that its place evaluated alone is evaluated again.
     public var disagreementsMax = 2
-    /// Workers of one place convicted of wrong evaluations after which no other of it is taken.
-    public var convictionsMax = 3
     /// Different evaluations of one mask after which it is set aside.
     public var opinionsMax = 5
-    /// Workers connected at one time.
-    public var workersMax = 10_000
-    /// Different workers in one life of the coordinator that have answered or are there.
-    public var identitiesMax = 1 << 18
-    /// Different keys and addresses in one life of the coordinator.
-    public var originsMax = 1 << 16
+    /// How far two evaluations of one mask may be apart that came of different arithmetic (``Arithmetic``), in nats of the
+    /// mean loss, plus a share of the loss, and as a share of the images for the right ones. Equal arithmetic must agree to
+    /// the bit.
+    public var lossTolerance = 1e-4, lossToleranceShare = 1e-3, correctToleranceShare = 0.005
+    /// What peers may do.
+    public var limits = RosterLimits()
 
     /// The usual numbers.
     public init() {}

@@ -152,6 +152,19 @@ public struct Ensemble: Sendable, Hashable, Codable {
         return hash.finished()
     }
 
+    /// Masks that ``sample`` looks at, at most.
+    private static let sampledMasks = 1024
+
+    /// The digest of up to 1024 masks, spread over the ensemble: drawing them all would take long for a large one.
+    public var sample: Digest {
+        var hash = SHA256()
+        for number in 0..<min(Self.sampledMasks, count) {
+            let index = number * count / min(Self.sampledMasks, count)
+            mask(index).words.map(\.littleEndian).withUnsafeBytes { hash.update($0) }
+        }
+        return hash.finished()
+    }
+
     /// A mask, `index` in `0..<count`. O(filters).
     public func mask(_ index: Int) -> Mask {
         var masks = MaskSequence(self)

@@ -1,7 +1,7 @@
 extension CoordinatorMessage {
     /// Numbers apart from a worker's, so that a message that comes back is not taken for one.
     private enum Kind: UInt8 {
-        case welcome = 129, introduce, chunk, lease, acknowledged, cancel, heartbeat, dismissed, finished
+        case welcome = 129, introduce, chunk, lease, acknowledged, cancel, heartbeat, dismissed, finished, parameters
     }
 
     /// The message as one frame. Texts beyond their limits are cut; counts beyond their limits are a fault of ours.
@@ -16,7 +16,16 @@ extension CoordinatorMessage {
             writer.write(chunk.offset)
             writer.write(chunk.bytes)
             return writer.finished()
-        case .lease(let lease): return encode(lease)
+        case .lease(let lease):
+            var writer = WireWriter(type: Kind.lease.rawValue)
+            writer.write(lease.run)
+            writer.write(lease.lease)
+            writer.write(lease.job)
+            return writer.finished()
+        case .parameters(let part):
+            var writer = WireWriter(type: Kind.parameters.rawValue, capacity: 24 + 4 * part.floats.count)
+            writer.write(part)
+            return writer.finished()
         case .acknowledged(let lease): return encode(.acknowledged, lease)
         case .cancel(let lease): return encode(.cancel, lease)
         case .heartbeat(let life, let lease):
@@ -39,34 +48,36 @@ extension CoordinatorMessage {
     }
 
     private func encode(_ welcome: Welcome) -> [UInt8] {
-        var writer = WireWriter(type: Kind.welcome.rawValue, capacity: 256)
+        var writer = WireWriter(type: Kind.welcome.rawValue, capacity: 512)
         writer.write(welcome.run)
         writer.write(welcome.life)
-        writer.write(welcome.settings)
-        writer.write(welcome.network)
-        writer.write(welcome.images)
-        writer.write(UInt8(welcome.calibrationImages == nil ? 0 : 1))
-        if let blob = welcome.calibrationImages { writer.write(blob) }
-        writer.write(UInt32(welcome.filters))
-        writer.write(UInt32(welcome.masks))
         writer.write(UInt32(welcome.heartbeatMilliseconds))
         writer.write(UInt32(welcome.liveness))
-        return writer.finished()
-    }
-
-    private func encode(_ lease: Lease) -> [UInt8] {
-        let filters = lease.masks.first?.mask.count ?? 0
-        precondition(lease.masks.count <= Wire.masksPerLease(filters: filters), "a lease fits a message")
-        var writer = WireWriter(
-            type: Kind.lease.rawValue, capacity: 32 + lease.masks.count * (4 + (filters + 63) / 64 * 8))
-        writer.write(lease.run)
-        writer.write(lease.lease)
-        writer.write(UInt32(filters))
-        writer.write(UInt32(lease.masks.count))
-        for item in lease.masks {
-            precondition(item.mask.count == filters, "a lease's masks are of one network")
-            writer.write(UInt32(item.index))
-            for word in item.mask.words { writer.write(word) }
+        switch welcome.work {
+        case .masks(let work):
+            precondition(work.ensemble.count <= Wire.ensembleBytesMax, "an ensemble's description is bounded")
+            writer.write(UInt8(0))
+            writer.write(work.settings)
+            writer.write(work.network)
+            writer.write(work.images)
+            writer.write(work.calibrationImages)
+            writer.write(UInt32(work.filters))
+            writer.write(UInt32(work.masks))
+            writer.write(work.ensemble)
+            writer.write(work.sample)
+        case .training(let work):
+            writer.write(UInt8(1))
+            writer.write(work.network)
+            writer.write(work.teacher)
+            writer.write(work.trainingImages)
+            writer.write(work.testImages)
+            writer.write(work.normalisation)
+            writer.write(work.loss)
+            writer.write(UInt32(work.shardSize))
+            writer.write(UInt8(work.precision == .float32 ? 0 : 1))
+            writer.write(UInt16(work.cutout))
+            writer.write(UInt8(work.mirrors ? 1 : 0))
+            writer.write(UInt32(work.rowCount))
         }
         return writer.finished()
     }
@@ -94,7 +105,10 @@ extension CoordinatorMessage {
             }
             let bytes = try reader.readBytes("chunk", max: Wire.chunkBytesMax)
             self = .chunk(Chunk(digest: digest, offset: offset, bytes: bytes))
-        case .lease: self = .lease(try Self.readLease(&reader))
+        case .lease:
+            self = .lease(
+                Lease(run: try reader.readRun(), lease: try reader.readLease(), job: try reader.readJob()))
+        case .parameters: self = .parameters(try reader.readPart())
         case .acknowledged: self = .acknowledged(try reader.readLease())
         case .cancel: self = .cancel(try reader.readLease())
         case .heartbeat: self = .heartbeat(life: try reader.read("life"), lease: try reader.read("lease"))
@@ -107,39 +121,44 @@ extension CoordinatorMessage {
     private static func readWelcome(_ reader: inout WireReader) throws(WireError) -> Welcome {
         let run = try reader.readRun()
         let life: UInt32 = try reader.read("life")
-        let settings = try reader.readSettings()
-        let network = try reader.readBlob("network")
-        let images = try reader.readBlob("images")
-        let calibration =
-            try reader.read("calibration", as: UInt8.self, max: 1) == 1 ? try reader.readBlob("calibration") : nil
-        let filters = try reader.read("filters", as: UInt32.self, max: Wire.filtersMax)
-        let masks = try reader.read("masks", as: UInt32.self, max: Wire.masksMax)
         let heartbeat = try reader.read("heartbeat", as: UInt32.self, max: 3_600_000)
         let liveness = try reader.read("liveness", as: UInt32.self, max: 1000)
         guard heartbeat > 0, liveness > 0 else { throw .meaningless(field: "heartbeat") }
+        let isTraining = try reader.read("kind of work", as: UInt8.self, max: 1) == 1
         return Welcome(
-            run: run, life: life, settings: settings, network: network, images: images,
-            calibrationImages: calibration, filters: filters, masks: masks, heartbeatMilliseconds: heartbeat,
-            liveness: liveness)
+            run: run, life: life,
+            work: isTraining ? .training(try readTraining(&reader)) : .masks(try readMasks(&reader)),
+            heartbeatMilliseconds: heartbeat, liveness: liveness)
     }
 
-    private static func readLease(_ reader: inout WireReader) throws(WireError) -> Lease {
-        let run = try reader.readRun()
-        let lease = try reader.readLease()
-        let filters = try reader.read("filters", as: UInt32.self, max: Wire.filtersMax)
-        let words = (filters + 63) / 64
-        let count = try reader.readCount("masks", max: Wire.masksPerLeaseMax, itemBytes: 4 + 8 * words)
-        var masks: [IndexedMask] = []
-        masks.reserveCapacity(count)
-        for _ in 0..<count {
-            let index = try reader.read("mask", as: UInt32.self, max: Wire.masksMax - 1)
-            var bits: [UInt64] = []
-            bits.reserveCapacity(words)
-            for _ in 0..<words { bits.append(try reader.read("mask")) }
-            guard let mask = Mask(count: filters, words: bits) else { throw .meaningless(field: "mask") }
-            masks.append(IndexedMask(index: index, mask: mask))
-        }
-        return Lease(run: run, lease: lease, masks: masks)
+    private static func readMasks(_ reader: inout WireReader) throws(WireError) -> MaskWork {
+        MaskWork(
+            settings: try reader.readSettings(), network: try reader.readBlob("network"),
+            images: try reader.readBlob("images"), calibrationImages: try reader.readOptionalBlob("calibration"),
+            filters: try reader.read("filters", as: UInt32.self, max: Wire.filtersMax),
+            masks: try reader.read("masks", as: UInt32.self, max: Wire.masksMax),
+            ensemble: try reader.readBytes("ensemble", max: Wire.ensembleBytesMax),
+            sample: try reader.readDigest("sample of the masks"))
+    }
+
+    private static func readTraining(_ reader: inout WireReader) throws(WireError) -> TrainingWork {
+        let network = try reader.readBlob("network")
+        let teacher = try reader.readOptionalBlob("teacher")
+        let trainingImages = try reader.readBlob("training images")
+        let testImages = try reader.readBlob("test images")
+        let normalisation = try reader.readNormalisation()
+        let loss = try reader.readTrainingLoss()
+        guard loss.distillation == nil || teacher != nil else { throw .meaningless(field: "distillation") }
+        let shardSize = try reader.read("shard size", as: UInt32.self, max: TrainingShard.imagesMax)
+        guard shardSize > 0 else { throw .meaningless(field: "shard size") }
+        let isRounded = try reader.read("precision", as: UInt8.self, max: 1) == 1
+        return TrainingWork(
+            network: network, teacher: teacher, trainingImages: trainingImages, testImages: testImages,
+            normalisation: normalisation, loss: loss, shardSize: shardSize,
+            precision: isRounded ? .bfloat16 : .float32,
+            cutout: try reader.read("cutout", as: UInt16.self, max: ImageLayout.extentMax),
+            mirrors: try reader.read("mirrors", as: UInt8.self, max: 1) == 1,
+            rowCount: try reader.read("parameters", as: UInt32.self, max: RowPart.totalMax))
     }
 }
 
@@ -148,6 +167,21 @@ extension WireWriter {
     fileprivate mutating func write(_ blob: CoordinatorMessage.Blob) {
         write(blob.digest)
         write(blob.size)
+    }
+
+    /// Appends a blob that may be none.
+    fileprivate mutating func write(_ blob: CoordinatorMessage.Blob?) {
+        write(UInt8(blob == nil ? 0 : 1))
+        if let blob { write(blob) }
+    }
+
+    /// Appends what is minimised.
+    fileprivate mutating func write(_ loss: TrainingLoss) {
+        write(loss.labelSmoothing)
+        write(UInt8(loss.distillation == nil ? 0 : 1))
+        guard let distillation = loss.distillation else { return }
+        write(distillation.temperature)
+        write(distillation.weight)
     }
 
     /// Appends settings.
@@ -173,6 +207,23 @@ extension WireReader {
         let size = try read(field, as: UInt64.self)
         guard size <= Wire.blobBytesMax else { throw .tooLarge(field: field, limit: Int(Wire.blobBytesMax)) }
         return CoordinatorMessage.Blob(digest: digest, size: size)
+    }
+
+    /// Reads a blob that may be none.
+    fileprivate mutating func readOptionalBlob(_ field: String) throws(WireError) -> CoordinatorMessage.Blob? {
+        try read(field, as: UInt8.self, max: 1) == 1 ? try readBlob(field) : nil
+    }
+
+    /// Reads what is minimised.
+    fileprivate mutating func readTrainingLoss() throws(WireError) -> TrainingLoss {
+        var loss = TrainingLoss(labelSmoothing: try readFloat("label smoothing"))
+        guard (0...1).contains(loss.labelSmoothing) else { throw .meaningless(field: "label smoothing") }
+        guard try read("distillation", as: UInt8.self, max: 1) == 1 else { return loss }
+        let temperature = try readFloat("temperature")
+        let weight = try readFloat("distillation weight")
+        guard temperature > 0, (0...1).contains(weight) else { throw .meaningless(field: "distillation") }
+        loss.distillation = TrainingLoss.Distillation(temperature: temperature, weight: weight)
+        return loss
     }
 
     /// Reads settings.

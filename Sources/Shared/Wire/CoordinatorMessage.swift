@@ -1,13 +1,15 @@
 /// What the coordinator says to a worker.
 public enum CoordinatorMessage: Sendable, Equatable {
-    /// The answer to a hello: what is evaluated.
+    /// The answer to a hello: what there is to do.
     case welcome(Welcome)
     /// The worker is not known here (the coordinator was restarted): it shall say hello.
     case introduce
     /// A part of a network or an image set.
     case chunk(Chunk)
-    /// Masks to evaluate.
+    /// Something to compute.
     case lease(Lease)
+    /// A part of a version of the parameters that a training's jobs are computed with.
+    case parameters(RowPart)
     /// The answer to a lease is recorded or not needed; the worker may forget it.
     case acknowledged(LeaseID)
     /// The lease is not needed any more.
@@ -36,22 +38,20 @@ public enum CoordinatorMessage: Sendable, Equatable {
 
     /// What a worker must know of a run.
     public struct Welcome: Sendable, Equatable {
+        /// What there is to do.
+        public enum Work: Sendable, Equatable {
+            /// Masks are evaluated.
+            case masks(MaskWork)
+            /// A network is trained.
+            case training(TrainingWork)
+        }
+
         /// The run.
         public var run: RunID
         /// The coordinator's life: 1 for the run's first start, one more after every restart.
         public var life: UInt32
-        /// How masks are evaluated.
-        public var settings: EvaluationSettings
-        /// The network's checkpoint.
-        public var network: Blob
-        /// The records of the images that are evaluated.
-        public var images: Blob
-        /// The records of the images that batch norms are recalibrated with, where they are.
-        public var calibrationImages: Blob?
-        /// Filters of the network: bits of a mask.
-        public var filters: Int
-        /// Masks of the run.
-        public var masks: Int
+        /// What there is to do.
+        public var work: Work
         /// Milliseconds between heartbeats, both ways.
         public var heartbeatMilliseconds: Int
         /// Missed heartbeats after which the other side counts as gone.
@@ -59,28 +59,32 @@ public enum CoordinatorMessage: Sendable, Equatable {
 
         /// Makes a welcome.
         public init(
-            run: RunID, life: UInt32, settings: EvaluationSettings, network: Blob, images: Blob,
-            calibrationImages: Blob? = nil, filters: Int, masks: Int, heartbeatMilliseconds: Int = 1000,
-            liveness: Int = 3
+            run: RunID, life: UInt32, work: Work, heartbeatMilliseconds: Int = 1000, liveness: Int = 3
         ) {
             self.run = run
             self.life = life
-            self.settings = settings
-            self.network = network
-            self.images = images
-            self.calibrationImages = calibrationImages
-            self.filters = filters
-            self.masks = masks
+            self.work = work
             self.heartbeatMilliseconds = heartbeatMilliseconds
             self.liveness = liveness
         }
 
         /// The blobs that a worker needs, each once.
         public var blobs: [Blob] {
-            var blobs = [network]
-            for blob in [images, calibrationImages] { if let blob, !blobs.contains(blob) { blobs.append(blob) } }
+            let all: [Blob?] =
+                switch work {
+                case .masks(let work): [work.network, work.images, work.calibrationImages]
+                case .training(let work): [work.network, work.teacher, work.trainingImages, work.testImages]
+                }
+            var blobs: [Blob] = []
+            for blob in all { if let blob, !blobs.contains(blob) { blobs.append(blob) } }
             return blobs
         }
+
+        /// What is known of a run of masks; nil where it is another one.
+        public var masks: MaskWork? { if case .masks(let work) = work { work } else { nil } }
+
+        /// What is known of a training; nil where it is none.
+        public var training: TrainingWork? { if case .training(let work) = work { work } else { nil } }
     }
 
     /// A part of a blob.
@@ -100,34 +104,20 @@ public enum CoordinatorMessage: Sendable, Equatable {
         }
     }
 
-    /// A batch of masks.
+    /// A job that a worker has until a deadline.
     public struct Lease: Sendable, Equatable {
         /// The run that it belongs to.
         public var run: RunID
         /// The lease.
         public var lease: LeaseID
-        /// The masks, all of one number of filters.
-        public var masks: [IndexedMask]
+        /// What is to be computed.
+        public var job: Job
 
         /// Makes a lease.
-        public init(run: RunID, lease: LeaseID, masks: [IndexedMask]) {
+        public init(run: RunID, lease: LeaseID, job: Job) {
             self.run = run
             self.lease = lease
-            self.masks = masks
+            self.job = job
         }
-    }
-}
-
-/// A mask of the run and its index in the ensemble.
-public struct IndexedMask: Sendable, Hashable {
-    /// The mask's index in the ensemble.
-    public var index: Int
-    /// The mask.
-    public var mask: Mask
-
-    /// Makes a pair.
-    public init(index: Int, mask: Mask) {
-        self.index = index
-        self.mask = mask
     }
 }

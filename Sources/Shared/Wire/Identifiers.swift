@@ -1,4 +1,5 @@
-/// Which worker: drawn once at random by the worker and kept, so that it is known again after a reconnect.
+/// Which worker: drawn once at random and kept beside the worker's cache, so that it is known again after a reconnect and
+/// after a restart.
 public struct WorkerID: Sendable, Hashable, CustomStringConvertible {
     /// The first and last 64 of 128 random bits.
     public let high: UInt64, low: UInt64
@@ -7,6 +8,14 @@ public struct WorkerID: Sendable, Hashable, CustomStringConvertible {
     public init(high: UInt64, low: UInt64) {
         self.high = high
         self.low = low
+    }
+
+    /// The identity of a ``description``; nil where the text is none.
+    public init?(text: some StringProtocol) {
+        guard text.utf8.count == 32, let high = UInt64(text.prefix(16), radix: 16),
+            let low = UInt64(text.suffix(16), radix: 16)
+        else { return nil }
+        self.init(high: high, low: low)
     }
 
     /// A new identity.
@@ -27,6 +36,14 @@ public struct RunID: Sendable, Hashable, CustomStringConvertible {
     public init(high: UInt64, low: UInt64) {
         self.high = high
         self.low = low
+    }
+
+    /// The identity of a ``description``; nil where the text is none.
+    public init?(text: some StringProtocol) {
+        guard text.utf8.count == 32, let high = UInt64(text.prefix(16), radix: 16),
+            let low = UInt64(text.suffix(16), radix: 16)
+        else { return nil }
+        self.init(high: high, low: low)
     }
 
     /// A new identity.
@@ -53,6 +70,9 @@ public struct LeaseID: Sendable, Hashable, CustomStringConvertible {
 
     /// `life.number`.
     public var description: String { "\(life).\(number)" }
+
+    /// The lease as one number, which names the row of an answer to it.
+    public var subject: UInt64 { UInt64(life) << 32 | UInt64(number) }
 }
 
 private func hexadecimal(_ word: UInt64) -> String {

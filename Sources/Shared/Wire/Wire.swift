@@ -15,7 +15,7 @@
 /// tell each other so. Workers answer a coordinator, so every exchange begins with a worker's `hello`.
 public enum Wire {
     /// The version of this protocol. Any change of a message changes it; only equal versions understand each other.
-    public static let version: UInt16 = 6
+    public static let version: UInt16 = 7
     /// The first bytes of every message.
     static let magic: [UInt8] = Array("WNNW".utf8)
     /// Bytes before the fields.
@@ -36,7 +36,7 @@ public enum Wire {
     /// The most masks of one lease.
     public static let masksPerLeaseMax = 4096
     /// The most leases that a worker may hold or give back in one message.
-    public static let leasesPerWorkerMax = 64
+    public static let leasesPerWorkerMax = 1024
     /// The longest time that a lease may have taken, in microseconds: 100 days. The times of all masks still add up.
     public static let computeMicrosecondsMax: UInt64 = 100 * 86_400 * 1_000_000
     /// The most compute threads of a worker.
@@ -47,12 +47,8 @@ public enum Wire {
     public static let reasonBytesMax = 1024
     /// The most bytes of a name: host, instruction set, version of a program.
     public static let nameBytesMax = 255
-
-    /// The most masks of a network with so many filters that fit into one lease's message, at least one.
-    public static func masksPerLease(filters: Int) -> Int {
-        let maskBytes = 4 + 8 * ((filters + 63) / 64)
-        return max(1, min(masksPerLeaseMax, (messageBytesMax - 1024) / maskBytes))
-    }
+    /// The most bytes of an ensemble's description.
+    public static let ensembleBytesMax = 768 << 10
 }
 
 /// Why a message cannot be understood.

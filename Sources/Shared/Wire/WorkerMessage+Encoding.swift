@@ -1,6 +1,6 @@
 extension WorkerMessage {
     private enum Kind: UInt8 {
-        case hello = 1, want, ready, losses, failed, heartbeat, goodbye
+        case hello = 1, want, ready, answer, failed, heartbeat, goodbye, wantParameters, part
     }
 
     /// Bytes of one mask's evaluation in a message.
@@ -20,7 +20,16 @@ extension WorkerMessage {
             var writer = WireWriter(type: Kind.ready.rawValue)
             writer.write(run)
             return writer.finished()
-        case .losses(let losses): return encode(losses)
+        case .wantParameters(let version, let offset):
+            var writer = WireWriter(type: Kind.wantParameters.rawValue)
+            writer.write(version)
+            writer.write(UInt32(offset))
+            return writer.finished()
+        case .part(let part):
+            var writer = WireWriter(type: Kind.part.rawValue, capacity: 24 + 4 * part.floats.count)
+            writer.write(part)
+            return writer.finished()
+        case .answer(let answer): return encode(answer)
         case .failed(let failure):
             var writer = WireWriter(type: Kind.failed.rawValue)
             writer.write(failure.run)
@@ -50,24 +59,41 @@ extension WorkerMessage {
         writer.write(hello.host, bytesMax: Wire.nameBytesMax)
         writer.write(hello.instructionSet, bytesMax: Wire.nameBytesMax)
         writer.write(hello.programVersion, bytesMax: Wire.nameBytesMax)
+        writer.write(hello.arithmetic, bytesMax: Wire.nameBytesMax)
         return writer.finished()
     }
 
-    private func encode(_ losses: Losses) -> [UInt8] {
-        precondition(losses.evaluations.count <= Wire.masksPerLeaseMax, "a lease has a bounded number of masks")
-        var writer = WireWriter(
-            type: Kind.losses.rawValue, capacity: 36 + Self.evaluationBytes * losses.evaluations.count)
-        writer.write(losses.run)
-        writer.write(losses.lease)
-        writer.write(min(losses.computeMicroseconds, Wire.computeMicrosecondsMax))
-        writer.write(UInt32(losses.evaluations.count))
-        for item in losses.evaluations {
-            writer.write(UInt32(item.mask))
-            writer.write(item.evaluation.lossSum)
-            writer.write(UInt32(item.evaluation.correct))
-            writer.write(UInt32(item.evaluation.images))
+    private func encode(_ answer: Answer) -> [UInt8] {
+        let count = answer.evaluations.count
+        precondition(count <= Wire.masksPerLeaseMax, "a lease has a bounded number of masks")
+        var writer = WireWriter(type: Kind.answer.rawValue, capacity: 64 + Self.evaluationBytes * count)
+        writer.write(answer.run)
+        writer.write(answer.lease)
+        writer.write(min(answer.computeMicroseconds, Wire.computeMicrosecondsMax))
+        switch answer.result {
+        case .masks(let evaluations):
+            writer.write(UInt8(0))
+            writer.write(UInt32(count))
+            for item in evaluations {
+                writer.write(UInt32(item.mask))
+                Self.write(item.evaluation, to: &writer)
+            }
+        case .gradient(let lossSum, let correct, let images):
+            writer.write(UInt8(1))
+            writer.write(lossSum.isNaN ? .infinity : lossSum)
+            writer.write(UInt32(correct))
+            writer.write(UInt32(images))
+        case .evaluation(let evaluation):
+            writer.write(UInt8(2))
+            Self.write(evaluation, to: &writer)
         }
         return writer.finished()
+    }
+
+    private static func write(_ evaluation: Evaluation, to writer: inout WireWriter) {
+        writer.write(evaluation.lossSum)
+        writer.write(UInt32(evaluation.correct))
+        writer.write(UInt32(evaluation.images))
     }
 
     private static func write(_ leases: [LeaseID], to writer: inout WireWriter) {
@@ -99,7 +125,12 @@ extension WorkerMessage {
             let length = try reader.read("length", as: UInt32.self, max: Wire.chunkBytesMax)
             self = .want(BlobRange(digest: digest, offset: offset, length: length))
         case .ready: self = .ready(try reader.readRun())
-        case .losses: self = .losses(try Self.readLosses(&reader))
+        case .wantParameters:
+            self = .wantParameters(
+                version: try reader.read("version"),
+                offset: try reader.read("offset", as: UInt32.self, max: RowPart.totalMax))
+        case .part: self = .part(try reader.readPart())
+        case .answer: self = .answer(try Self.readAnswer(&reader))
         case .failed:
             let run = try reader.readRun()
             let lease = try reader.readLease()
@@ -127,24 +158,42 @@ extension WorkerMessage {
             host: try reader.readText("host", bytesMax: Wire.nameBytesMax), threads: threads,
             instructionSet: try reader.readText("instruction set", bytesMax: Wire.nameBytesMax),
             programVersion: try reader.readText("program version", bytesMax: Wire.nameBytesMax),
-            imagesPerSecond: imagesPerSecond)
+            imagesPerSecond: imagesPerSecond,
+            arithmetic: try reader.readText("arithmetic", bytesMax: Wire.nameBytesMax))
     }
 
-    private static func readLosses(_ reader: inout WireReader) throws(WireError) -> Losses {
+    private static func readAnswer(_ reader: inout WireReader) throws(WireError) -> Answer {
         let run = try reader.readRun()
         let lease = try reader.readLease()
         let microseconds: UInt64 = try reader.read("time")
         guard microseconds <= Wire.computeMicrosecondsMax else {
             throw .tooLarge(field: "time", limit: Int(Wire.computeMicrosecondsMax))
         }
-        let count = try reader.readCount("losses", max: Wire.masksPerLeaseMax, itemBytes: evaluationBytes)
-        var evaluations: [MaskEvaluation] = []
-        evaluations.reserveCapacity(count)
-        for _ in 0..<count {
-            let mask = try reader.read("mask", as: UInt32.self, max: Wire.masksMax - 1)
-            evaluations.append(MaskEvaluation(mask: mask, evaluation: try reader.readEvaluation()))
+        return Answer(run: run, lease: lease, computeMicroseconds: microseconds, result: try readResult(&reader))
+    }
+
+    private static func readResult(_ reader: inout WireReader) throws(WireError) -> JobResult {
+        switch try reader.read("kind of answer", as: UInt8.self, max: 2) {
+        case 0:
+            let count = try reader.readCount("losses", max: Wire.masksPerLeaseMax, itemBytes: evaluationBytes)
+            var evaluations: [MaskEvaluation] = []
+            evaluations.reserveCapacity(count)
+            for _ in 0..<count {
+                let mask = try reader.read("mask", as: UInt32.self, max: Wire.masksMax - 1)
+                evaluations.append(MaskEvaluation(mask: mask, evaluation: try reader.readEvaluation()))
+            }
+            return .masks(evaluations)
+        case 1:
+            // A network that diverged has a loss that is no number, which is for the coordinator to tell its user; it
+            // travels as the greatest one, so that messages can be compared.
+            let lossSum = Double(bitPattern: try reader.read("loss"))
+            guard !lossSum.isNaN else { throw .meaningless(field: "loss") }
+            let correct = try reader.read("correct images", as: UInt32.self, max: TrainingShard.imagesMax)
+            let images = try reader.read("images", as: UInt32.self, max: TrainingShard.imagesMax)
+            guard correct <= images else { throw .meaningless(field: "correct images") }
+            return .gradient(lossSum: lossSum, correct: correct, images: images)
+        default: return .evaluation(try reader.readEvaluation())
         }
-        return Losses(run: run, lease: lease, computeMicroseconds: microseconds, evaluations: evaluations)
     }
 
     private static func readLeases(_ reader: inout WireReader) throws(WireError) -> [LeaseID] {

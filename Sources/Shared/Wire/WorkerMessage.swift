@@ -4,10 +4,14 @@ public enum WorkerMessage: Sendable, Equatable {
     case hello(Hello)
     /// Asks for a part of a network or an image set.
     case want(BlobRange)
+    /// Asks for the part of a version of the parameters that begins at a float.
+    case wantParameters(version: UInt64, offset: Int)
     /// The network and the images of this run are loaded; leases are welcome.
     case ready(RunID)
-    /// The losses under the masks of a lease; sent again until acknowledged.
-    case losses(Losses)
+    /// A part of the row of numbers that a job gave, ahead of its answer.
+    case part(RowPart)
+    /// The answer to a lease; sent again, with the parts of its row, until acknowledged.
+    case answer(Answer)
     /// A lease, or one mask of it, that could not be computed.
     case failed(LeaseFailure)
     /// All is well; the leases it has, the one being computed first, and last those whose answers it keeps until they
@@ -30,6 +34,8 @@ public enum WorkerMessage: Sendable, Equatable {
         public var threads: Int
         /// The kernels' instruction set, for people: `AVX2`.
         public var instructionSet: String
+        /// Which arithmetic evaluates masks (``Arithmetic``): equal ones give equal bits.
+        public var arithmetic: String
         /// The release of the program.
         public var programVersion: String
         /// Images per second under one mask each, or 0 where that is not known yet.
@@ -38,13 +44,14 @@ public enum WorkerMessage: Sendable, Equatable {
         /// Makes a hello.
         public init(
             worker: WorkerID, incarnation: UInt64, host: String, threads: Int, instructionSet: String,
-            programVersion: String, imagesPerSecond: Double = 0
+            programVersion: String, imagesPerSecond: Double = 0, arithmetic: String = Arithmetic.lanes
         ) {
             self.worker = worker
             self.incarnation = incarnation
             self.host = host
             self.threads = threads
             self.instructionSet = instructionSet
+            self.arithmetic = arithmetic
             self.programVersion = programVersion
             self.imagesPerSecond = imagesPerSecond
         }
@@ -68,22 +75,33 @@ public enum WorkerMessage: Sendable, Equatable {
     }
 
     /// The answer to a lease.
-    public struct Losses: Sendable, Equatable {
+    public struct Answer: Sendable, Equatable {
         /// The run that the lease belongs to.
         public var run: RunID
         /// The lease.
         public var lease: LeaseID
         /// The time that it took to compute, in microseconds.
         public var computeMicroseconds: UInt64
-        /// One for each mask that was evaluated.
-        public var evaluations: [MaskEvaluation]
+        /// What came of the job.
+        public var result: JobResult
 
         /// Makes an answer.
-        public init(run: RunID, lease: LeaseID, computeMicroseconds: UInt64, evaluations: [MaskEvaluation]) {
+        public init(run: RunID, lease: LeaseID, computeMicroseconds: UInt64, result: JobResult) {
             self.run = run
             self.lease = lease
             self.computeMicroseconds = computeMicroseconds
-            self.evaluations = evaluations
+            self.result = result
+        }
+
+        /// The answer to a lease of masks.
+        public init(run: RunID, lease: LeaseID, computeMicroseconds: UInt64, evaluations: [MaskEvaluation]) {
+            self.init(run: run, lease: lease, computeMicroseconds: computeMicroseconds, result: .masks(evaluations))
+        }
+
+        /// One for each mask that was evaluated; none where the job was about something else.
+        public var evaluations: [MaskEvaluation] {
+            get { if case .masks(let evaluations) = result { evaluations } else { [] } }
+            set { result = .masks(newValue) }
         }
     }
 

@@ -1,7 +1,8 @@
 import Foundation
 import Shared
 
-/// The thread that does what takes long — hashing, loading, evaluating — while the worker's loop keeps talking.
+/// The thread that does what takes long — hashing, loading, evaluating — while the worker's loop keeps talking. The shares
+/// of a training are computed by threads of their own, one each.
 final class Workbench: Sendable {
     /// What there is to do; one after the other.
     enum Job: Sendable {
@@ -11,7 +12,9 @@ final class Workbench: Sendable {
         case check(CoordinatorMessage.Blob, [UInt8])
         /// Load the network and the images of a run.
         case prepare(CoordinatorMessage.Welcome)
-        /// Evaluate masks.
+        /// Take a version of a training's parameters for the jobs that follow.
+        case load(version: UInt64, [Float])
+        /// Compute a job.
         case compute(CoordinatorMessage.Lease)
     }
 
@@ -21,7 +24,7 @@ final class Workbench: Sendable {
         case checked(Digest, isRight: Bool)
         case prepared(RunID)
         case preparationFailed(reason: String)
-        case computed(LeaseID, [MaskEvaluation], microseconds: UInt64)
+        case computed(LeaseID, JobResult, row: [Float], microseconds: UInt64)
         case computationFailed(LeaseID, reason: String)
         case abandoned(LeaseID)
     }
@@ -29,8 +32,8 @@ final class Workbench: Sendable {
     private struct State {
         var jobs: [Job] = []
         var results: [Result] = []
-        /// The lease whose evaluation is not wanted any more.
-        var abandoned: LeaseID?
+        /// The leases that are not wanted any more; each is taken out when its computing ends.
+        var abandoned: Set<LeaseID> = []
     }
 
     /// Signalled when there are results.
@@ -45,13 +48,11 @@ final class Workbench: Sendable {
         finished = try WakeUp()
         self.library = library
         _ = BackgroundThread(name: "winnow-compute", stackBytes: 8 << 20) { [self] in
-            var bench = Bench(library: library, threads: threads)
+            var bench = Bench(library: library, threads: threads) { self.report($0) }
             while true {
                 wanted.wait()
                 guard let job = state.withLock({ $0.jobs.isEmpty ? nil : $0.jobs.removeFirst() }) else { continue }
-                let result = bench.result(of: job, isAbandoned: { self.isAbandoned($0) })
-                state.withLock { $0.results.append(result) }
-                finished.signal()
+                if let result = bench.result(of: job, isAbandoned: { self.isAbandoned($0) }) { report(result) }
             }
         }
     }
@@ -63,7 +64,19 @@ final class Workbench: Sendable {
     }
 
     /// Gives up a lease, whether it waits or is being computed.
-    func abandon(_ lease: LeaseID) { state.withLock { $0.abandoned = lease } }
+    func abandon(_ lease: LeaseID) { state.withLock { _ = $0.abandoned.insert(lease) } }
+
+    private func report(_ result: Result) {
+        state.withLock { state in
+            state.results.append(result)
+            switch result {
+            case .computed(let lease, _, _, _), .computationFailed(let lease, _), .abandoned(let lease):
+                state.abandoned.remove(lease)
+            case .located, .checked, .prepared, .preparationFailed: break
+            }
+        }
+        finished.signal()
+    }
 
     /// The results since the last call.
     func results() -> [Result] {
@@ -74,106 +87,83 @@ final class Workbench: Sendable {
         }
     }
 
-    private func isAbandoned(_ lease: LeaseID) -> Bool { state.withLock { $0.abandoned == lease } }
+    private func isAbandoned(_ lease: LeaseID) -> Bool { state.withLock { $0.abandoned.contains(lease) } }
 }
 
 /// What the thread works with.
 private struct Bench {
     let library: BlobLibrary
     let threads: Int
-    private var run: Run?
+    /// Takes what other threads compute.
+    let report: @Sendable (Workbench.Result) -> Void
+    private var run: (id: RunID, kind: Kind)?
 
     /// A run that is loaded.
-    private final class Run {
-        let welcome: CoordinatorMessage.Welcome
-        private let engine: Engine
-        private let pool: ImageSet
-        private let calibrationImages: ImageSet?
-        /// The images of the group of masks that came last.
-        private var own: (group: Int, images: ImageSet)?
-
-        init(_ welcome: CoordinatorMessage.Welcome, engine: Engine, pool: ImageSet, calibrationImages: ImageSet?) {
-            self.welcome = welcome
-            self.engine = engine
-            self.pool = pool
-            self.calibrationImages = calibrationImages
-        }
-
-        /// Evaluates the masks of a lease, each on the images of its group.
-        func evaluate(_ masks: [IndexedMask], isCancelled: () -> Bool) throws -> [MaskEvaluation] {
-            let settings = welcome.settings
-            let evaluations = try engine.evaluate(
-                masks.map(\.mask), groups: masks.map { settings.rotation?.group(of: $0.index) ?? 0 }, images: images,
-                calibration: calibrationImages, settings: settings, isCancelled: isCancelled)
-            return zip(masks, evaluations).map { MaskEvaluation(mask: $0.index, evaluation: $1) }
-        }
-
-        /// The images of a group of masks.
-        private func images(of group: Int) -> ImageSet {
-            guard welcome.settings.rotation != nil else { return pool }
-            if let own, own.group == group { return own.images }
-            let images = pool.picking(welcome.settings.images(ofGroup: group))
-            own = (group, images)
-            return images
-        }
+    private enum Kind {
+        case masks(MaskBench)
+        case training(TrainingPool)
     }
 
-    init(library: BlobLibrary, threads: Int) {
+    init(library: BlobLibrary, threads: Int, report: @escaping @Sendable (Workbench.Result) -> Void) {
         self.library = library
         self.threads = threads
+        self.report = report
     }
 
-    /// Does a job.
-    mutating func result(of job: Workbench.Job, isAbandoned: (LeaseID) -> Bool) -> Workbench.Result {
+    /// Does a job; nil where others do it and report.
+    mutating func result(of job: Workbench.Job, isAbandoned: (LeaseID) -> Bool) -> Workbench.Result? {
         switch job {
         case .locate(let blob): return .located(blob.digest, isWhole: library.locate(blob))
         case .check(let blob, let bytes): return .checked(blob.digest, isRight: library.keep(bytes, as: blob))
         case .prepare(let welcome):
             do {
+                if case .training(let pool) = run?.kind { pool.stop() }
                 run = nil
-                run = try load(welcome)
+                run = (welcome.run, try load(welcome))
                 return .prepared(welcome.run)
             } catch {
                 return .preparationFailed(reason: "\(error)")
             }
-        case .compute(let lease):
-            guard let run, run.welcome.run == lease.run else {
-                return .computationFailed(lease.lease, reason: "the network and the images are not loaded")
-            }
+        case .load(let version, let row):
+            if case .training(let pool) = run?.kind { pool.load(version: version, row) }
+            return nil
+        case .compute(let lease): return compute(lease, isAbandoned: { isAbandoned(lease.lease) })
+        }
+    }
+
+    private func compute(_ lease: CoordinatorMessage.Lease, isAbandoned: () -> Bool) -> Workbench.Result? {
+        guard let run, run.id == lease.run else {
+            return .computationFailed(lease.lease, reason: "the network and the images are not loaded")
+        }
+        switch (run.kind, lease.job) {
+        case (.masks(let bench), .masks(let masks)):
             do {
                 let start = ContinuousClock.now
-                let evaluations = try run.evaluate(lease.masks, isCancelled: { isAbandoned(lease.lease) })
+                let evaluations = try bench.evaluate(masks, isCancelled: isAbandoned)
                 let time = start.duration(to: .now) / .microseconds(1)
-                return .computed(lease.lease, evaluations, microseconds: UInt64(max(1, time)))
+                return .computed(lease.lease, .masks(evaluations), row: [], microseconds: UInt64(max(1, time)))
             } catch is CancellationError {
                 return .abandoned(lease.lease)
             } catch {
                 return .computationFailed(lease.lease, reason: "\(error)")
             }
+        case (.training(let pool), .step(let step, let version)):
+            pool.submit(step, version: version) { [report] outcome, microseconds in
+                switch outcome {
+                case .success((let result, let row)):
+                    report(.computed(lease.lease, result, row: row, microseconds: microseconds))
+                case .failure(let error): report(.computationFailed(lease.lease, reason: "\(error)"))
+                }
+            }
+            return nil
+        default: return .computationFailed(lease.lease, reason: "a job of another kind than the run")
         }
     }
 
-    private func load(_ welcome: CoordinatorMessage.Welcome) throws -> Run {
-        let network = try Checkpoint.network(
-            bytes: library.take(welcome.network), name: "the coordinator's network", note: { _ in })
-        let filters = FilterSpace(network.graph).count
-        guard filters == welcome.filters else {
-            throw Failure(.badInput, "the coordinator's network has \(filters) filters, not \(welcome.filters)")
+    private func load(_ welcome: CoordinatorMessage.Welcome) throws -> Kind {
+        switch welcome.work {
+        case .masks(let work): .masks(try MaskBench(work, from: library, threads: threads))
+        case .training(let work): .training(try TrainingPool(work, from: library, threads: threads))
         }
-        func images(_ blob: CoordinatorMessage.Blob) throws -> ImageSet {
-            let set = try ImageSet(blob: library.take(blob), name: "the coordinator's images")
-            try set.check(fits: network.graph)
-            try set.check(welcome.settings.normalisation)
-            return set
-        }
-        let pool = try images(welcome.images)
-        guard pool.count >= welcome.settings.pool else {
-            throw Failure(
-                .badInput,
-                "the coordinator has \(pool.count) images, not the \(welcome.settings.pool) that it announces")
-        }
-        return Run(
-            welcome, engine: try Engine(network: network, threads: threads), pool: pool,
-            calibrationImages: try welcome.calibrationImages.map(images))
     }
 }

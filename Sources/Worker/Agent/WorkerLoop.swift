@@ -18,6 +18,8 @@ final class WorkerLoop {
         var giveUpAfterMilliseconds: Int64?
     }
 
+    /// Messages that wait to be sent: the parts of a few gradients of a large network.
+    fileprivate static let sendQueueMax: Int32 = 4096
     /// The longest wait.
     private static let waitMillisecondsMax: Int64 = 1000
     /// How long after a run it asks for the next one, in milliseconds: its coordinator is busy with the report.
@@ -43,8 +45,6 @@ final class WorkerLoop {
     /// Whether the other side ended the handshake, and ZeroMQ has not tried again yet.
     private var handshakeEnded = false
     private var ending: WorkerProtocol.Ending?
-    /// Whether the coordinator trains a network instead of evaluating masks.
-    private var isTraining = false
 
     /// One connection.
     private final class Link {
@@ -54,6 +54,7 @@ final class WorkerLoop {
         init(to settings: Settings, in context: Context, number: Int) throws {
             var options = SocketOptions()
             options.receivedFrameBytesMax = Int64(Wire.messageBytesMax)
+            options.sendQueueMax = WorkerLoop.sendQueueMax
             options.security = settings.security
             let socket = try Socket(.dealer, in: context, options: options)
             let monitor = try SocketMonitor(of: socket, in: context, name: "worker-\(number)")
@@ -97,7 +98,6 @@ final class WorkerLoop {
             }
             if poller.isReadable(results) { try takeResults() }
             if state.nextDeadline <= .now() { try perform(state.timePassed(at: .now())) }
-            if isTraining, try train(signals: signals) { return }
             if let ending, try isOver(ending) { return }
             try giveUpIfDue()
         }
@@ -127,19 +127,6 @@ final class WorkerLoop {
         }
     }
 
-    /// Takes part in a training; true where the worker ends with it.
-    private func train(signals: borrowing SignalQueue) throws -> Bool {
-        isTraining = false
-        link = nil
-        let agent = try TrainingAgent(
-            endpoint: settings.endpoint, security: settings.security, threads: hello.threads,
-            library: workbench.library,
-            giveUpAfterMilliseconds: settings.giveUpAfterMilliseconds)
-        let stops = [signals.descriptor] + (settings.endsWithInput ? [STDIN_FILENO] : [])
-        if try agent.run(stops: stops) == .stopped { return true }
-        return try isOver(.finished)
-    }
-
     private func giveUpIfDue() throws {
         if state.isOnline { lastOnline = .now() }
         guard let limit = settings.giveUpAfterMilliseconds, Moment.now() - lastOnline > limit else { return }
@@ -153,10 +140,6 @@ final class WorkerLoop {
         // What one message does may end the connection.
         while self.link === link, let frames = try link.socket.receive()?.frames {
             guard frames.count == 1 else { continue }
-            if TrainingOrder.mayBe(frames[0]) {
-                isTraining = true
-                return
-            }
             do {
                 try perform(state.received(CoordinatorMessage(decoding: frames[0]), at: .now()))
             } catch let error as WireError {
@@ -174,8 +157,8 @@ final class WorkerLoop {
             case .checked(let digest, let isRight): try perform(state.blobChecked(digest, isRight: isRight, at: now))
             case .prepared(let run): try perform(state.prepared(run, at: now))
             case .preparationFailed(let reason): try perform(state.preparationFailed(reason, at: now))
-            case .computed(let lease, let evaluations, let microseconds):
-                try perform(state.computed(lease, evaluations: evaluations, microseconds: microseconds, at: now))
+            case .computed(let lease, let result, let row, let microseconds):
+                try perform(state.computed(lease, result, row: row, microseconds: microseconds, at: now))
             case .abandoned(let lease): try perform(state.abandoned(lease, at: now))
             case .computationFailed(let lease, let reason):
                 Log.shared.line("lease \(lease) cannot be computed: \(reason)")
@@ -202,6 +185,7 @@ final class WorkerLoop {
                 partial = nil
                 workbench.submit(.check(blob, bytes ?? []))
             case .prepare(let welcome): workbench.submit(.prepare(welcome))
+            case .load(let version, let row): workbench.submit(.load(version: version, row))
             case .compute(let lease): workbench.submit(.compute(lease))
             case .abandon(let lease): workbench.abandon(lease)
             case .note(let text): Log.shared.line("\(settings.endpoint): \(text)")

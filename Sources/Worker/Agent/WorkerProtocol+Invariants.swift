@@ -12,11 +12,11 @@ extension WorkerProtocol {
         let faults: [(Bool, String)] = [
             (Set(all).count != all.count, "it holds a lease twice"),
             (
-                computing == nil && abandoned == nil && !waiting.isEmpty && ending == nil,
+                computing.count + abandoned.count < slots && waiting.contains { canCompute($0.job) } && ending == nil,
                 "it idles although a lease waits"
             ),
-            (computing != nil && abandoned != nil, "it computes two leases"),
-            (waiting.count > Self.waitingMax, "too many leases wait"),
+            (computing.count > slots, "it computes too many leases"),
+            (waiting.count > Self.waitingMax + slots, "too many leases wait"),
             (answers.count > Self.answersMax, "too many answers are kept"),
             (work != .none && run == nil, "it works for no run"),
             (!waiting.isEmpty && work != .prepared, "it has leases before it can compute them"),

@@ -19,7 +19,8 @@ import Shared
 ///  none ─ welcome ─▶ fetching ─ all blobs checked ─▶ preparing ─ prepared ─▶ prepared
 /// ```
 ///
-/// A run of another identity begins the work anew. Answers are kept and sent again until they are acknowledged.
+/// A run of another identity begins the work anew. Answers are kept and sent again until they are acknowledged. Jobs of a
+/// training need a version of its parameters, which the coordinator sends ahead; what is missing of it is asked for.
 public struct WorkerProtocol: Sendable {
     /// What the caller has to do, in this order.
     public enum Action: Sendable, Equatable {
@@ -37,8 +38,11 @@ public struct WorkerProtocol: Sendable {
         case check(CoordinatorMessage.Blob)
         /// Load the network and the images and say so with ``prepared(_:at:)`` or ``preparationFailed(_:at:)``.
         case prepare(CoordinatorMessage.Welcome)
-        /// Evaluate masks and say so with ``computed(_:evaluations:failures:microseconds:at:)`` or
-        /// ``computationFailed(_:reason:at:)``. There is one at a time.
+        /// Take a version of a training's parameters for the jobs that follow.
+        case load(version: UInt64, [Float])
+        /// Compute a job and say so with ``computed(_:_:row:failures:microseconds:at:)`` or
+        /// ``computationFailed(_:reason:at:)``. There is one lease of masks at a time, which all threads share; of a
+        /// training, each thread has a job of its own.
         case compute(CoordinatorMessage.Lease)
         /// Stop computing a lease, and say with ``abandoned(_:at:)`` (or with its late end) that this is done: before
         /// that nothing else is computed, and the coordinator grants nothing to a worker that cannot stop.
@@ -78,7 +82,9 @@ public struct WorkerProtocol: Sendable {
 
     /// An answer that is not acknowledged yet.
     struct Answer: Sendable, Equatable {
-        var losses: WorkerMessage.Losses
+        var message: WorkerMessage.Answer
+        /// What goes ahead of it in parts.
+        var row: [Float]
         var sentAt: Moment
     }
 
@@ -90,10 +96,14 @@ public struct WorkerProtocol: Sendable {
     static let greetingMilliseconds: Int64 = 4000
     /// An answer or a wish for a part of a blob is repeated after this.
     static let repeatMilliseconds: Int64 = 5000
-    /// Answers kept; the oldest go first, since their masks are long leased to others.
+    /// Answers kept; the oldest go first, since their jobs are long leased to others.
     static let answersMax = 32
-    /// Leases that wait.
+    /// Floats of the rows of answers that are kept, beside the last one.
+    static let answerFloatsMax = 64 << 20
+    /// Leases that wait, besides those of which each thread computes one.
     static let waitingMax = 16
+    /// Parts of parameters that are asked for at a time.
+    static let rowPartsMax = 4
 
     /// Who this worker is. The caller may change the speed once it is measured.
     public var hello: WorkerMessage.Hello
@@ -101,16 +111,22 @@ public struct WorkerProtocol: Sendable {
     let graceMilliseconds: Int64
     /// Bytes of a blob that it asks for at a time.
     let partBytes: Int
+    /// Floats of a part of a row, on both sides.
+    let partFloats: Int
 
     var link: Link
     var work = Work.none
     var run: CoordinatorMessage.Welcome?
     /// The last lease that the coordinator's heartbeats named in this life of it.
     var seen = LeaseID(life: 0, number: 0)
-    var computing: CoordinatorMessage.Lease?
-    /// The lease that is not wanted any more but still keeps the computing threads.
-    var abandoned: LeaseID?
+    var computing: [CoordinatorMessage.Lease] = []
+    /// Leases that are not wanted any more but still keep computing threads.
+    var abandoned: [LeaseID] = []
     var waiting: [CoordinatorMessage.Lease] = []
+    /// The version of the parameters that came last, whole or in part.
+    var row: RowAssembly?
+    /// Offsets of its parts that were asked for, and when.
+    var rowAsked: [Int: Moment] = [:]
     var answers: [Answer] = []
     var tries = 0
     var lastHeard: Moment
@@ -124,11 +140,12 @@ public struct WorkerProtocol: Sendable {
     /// A worker that connects at the first ``timePassed(at:)``.
     public init(
         hello: WorkerMessage.Hello, graceMilliseconds: Int64 = 15_000, partBytes: Int = Wire.chunkBytesMax,
-        at now: Moment
+        partFloats: Int = RowPart.floatsMax, at now: Moment
     ) {
         self.hello = hello
         self.graceMilliseconds = graceMilliseconds
         self.partBytes = partBytes
+        self.partFloats = partFloats
         self.now = now
         link = .offline(until: now)
         lastHeard = now
@@ -147,8 +164,9 @@ public struct WorkerProtocol: Sendable {
         case .introduce: introduce()
         case .chunk(let chunk): take(chunk)
         case .lease(let lease): take(lease)
+        case .parameters(let part): take(part)
         case .acknowledged(let lease):
-            answers.removeAll { $0.losses.lease == lease }
+            answers.removeAll { $0.message.lease == lease }
             leaveIfDone()
         case .cancel(let lease): cancel(lease)
         case .heartbeat(let life, let lease): takeHeartbeat(life, lease)
@@ -202,7 +220,7 @@ public struct WorkerProtocol: Sendable {
         } else {
             leavesAt = now + graceMilliseconds
             waiting = []
-            if computing != nil || !answers.isEmpty { send(.goodbye(keeping: held)) }
+            if !computing.isEmpty || !answers.isEmpty { send(.goodbye(keeping: held)) }
             leaveIfDone()
         }
         return conclude()
@@ -239,7 +257,7 @@ public struct WorkerProtocol: Sendable {
 
     mutating func stop(_ how: Ending) {
         guard ending == nil else { return }
-        if let computing { actions.append(.abandon(computing.lease)) }
+        for lease in computing { actions.append(.abandon(lease.lease)) }
         ending = how
         actions.append(.stop(how))
     }
@@ -252,7 +270,7 @@ public struct WorkerProtocol: Sendable {
 
     /// Leases here: abandoned, computing, waiting, answered but not acknowledged.
     var held: [LeaseID] {
-        [abandoned, computing?.lease].compactMap { $0 } + waiting.map(\.lease) + answers.map(\.losses.lease)
+        abandoned + (computing + waiting).map(\.lease) + answers.map(\.message.lease)
     }
 
     /// Sends where there is somebody to hear it.
@@ -304,13 +322,14 @@ public struct WorkerProtocol: Sendable {
         nextHeartbeat = now + heartbeatMilliseconds
         send(.heartbeat(held, seen: seen))
         for index in answers.indices where now - answers[index].sentAt >= Self.repeatMilliseconds {
-            answers[index].sentAt = now
-            send(.losses(answers[index].losses))
+            send(answerAt: index)
         }
         switch work {
         case .fetching: askForParts()
-        // The first `ready` may have been lost.
-        case .prepared: if held.isEmpty { sendReady() }
+        case .prepared:
+            askForParameters()
+            // The first `ready` may have been lost.
+            if held.isEmpty { sendReady() }
         case .none, .preparing: break
         }
     }
@@ -329,16 +348,15 @@ public struct WorkerProtocol: Sendable {
         tries = 0
         nextHeartbeat = now + heartbeatMilliseconds
         if let known, isSame(known, welcome) {
-            // What an earlier life of the coordinator granted is nobody's now; what is nearly done is welcome still.
-            if known.life != welcome.life { waiting = [] }
-            for index in answers.indices {
-                answers[index].sentAt = now
-                send(.losses(answers[index].losses))
+            // What an earlier life of the coordinator granted is nobody's now; masks that are nearly done are welcome still.
+            if known.life != welcome.life {
+                waiting = []
+                if welcome.training != nil { forgetSteps() }
             }
+            for index in answers.indices { send(answerAt: index) }
         } else {
-            abandonComputing()
+            forgetSteps()
             waiting = []
-            answers = []
             work = .none
         }
         if leavesAt != nil {
@@ -362,7 +380,7 @@ public struct WorkerProtocol: Sendable {
     // MARK: - Leaving
 
     mutating func leaveIfDone() {
-        guard leavesAt != nil, computing == nil, answers.isEmpty else { return }
+        guard leavesAt != nil, computing.isEmpty, answers.isEmpty else { return }
         leave()
     }
 

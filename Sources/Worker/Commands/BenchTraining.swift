@@ -40,36 +40,32 @@ struct BenchTraining: Command {
         let loader = ImageLoader(
             .noise(batchSize, for: network.graph, seed: 1),
             .scaling(channels: network.graph.imageShape.channels))
-        let finished = try WakeUp()
+        let done = DispatchSemaphore(value: 0)
+        let failure = Locked<(any Error)?>(nil)
         let pool = TrainingPool(
             threads: threads,
             TrainingPool.Materials(
                 graph: network.graph, teacher: teacher,
                 loss: TrainingLoss(distillation: distillation), shardSize: batchSize / shards, precision: precision,
-                trainingImages: loader, testImages: loader), finished: finished)
+                trainingImages: loader, testImages: loader))
         var best = Double.infinity
-        var poller = Poller()
-        _ = poller.watch(descriptor: finished.descriptor)
+        let layout = ParameterLayout(network.graph)
+        let (trained, statistics) = layout.flatten(network)
         // The first step plans the network's layers.
         for step in 0...steps {
-            let parameters = ShardTrainer.Parameters(network)
             let start = Date()
+            pool.load(version: UInt64(step), trained + statistics)
             for shard in 0..<shards {
                 let first = shard * (batchSize / shards)
                 let images = Array(first..<first + batchSize / shards)
-                let work = TrainingTask.Work.gradient(
-                    TrainingShard(images: images, augmentationSeed: 1, epoch: step))
-                pool.submit(TrainingTask(number: UInt64(shard), version: 1, work: work), with: parameters)
-            }
-            var done = 0
-            while done < shards {
-                try poller.wait(milliseconds: -1)
-                finished.clear()
-                for (_, outcome) in pool.takeOutcomes() {
-                    if case .failure(let reason) = outcome { throw Failure(.internalFault, reason) }
-                    done += 1
+                let work = Job.Step.gradient(TrainingShard(images: images, augmentationSeed: 1, epoch: step))
+                pool.submit(work, version: UInt64(step)) { outcome, _ in
+                    if case .failure(let error) = outcome { failure.withLock { $0 = error } }
+                    done.signal()
                 }
             }
+            for _ in 0..<shards { done.wait() }
+            if let error = failure.withLock({ $0 }) { throw Failure(.internalFault, "\(error)") }
             if step > 0 { best = min(best, -start.timeIntervalSinceNow) }
         }
         pool.stop()

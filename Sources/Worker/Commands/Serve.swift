@@ -5,9 +5,10 @@ import Shared
 struct Serve: Command {
     static let description = CommandDescription(
         name: "serve",
-        summary: "evaluate masks for a coordinator",
+        summary: "compute for a coordinator",
         discussion: """
-            Connects to a coordinator, gets the network and the images from it, and evaluates masks until it is stopped. \
+            Connects to a coordinator, gets the network and the images from it, and evaluates masks or computes shares of \
+            a training until it is stopped. \
             It may be started before the coordinator, and goes on trying when the coordinator is gone:
 
               winnow-worker serve --connect tcp://HOST:5555
@@ -65,8 +66,11 @@ struct Serve: Command {
         settings.isOnce = once
         settings.endsWithInput = stopWhenInputEnds
         settings.giveUpAfterMilliseconds = giveUpAfter.map { Int64($0) * 1000 }
+        let identity = WorkerIdentity(in: cache.folder)
+        defer { withExtendedLifetime(identity) {} }
         let hello = WorkerMessage.Hello(
-            worker: .random(), incarnation: 1, host: ProcessInfo.processInfo.hostName, threads: threads,
+            worker: identity.worker, incarnation: identity.incarnation,
+            host: ProcessInfo.processInfo.hostName, threads: threads,
             instructionSet: instructionSet.rawValue, programVersion: Version.number)
         Log.shared.line(
             "worker \(hello.worker.description.prefix(8)) with \(threads) threads (\(instructionSet.rawValue)) serves \(connect)"

@@ -35,8 +35,11 @@ extension FuzzTarget {
         let ensemble = file.description.ensemble
         let blob = CoordinatorMessage.Blob(digest: Digest(sha256Of: []), size: 0)
         let welcome = CoordinatorMessage.Welcome(
-            run: run, life: life, settings: file.description.settings, network: blob, images: blob,
-            filters: ensemble.filterCount, masks: ensemble.count)
+            run: run, life: life,
+            work: .masks(
+                MaskWork(
+                    settings: file.description.settings, network: blob, images: blob, filters: ensemble.filterCount,
+                    masks: ensemble.count, ensemble: [], sample: blob.digest)))
         var scheduler = Scheduler(welcome: welcome, at: Moment(milliseconds: 0))
         let identities = try file.workerIdentities()
         try file.forEachEvaluation {
@@ -110,7 +113,7 @@ private enum SoundRunFile {
             network: .init(path: "net", digest: digest, architecture: "ResNet-6", filters: space.count),
             data: .init(path: "data", images: digest, calibrationImages: nil),
             settings: EvaluationSettings(split: .train, images: 10, batchNorm: .frozen), ensemble: ensemble,
-            masksDigest: RunDescription.maskSample(of: ensemble), verifiedShare: 0)
+            masksDigest: ensemble.sample, verifiedShare: 0)
         let file = try RunFile.create(at: Self.file.path, description, checkpoint: checkpoint)
         let time = Date(timeIntervalSince1970: 2)
         let life = try file.beginLife(at: time)
@@ -131,7 +134,7 @@ private enum SoundRunFile {
             let masks = MaskRuns(Int(number) * 4 - 4..<Int(number) * 4)
             try file.recordLease(lease, worker: 1, masks: masks, at: time)
             try file.endLease(lease, "answered", at: time)
-            let occurrence = Scheduler.Occurrence(lease: lease, masks: masks, what: "late")
+            let occurrence = ClusterAction.Occurrence(lease: lease, masks: masks, what: "late")
             try file.remember(occurrence, worker: 1, life: life, at: time)
         }
         try file.setAside(mask: 13, "failed")

@@ -46,17 +46,20 @@ private struct SchedulerUnderFire {
         policy.restMillisecondsMin = 1 + Int64(input.below(3000))
         policy.firstDeadlineMilliseconds = 5000
         policy.deadlineMillisecondsMin = 4000
-        policy.workersMax = 6
-        policy.identitiesMax = 10
-        policy.originsMax = 5
+        policy.limits.workersMax = 6
+        policy.limits.identitiesMax = 10
+        policy.limits.originsMax = 5
         keys = input.below(2) == 0
-        policy.malformedMax = 2 + input.below(100)
-        policy.unreadableMax = 3
+        policy.limits.malformedMax = 2 + input.below(100)
+        policy.limits.unreadableMax = 3
         scheduler = Scheduler(
             welcome: .init(
                 run: Self.run, life: 2,
-                settings: EvaluationSettings(split: .test, images: Self.images, batchNorm: .frozen),
-                network: Self.blob, images: Self.blob, filters: 10, masks: Self.masks), policy: policy, at: now)
+                work: .masks(
+                    MaskWork(
+                        settings: EvaluationSettings(split: .test, images: Self.images, batchNorm: .frozen),
+                        network: Self.blob, images: Self.blob, filters: 10, masks: Self.masks, ensemble: [],
+                        sample: Self.blob.digest))), policy: policy, at: now)
         for mask in 0..<input.below(4) {
             let origin = mask == 0 ? nil : origin(of: Peer(id: UInt64(mask)))
             scheduler.restore(mask: mask, by: WorkerID(high: 0, low: UInt64(mask)), from: origin)
@@ -119,7 +122,7 @@ private struct SchedulerUnderFire {
             evaluations.append(MaskEvaluation(mask: Int(input.byte()), evaluation: Evaluation(images: 10)))
         }
         receive(
-            .losses(
+            .answer(
                 .init(
                     run: kind == 12 ? RunID(high: 9, low: 9) : Self.run,
                     lease: kind == 13 ? lease(&input) : grant.lease,
@@ -139,7 +142,7 @@ private struct SchedulerUnderFire {
             key: keys ? "key \(peer.id == 1 ? 9 : host)" : nil, address: "host \(host)", isOwn: keys && peer.id == 7)
     }
 
-    private mutating func take(_ actions: [Scheduler.Action]) {
+    private mutating func take(_ actions: [ClusterAction]) {
         if let broken = scheduler.brokenInvariant() { fatalError(broken) }
         for action in actions {
             switch action {
@@ -150,7 +153,8 @@ private struct SchedulerUnderFire {
                     "who evaluated a mask was given it")
             case .retract(let masks):
                 for mask in masks { precondition(recorded.remove(mask) != nil, "only what is recorded is retracted") }
-            case .grant(let peer, let lease, let masks):
+            case .grant(let peer, let lease, let job):
+                let masks = job.masks
                 precondition(
                     masks.count { recorded.contains($0) } <= 1, "of what is recorded, one mask is granted as a trial")
                 granted.append((peer, lease, masks))

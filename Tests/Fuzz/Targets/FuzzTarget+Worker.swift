@@ -4,7 +4,8 @@ import Shared
 
 extension FuzzTarget {
     /// A worker's protocol and a coordinator that sends anything in any order. What it does must be consistent after
-    /// every event; blobs are stored without holes, and one lease is computed at a time.
+    /// every event; blobs are stored without holes, one lease of masks is computed at a time, and of a training as many
+    /// shares as there are threads, each with the parameters that it names.
     func worker(_ bytes: [UInt8]) {
         var input = FuzzInput(bytes)
         var stage = WorkerUnderFire()
@@ -28,19 +29,21 @@ private struct WorkerUnderFire {
     private var located: CoordinatorMessage.Blob?
     private var checked: CoordinatorMessage.Blob?
     private var preparing: RunID?
-    private var computing: CoordinatorMessage.Lease?
-    private var abandoned: LeaseID?
+    private var computing: [CoordinatorMessage.Lease] = []
+    private var abandoned: [LeaseID] = []
+    private var loaded: UInt64?
+    private static let rowCount = 25
 
     init() {
         let hello = WorkerMessage.Hello(
-            worker: WorkerID(high: 0, low: 1), incarnation: 1, host: "h", threads: 1, instructionSet: "plain",
+            worker: WorkerID(high: 0, low: 1), incarnation: 1, host: "h", threads: 2, instructionSet: "plain",
             programVersion: "1")
-        state = WorkerProtocol(hello: hello, graceMilliseconds: 3000, partBytes: 64, at: now)
+        state = WorkerProtocol(hello: hello, graceMilliseconds: 3000, partBytes: 64, partFloats: 10, at: now)
         take(state.timePassed(at: now))
     }
 
     mutating func step(_ input: inout FuzzInput) {
-        switch input.below(16) {
+        switch input.below(18) {
         case 0:
             now = now + Int64(input.number(UInt16.self))
             take(state.timePassed(at: now))
@@ -59,6 +62,13 @@ private struct WorkerUnderFire {
         case 11, 12: endComputing(&input)
         case 13: take(state.receivedUnreadable(input.below(8) == 0 ? .otherVersion(3) : .damaged, at: now))
         case 14: if input.below(4) == 0 { take(state.stopRequested(at: now)) }
+        case 15, 16:
+            let offset = 10 * input.below(4)
+            let count = input.below(16) == 0 ? 9 : max(0, min(10, Self.rowCount - offset))
+            let part = RowPart(
+                subject: UInt64(input.below(4)), total: Self.rowCount, offset: offset,
+                floats: [Float](repeating: 1, count: count))
+            receive(.parameters(part))
         default:
             let fields = input.block()
             let frame = Wire.frame(type: input.byte(), fields: fields[...])
@@ -67,11 +77,22 @@ private struct WorkerUnderFire {
     }
 
     private mutating func welcome(_ input: inout FuzzInput) -> CoordinatorMessage.Welcome {
-        CoordinatorMessage.Welcome(
-            run: RunID(high: 0, low: UInt64(input.below(2))), life: UInt32(input.below(4)),
+        let run = RunID(high: 0, low: UInt64(input.below(2)))
+        let life = UInt32(input.below(4))
+        let blobs = Self.blobs
+        if input.below(2) == 0 {
+            let work = TrainingWork(
+                network: blobs[input.below(3)], teacher: nil, trainingImages: blobs[input.below(3)],
+                testImages: blobs[input.below(3)], normalisation: .standard, loss: TrainingLoss(), shardSize: 2,
+                precision: .float32, cutout: 0, mirrors: true, rowCount: Self.rowCount)
+            return CoordinatorMessage.Welcome(run: run, life: life, work: .training(work))
+        }
+        let work = MaskWork(
             settings: EvaluationSettings(split: .test, images: 10, batchNorm: .frozen),
-            network: Self.blobs[input.below(3)], images: Self.blobs[input.below(3)],
-            calibrationImages: input.below(2) == 0 ? nil : Self.blobs[input.below(3)], filters: 4, masks: 30)
+            network: blobs[input.below(3)], images: blobs[input.below(3)],
+            calibrationImages: input.below(2) == 0 ? nil : blobs[input.below(3)], filters: 4, masks: 30,
+            ensemble: [], sample: blobs[0].digest)
+        return CoordinatorMessage.Welcome(run: run, life: life, work: .masks(work))
     }
 
     private mutating func name(_ input: inout FuzzInput) -> LeaseID {
@@ -83,12 +104,16 @@ private struct WorkerUnderFire {
     private mutating func lease(_ input: inout FuzzInput) -> CoordinatorMessage.Lease {
         let run = input.below(8) == 0 ? RunID(high: 9, low: 9) : state.run?.run ?? RunID(high: 0, low: 0)
         let life = input.below(4) == 0 ? UInt32(input.below(4)) : state.run?.life ?? 1
-        let bits = input.below(16) == 0 ? 5 : 4
-        let masks = (0..<input.below(5)).map { _ in
-            IndexedMask(index: input.below(32), mask: Mask(count: bits, disabled: [input.below(4)]))
+        let job: Job
+        switch input.below(4) {
+        case 0, 1: job = .masks(MaskRuns(Set((0..<input.below(5)).map { _ in input.below(32) }).sorted()))
+        case 2:
+            let shard = TrainingShard(images: [1, input.below(9)], augmentationSeed: nil, epoch: 0)
+            job = .step(.gradient(shard), version: UInt64(input.below(4)))
+        default: job = .step(.evaluation(.test, 0..<input.below(9)), version: UInt64(input.below(4)))
         }
         return CoordinatorMessage.Lease(
-            run: run, lease: LeaseID(life: life, number: UInt32(input.byte())), masks: masks)
+            run: run, lease: LeaseID(life: life, number: UInt32(input.byte())), job: job)
     }
 
     private mutating func chunk(_ input: inout FuzzInput) {
@@ -114,17 +139,22 @@ private struct WorkerUnderFire {
     }
 
     private mutating func endComputing(_ input: inout FuzzInput) {
-        if let lease = abandoned {
-            abandoned = nil
-            computing = nil
+        if let lease = abandoned.popLast() {
             take(state.abandoned(lease, at: now))
-        } else if let lease = computing {
-            computing = nil
-            let evaluations = lease.masks.map { MaskEvaluation(mask: $0.index, evaluation: Evaluation(images: 10)) }
-            take(
-                input.below(4) == 0
-                    ? state.computationFailed(lease.lease, reason: "r", at: now)
-                    : state.computed(lease.lease, evaluations: evaluations, microseconds: 1, at: now))
+        } else if let lease = computing.popLast() {
+            if input.below(4) == 0 {
+                take(state.computationFailed(lease.lease, reason: "r", at: now))
+                return
+            }
+            switch lease.job {
+            case .masks(let masks):
+                let evaluations = masks.map { MaskEvaluation(mask: $0, evaluation: Evaluation(images: 10)) }
+                take(state.computed(lease.lease, evaluations: evaluations, microseconds: 1, at: now))
+            case .step:
+                let row = [Float](repeating: 2, count: Self.rowCount)
+                let result = JobResult.gradient(lossSum: 1, correct: 1, images: 2)
+                take(state.computed(lease.lease, result, row: row, microseconds: 1, at: now))
+            }
         }
     }
 
@@ -145,11 +175,22 @@ private struct WorkerUnderFire {
                 stored[chunk.digest] = bytes
             case .check(let blob): checked = blob
             case .prepare(let welcome): preparing = welcome.run
+            case .load(let version, let row):
+                precondition(row.count == Self.rowCount, "it loads whole parameters")
+                loaded = version
             case .compute(let lease):
-                precondition(computing == nil && abandoned == nil, "it computes one lease at a time")
-                precondition(!lease.masks.isEmpty, "it computes something")
-                computing = lease
-            case .abandon(let lease): abandoned = lease
+                computing.append(lease)
+                switch lease.job {
+                case .masks(let masks):
+                    precondition(computing.count == 1 && abandoned.isEmpty, "it computes one lease of masks at a time")
+                    precondition(!masks.isEmpty, "it computes something")
+                case .step(_, let version):
+                    precondition(computing.count + abandoned.count <= 2, "it computes a share on each thread")
+                    precondition(loaded == version, "it computes with the parameters that are named")
+                }
+            case .abandon(let lease):
+                computing.removeAll { $0.lease == lease }
+                abandoned.append(lease)
             case .connect, .disconnect, .note, .stop: break
             }
         }

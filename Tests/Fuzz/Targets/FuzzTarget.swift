@@ -26,7 +26,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     case pictures
     /// Mask files.
     case masks
-    /// Messages between workers and the coordinator, of evaluations and of training.
+    /// Messages between workers and the coordinator.
     case wire
     /// Run files: the whole file, or any value in any column.
     case runFile
@@ -34,6 +34,8 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     case trainingFile
     /// A coordinator's scheduler among hostile peers.
     case scheduler
+    /// A coordinator's scheduler of a training among hostile peers.
+    case steps
     /// A worker's protocol before a hostile coordinator.
     case worker
 
@@ -56,6 +58,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
             case .runFile: try runFile(bytes)
             case .trainingFile: try trainingFile(bytes)
             case .scheduler: scheduler(bytes)
+            case .steps: steps(bytes)
             case .worker: worker(bytes)
             }
         } catch let failure as Failure {
@@ -113,15 +116,6 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
             if let message = try? CoordinatorMessage(decoding: input) {
                 let again = try? CoordinatorMessage(decoding: message.encoded())
                 precondition(again == message, "a coordinator's message comes back changed")
-            }
-            // Floats may be no numbers, which equal nothing: what is written is compared.
-            if let order = try? TrainingOrder(decoding: input) {
-                let again = try? TrainingOrder(decoding: order.encoded())
-                precondition(again?.encoded() == order.encoded(), "a training's order comes back changed")
-            }
-            if let answer = try? TrainingAnswer(decoding: input) {
-                let again = try? TrainingAnswer(decoding: answer.encoded())
-                precondition(again?.encoded() == answer.encoded(), "a training's answer comes back changed")
             }
         }
     }
