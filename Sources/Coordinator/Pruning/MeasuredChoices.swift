@@ -25,7 +25,7 @@ struct MeasuredChoices: Codable, Equatable, Sendable {
     private static let imagesMax = 1024
 
     /// Measures what a ranking chooses, with the images of the run. Throws a ``Failure`` where that cannot be done here.
-    init(_ pruner: Pruner, of network: Network, settings: EvaluationSettings, on data: ImageSource) throws {
+    init(_ pruner: Pruner, of network: Network, settings: EvaluationSettings, by jobs: NetworkJobs) throws {
         let space = FilterSpace(network.graph)
         let all = Double(network.graph.cost().multiplyAccumulates)
         var masks = [Mask(count: space.count)]
@@ -37,8 +37,7 @@ struct MeasuredChoices: Codable, Equatable, Sendable {
         }
         var settings = settings.measuring
         settings.images = min(settings.images, Self.imagesMax)
-        let measured = try WorkerProcess.find(threads: nil)
-            .evaluate(network, under: masks, data: data, settings)
+        let measured = try jobs.evaluate(network, under: masks, settings)
         images = settings.images
         choices = zip(masks, measured).map { mask, measured in
             Choice(
