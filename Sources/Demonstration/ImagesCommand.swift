@@ -4,17 +4,17 @@ import Shared
 /// `winnow-demo images`: writes the demonstration's images.
 struct Images: Command {
     static let description = CommandDescription(
-        name: "images", summary: "write images in ten classes in CIFAR-10's binary format",
+        name: "images", summary: "write synthetic images in ten classes in CIFAR-10's binary format",
         discussion: """
-            Writes data_batch_1.bin and on, and test_batch.bin, to a folder. The same options give the same bytes on \
-            every machine. demo/resnet.safetensors was trained on what the defaults make:
+            Writes data_batch_1.bin, data_batch_2.bin, … and test_batch.bin to a folder. The same options give the same \
+            bytes on every machine. demo/resnet.safetensors was trained on the default images:
 
                 winnow-demo images --output demo-images
                 winnow-worker evaluate --model demo/resnet.safetensors --data demo-images …
             """)
 
-    @Option("The folder to write to; made if it is not there.", value: "DIR") var output: String
-    @Option("Decides all images.", value: "N") var seed: UInt64 = 1
+    @Option("Folder to write to, created if missing.", value: "DIR") var output: String
+    @Option("Seed of all images.", value: "N") var seed: UInt64 = 1
     @Option("Training images.", value: "N") var train: Int = 10_000
     @Option("Test images.", value: "N") var test: Int = 2_000
 
@@ -61,5 +61,5 @@ struct Images: Command {
 
 /// The program `winnow-demo`.
 public let demonstrationProgram = Program(
-    name: "winnow-demo", summary: "images to try Winnow with, made on the spot",
+    name: "winnow-demo", summary: "generate images to try Winnow with",
     version: Version.number, commands: [Images.self])

@@ -116,7 +116,7 @@ import Testing
         try FileManager.default.moveItem(atPath: "\(cluster.folder)/data", toPath: "\(cluster.folder)/moved")
         let lost = try cluster.start("winnow-coordinator", ["resume", "--run", cluster.runFile])
         #expect(try await lost.exitCode() == 65)
-        #expect(lost.output.contains("say with --data where they are"))
+        #expect(lost.output.contains("give their path with --data"))
         let found = try cluster.startResume(["--data", "\(cluster.folder)/moved"] + cluster.localWorkers(1))
         #expect(try await found.exitCode() == 0)
         try cluster.expectComplete(masks: 200)

@@ -11,13 +11,13 @@ import Testing
         let options = cluster.runOptions(masks: 8).filter { $0 != "--anyway" } + cluster.localWorkers(1)
         let process = try cluster.start("winnow-coordinator", options)
         #expect(try await process.exitCode() == 65)
-        #expect(process.output.contains("hardly more than by chance (1 in 10)"))
+        #expect(process.output.contains("hardly better than chance (1 in 10)"))
         #expect(process.output.contains("mean 0.485,0.456,0.406"))
         #expect(!FileManager.default.fileExists(atPath: cluster.runFile))
 
         let again = try cluster.start("winnow-coordinator", options + ["--anyway"])
         #expect(try await again.exitCode() == 0)
-        #expect(again.output.contains("hardly more than by chance"))
+        #expect(again.output.contains("hardly better than chance"))
     }
 
     @Test func aNetworkOfAnotherAccuracyThanExpectedIsRefused() async throws {
@@ -39,7 +39,7 @@ import Testing
         ]
         let process = try cluster.start("winnow-coordinator", options)
         #expect(try await process.exitCode() == 65)
-        #expect(process.output.contains("hardly more than by chance (1 in 10)"))
+        #expect(process.output.contains("hardly better than chance (1 in 10)"))
         let again = try cluster.start("winnow-coordinator", options + ["--anyway"])
         #expect(try await again.exitCode() == 0)
         // What was given stays with the network.

@@ -119,12 +119,12 @@ import Testing
         let cluster = try TestCluster()
         let coordinator = try cluster.startRun()
         let endpoint = try await cluster.endpoint(of: coordinator)
-        let line = try await coordinator.line(containing: "nothing progresses")
+        let line = try await coordinator.line(containing: "no progress")
         #expect(line.contains("no worker has connected"))
         #expect(line.contains("winnow-worker serve --connect \(endpoint)"))
         let status = try cluster.start("winnow-coordinator", ["status", "--run", cluster.runFile])
         #expect(try await status.exitCode() == 0)
-        #expect(status.output.contains("nothing progresses: no worker has connected"))
+        #expect(status.output.contains("no progress: no worker has connected"))
     }
 
     @Test func aRunThatGoesOnCanBeLookedAt() async throws {

@@ -180,7 +180,7 @@ final class ReportTests {
 
     @Test func theVerdictSaysWhatTheRankingIsGoodFor() throws {
         let sure = try Report(Self.record(masks: 2048))
-        #expect(sure.verdict == .filters && sure.html.contains("Sure enough to choose single filters"))
+        #expect(sure.verdict == .filters && sure.html.contains("Reliable enough to choose single filters"))
         #expect(Report.Verdict(reliability: 0.6) == .layers)
         #expect(Report.Verdict(reliability: 0.1) == .rough && Report.Verdict(reliability: -0.2) == .rough)
         #expect(Report.Verdict(reliability: nil) == .unknown)
@@ -189,7 +189,7 @@ final class ReportTests {
         let same = try #require(sure.masksNeeded(for: own))
         #expect(abs(Double(same) - 2048) <= 205)
         #expect(try #require(sure.masksNeeded(for: (1 + own) / 2)) > 2 * 2048)
-        #expect(sure.summary(lines: 1).contains("Sure enough"))
+        #expect(sure.summary(lines: 1).contains("Reliable enough"))
     }
 
     @Test func thePageEndsWithTheCommandThatPrunes() throws {

@@ -76,7 +76,7 @@ private func complaint(_ body: () throws -> Void) -> String {
     #expect(read().contains("deploy/get-cifar10"))
 
     try folder.write([UInt8](repeating: 0, count: 5000), "test_batch.bin")
-    #expect(read().contains("test_batch.bin: 5000 bytes are no whole number of records"))
+    #expect(read().contains("test_batch.bin: 5000 bytes are not a whole number of records"))
     try folder.write([], "test_batch.bin")
     #expect(read().contains("0 bytes"))
 
@@ -87,7 +87,7 @@ private func complaint(_ body: () throws -> Void) -> String {
     #expect(read(3) == "no error")
 
     try folder.write(batch(4), "test_batch.bin")
-    #expect(read(5).contains("has 4 test images; 5 are asked for"))
+    #expect(read(5).contains("has only 4 test images, not 5"))
 
     try folder.write(batch(1), "data_batch_1.bin")
     try folder.write(batch(1), "data_batch_3.bin")

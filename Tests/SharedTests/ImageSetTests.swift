@@ -71,7 +71,7 @@ import Testing
     @Test func bytesThatContradictThemselvesAreRefused() {
         var generator = SeededGenerator(seed: 3)
         let set = ImageSet.random(2, layout: layouts[1], using: &generator)
-        #expect(complaint([]).contains("not a set of images"))
+        #expect(complaint([]).contains("not an image set"))
         #expect(complaint(Array(set.blob.dropLast())).contains("contradict"))
         #expect(complaint(set.blob + [0]).contains("contradict"))
         func changed(_ offset: Int, to value: UInt8) -> String {
@@ -79,8 +79,8 @@ import Testing
             blob[offset] = value
             return complaint(blob)
         }
-        #expect(changed(0, to: 0).contains("not a set of images"))
-        #expect(changed(8, to: 9).contains("form 9"))
+        #expect(changed(0, to: 0).contains("not an image set"))
+        #expect(changed(8, to: 9).contains("version 9"))
         for offset in [12, 16] { #expect(changed(offset, to: 2).contains("contradict")) }
         for offset in stride(from: 20, to: 40, by: 4) { #expect(changed(offset + 3, to: 255).contains("contradict")) }
         #expect(changed(40, to: 200).contains("image 0 has label 200; labels are 0 to 199"))

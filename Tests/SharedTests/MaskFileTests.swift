@@ -57,11 +57,11 @@ private func filters(_ layer: String) -> Range<Int> { space.layer(named: layer)?
         (#"{"masks":[{"disabled":{"conv1":[01]}}]}"#, "a comma or ]"),
         (#"{"masks":[{"disabled":{"conv1":["1"]}}]}"#, "whole number"),
         (#"{"masks":[{"disabled":{"conv1":1}}]}"#, "an array"),
-        (#"{"masks":[{"disabled":{"conv1":[2,2]}}]}"#, "filter 2 of layer conv1 is there twice"),
-        (#"{"masks":[{"disabled":{"conv1":[2],"conv1":[1]}}]}"#, "\"conv1\" comes twice"),
+        (#"{"masks":[{"disabled":{"conv1":[2,2]}}]}"#, "filter 2 of layer conv1 occurs twice"),
+        (#"{"masks":[{"disabled":{"conv1":[2],"conv1":[1]}}]}"#, "\"conv1\" occurs twice"),
         (#"{"masks":[{"loss":1}]}"#, "mask 0: a mask without \"disabled\""),
         (#"{"masks":[{"disabled":{}}"#, "at byte 25, where the text ends"),
-        (#"{"masks":[]} x"#, "something follows the end"),
+        (#"{"masks":[]} x"#, "text after the end"),
         (#"{"mask":[]}"#, "no member \"masks\""),
         ("[]", "an object"),
         ("", "an object {…} is needed, at byte 0"),
@@ -109,11 +109,11 @@ func badMaskFilesSayWhatIsWrong(text: String, expected: String) {
 }
 
 @Test(arguments: [
-    (#"{"image_lists":[[1,2],[3]],"masks":[]}"#, "one length"), (#"{"image_lists":[[]],"masks":[]}"#, "not empty"),
+    (#"{"image_lists":[[1,2],[3]],"masks":[]}"#, "one length"), (#"{"image_lists":[[]],"masks":[]}"#, "not be empty"),
     (#"{"image_lists":[[-1]],"masks":[]}"#, "no image -1"),
     (#"{"image_lists":[[1]],"masks":[{"disabled":{},"images":1}]}"#, "no list of images 1"),
     (#"{"masks":[{"disabled":{},"images":0}]}"#, "no list of images 0"),
-    (#"{"image_lists":[[1]],"masks":[{"disabled":{},"images":0},{"disabled":{}}]}"#, "to all or to none"),
+    (#"{"image_lists":[[1]],"masks":[{"disabled":{},"images":0},{"disabled":{}}]}"#, "to all or none"),
 ])
 func imagesThatDoNotFitAreRefused(text: String, words: String) {
     let failure = #expect(throws: Failure.self) {

@@ -24,16 +24,16 @@ extension Tensors {
         #expect(message.contains("tensor \(entry.name) is missing"), "\(message)")
     }
     #expect(complaint { $0.removeAll { $0.name.hasPrefix("layer1.") } }.contains("unknown architecture"))
-    #expect(complaint { $0.removeAll { $0.name.hasPrefix("layer2.") } }.contains("[10, 6] where [10, 4] is expected"))
+    #expect(complaint { $0.removeAll { $0.name.hasPrefix("layer2.") } }.contains("[10, 6], but [10, 4] is expected"))
 }
 
 @Test func everyTensorOfAWrongShapeIsNamed() {
     for (index, entry) in SmallNetwork.tensors.enumerated() {
         let message = complaint { $0[index].tensor = zeros(3, 2, 1) }
-        #expect(message.contains("tensor \(entry.name) has shape [3, 2, 1] where"), "\(message)")
+        #expect(message.contains("tensor \(entry.name) has shape [3, 2, 1], but"), "\(message)")
     }
     let message = complaint { $0[$0.index("bn1.weight")].tensor = zeros(7) }
-    #expect(message.contains("tensor bn1.weight has shape [7] where [4] is expected"))
+    #expect(message.contains("tensor bn1.weight has shape [7], but [4] is expected"))
 }
 
 @Test func anExtraTensorIsNamed() {
@@ -59,7 +59,7 @@ extension Tensors {
 @Test func otherArchitecturesAreRefusedByName() {
     let mobile: Tensors = [("stem.weight", zeros(8, 3, 3, 3)), ("head.weight", zeros(10, 8))]
     #expect(
-        complaint { $0 = mobile }.contains("an unknown architecture, which begins with stem.weight [8, 3, 3, 3]"))
+        complaint { $0 = mobile }.contains("an unknown architecture, which starts with stem.weight [8, 3, 3, 3]"))
     #expect(complaint { $0 = mobile }.contains("torch.onnx.export"))
     #expect(
         complaint { $0.append(("layer2.0.downsample.0.weight", zeros(6, 4, 3, 1))) }
@@ -70,7 +70,7 @@ extension Tensors {
     #expect(
         complaint { tensors in
             tensors[tensors.index("linear.weight")].tensor = zeros(100, 6)
-        }.contains("linear.bias has shape [10] where [100] is expected"))
+        }.contains("linear.bias has shape [10], but [100] is expected"))
     #expect(complaint { $0 = [("a", zeros(3))] }.contains("an unknown architecture"))
     #expect(complaint { $0 = [] }.contains("holds no tensors"))
 }
@@ -120,7 +120,7 @@ func chainsOfLinearLayersKeepTheirNames(names: [String]) throws {
         return checkpointComplaint(Safetensors.write(tensors, metadata: []))
     }
     #expect(message([100, 5, 10]) == "no error")
-    #expect(message([3072, 5, 10]) { $0[2].tensor = zeros(10, 6) }.contains("[10, 6] where [10, 5] would"))
+    #expect(message([3072, 5, 10]) { $0[2].tensor = zeros(10, 6) }.contains("[10, 6], but [10, 5] would"))
     #expect(message([3072, 5, 10]) { $0.remove(at: 1) } == "no error")
     #expect(message([3072, 5, 10]) { $0.append(("norm.weight", zeros(5))) }.contains("norm.weight with shape [5]"))
 }
@@ -146,7 +146,7 @@ func chainsOfLinearLayersKeepTheirNames(names: [String]) throws {
         (#"{"layer2.0":[null,0,1,2,3]}"#, "does not map the 6 channels of layer2.0 to its 4 inputs"),
         (#"{"layer2.0":[null,0,1,2,4,null]}"#, "does not map"),
         (#"{"layer2.0":[null,0,-1,2,3,null]}"#, "does not map"),
-        (#"{"layer3.0":[0]}"#, "names block layer3.0, which is not there"),
+        (#"{"layer3.0":[0]}"#, "names block layer3.0, which does not exist"),
         (#"{"layer2.0":["0"]}"#, "winnow.shortcuts in its metadata is damaged"),
         ("x", "is damaged"),
         ("", "is damaged"),
@@ -164,7 +164,7 @@ func shortcutsInTheMetadataAreChecked(text: String, expected: String) {
             if tensors[index].name.contains("bn2"), old == [4] { tensors[index].tensor = zeros(3) }
         }
     }
-    #expect(checkpointComplaint(bytes).contains("layer1.0.conv2.weight has 3 filters where 4 channels come in"))
+    #expect(checkpointComplaint(bytes).contains("layer1.0.conv2.weight has 3 filters, the shortcut has 4 channels"))
 }
 
 // MARK: Safetensors
@@ -178,11 +178,14 @@ private func safetensors(_ header: String, data: Int = 0) -> [UInt8] {
     arguments: [
         (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#, 9, "1 bytes follow the last tensor"),
         (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#, 7, "cut short: tensor a ends at byte"),
-        (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}"#, 12, "tensor a lies at 4..<12, where 0 is next"),
+        (
+            #"{"a":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}"#, 12,
+            "tensor a is at 4..<12, but the next byte is 0"
+        ),
         (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,12]}}"#, 12, "shape [2] does not fill its 12 bytes"),
-        (#"{"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}}"#, 8, "makes no tensor"),
-        (#"{"a":{"dtype":"F32","shape":[9223372036854775807,9],"data_offsets":[0,8]}}"#, 8, "makes no tensor"),
-        (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}}"#, 8, "lies at 8..<0"),
+        (#"{"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}}"#, 8, "does not make a tensor"),
+        (#"{"a":{"dtype":"F32","shape":[9223372036854775807,9],"data_offsets":[0,8]}}"#, 8, "does not make a tensor"),
+        (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}}"#, 8, "is at 8..<0"),
         (#"{"a":{"dtype":"F33","shape":[2],"data_offsets":[0,8]}}"#, 8, "unknown type F33"),
         (#"{"a":{"dtype":"F32","shape":[2]}}"#, 8, "dtype, shape and data_offsets are needed"),
         (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8,9]}}"#, 8, "two offsets"),

@@ -78,10 +78,10 @@ func operatorsOfOtherNetworksAreRefusedWithAdvice(type: String, advice: String) 
         ("raw data that are too short", "needs 36 elements"), ("dimensions that overflow", "shape ["),
         ("a product of two images", "attention"), ("a softmax in the middle", "not the last node"),
         ("a padding by reflection", "reflect"), ("a reshape that mixes images", "mixes images"),
-        ("a negative variance", "variance"), ("an infinite weight", "not trained to an end"),
+        ("a negative variance", "variance"), ("an infinite weight", "diverge"),
         ("a quotient by the image", "depends on the image"), ("pixels out of order", "not pixels"),
-        ("an output that is no vector", "one for each class"), ("an old opset", "opset 6"),
-        ("a constant for each pixel", "between the pixels"), ("a power alone", "a part of GELU"),
+        ("an output that is no vector", "one per class"), ("an old opset", "opset 6"),
+        ("a constant for each pixel", "between the pixels"), ("a power alone", "only as part of GELU"),
     ])
 func whatDoesNotFitIsRefusedByNode(what: String, expected: String) {
     let text = complaint { file in

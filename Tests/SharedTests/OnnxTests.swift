@@ -385,7 +385,7 @@ private func classifier(_ shape: [Int] = [2, 4, 4], batch: Int? = nil, _ body: (
             (["location": "a/../../secret"], "outside"), (["location": "missing"], "missing"), ([:], "in which"),
             (["location": "net.onnx.data", "offset": "8"], "beyond"),
             (["location": "net.onnx.data", "offset": "9223372036854775807"], "beyond"),
-            (["location": "net.onnx.data", "offset": "-4"], "no number"),
+            (["location": "net.onnx.data", "offset": "-4"], "not a number"),
             (["location": "net.onnx.data", "length": "28"], "needs 24 bytes"),
         ])
     func placesThatDoNotFitAreRefused(entries: [String: String], complaint: String) throws {

@@ -53,7 +53,7 @@ final class OutputGuardTests {
 
     @Test func aPlaceThatCannotBeWrittenIsNoticedAtOnce() throws {
         let guardian = OutputGuard(reading: [])
-        #expect(complaint(guardian, "\(folder)/missing/out")?.contains("there is no folder") == true)
+        #expect(complaint(guardian, "\(folder)/missing/out")?.contains("does not exist") == true)
         #expect(complaint(guardian, folder)?.contains("is a folder") == true)
         #expect(complaint(guardian, "/dev/null") == nil)
         let blocked = try file("blocked", [1])

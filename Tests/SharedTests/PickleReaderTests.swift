@@ -18,7 +18,7 @@ private func text(_ text: String) -> [UInt8] {
 
 @Test(
     arguments: [
-        ("cos\nsystem\nX\u{4}\0\0\0true\u{85}R.", "make by os.system, such as a whole module; nothing of it was run"),
+        ("cos\nsystem\nX\u{4}\0\0\0true\u{85}R.", "make with os.system, such as a whole module; nothing in it was run"),
         ("cbuiltins\neval\n.", "builtins.eval"),
         ("cposix\nsystem\n.", "posix.system"),
         ("ctorch.nn.modules.conv\nConv2d\n.", "torch.nn.modules.conv.Conv2d"),
@@ -29,11 +29,11 @@ private func text(_ text: String) -> [UInt8] {
         ("t.", "closes what it never opened"),
         ("(((.", "takes what it never made"),
         ("h\u{5}.", "recalls 5, which it never remembered"),
-        ("}K\u{1}a.", "no list"),
-        ("]K\u{1}K\u{2}s.", "no dictionary"),
-        ("K\u{1}K\u{2}R.", "calls something that is no class"),
+        ("}K\u{1}a.", "not a list"),
+        ("]K\u{1}K\u{2}s.", "not a dictionary"),
+        ("K\u{1}K\u{2}R.", "calls something that is not a class"),
         ("ctorch\nFloatStorage\n)R.", "makes a storage"),
-        ("K\u{1}Q.", "no tuple"),
+        ("K\u{1}Q.", "not a tuple"),
         ("K\u{1}K\u{2}b.", "gives attributes to a plain value"),
         ("}(K\u{1}u.", "a key without a value"),
         ("K\u{1}.", "no state dict but a single value"),

@@ -137,7 +137,7 @@ import Testing
         let tooMany = #expect(throws: Failure.self) {
             try ImageSource(folder.path, skipsBroken: true).open().read(.test)
         }
-        #expect(tooMany?.description.contains("3 of 103 pictures cannot be read") == true)
+        #expect(tooMany?.description.contains("3 of 103 pictures are unreadable") == true)
     }
 
     @Test(.enabled(if: Python.canImport("numpy", "PIL", "torchvision"), "no torchvision"))

@@ -151,7 +151,7 @@ private let allDesigns = ["independent", "balanced", "tree", "tree-9x2", "tree-2
     let rate = complaint { _ = try ensemble(dropRate: 0.9) }
     #expect(rate.contains("drop rate") && rate.contains("0.9"))
     let outside = complaint { _ = try ensemble(layerDropRates: [(NamePattern("conv1"), 0.1)]) }
-    #expect(outside.contains("no layer 'conv1' takes part"))
+    #expect(outside.contains("no ranked layer 'conv1'"))
     #expect(complaint { _ = try ensemble(masks: 0) }.contains("number of masks"))
     #expect(complaint { _ = try SamplingDesign(named: "tre") }.contains("did you mean 'tree'"))
     #expect(complaint { _ = try SamplingDesign(named: "tree-9x999") }.contains("no sampling design"))

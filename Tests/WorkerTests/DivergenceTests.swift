@@ -110,7 +110,7 @@ import Testing
         let settings = Self.settings(.frozen, images: 64, calibration: 0)
         let engine = try Engine(network: network, threads: 1, memoryBytesMax: 16 << 20)
         let error = #expect(throws: Failure.self) { try engine.evaluate([none], images: images, settings: settings) }
-        #expect(error?.description.contains("the network's answers to 64 images take") == true)
+        #expect(error?.description.contains("the network's outputs for 64 images take") == true)
         let roomier = try Engine(network: network, threads: 1, memoryBytesMax: 64 << 20)
         #expect(try roomier.evaluate([none], images: images, settings: settings)[0].lossSum == 0)
     }

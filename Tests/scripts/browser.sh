@@ -66,8 +66,8 @@ kill -9 "$worker"
 until_true 60 snapshot_has '"stall":"'
 visit none-left "$page" --window-size=390,900
 shows none-left 'id="stall"[^>]*>[^<]+winnow-worker serve --connect'
-if grep -E 'id="stall"[^>]*hidden' "$work/none-left.html"; then fail "nothing says why nothing progresses"; fi
-curl --silent --fail "${page%/}/health" | grep -q "nothing progresses" || fail "/health does not say it"
+if grep -E 'id="stall"[^>]*hidden' "$work/none-left.html"; then fail "nothing says why there is no progress"; fi
+curl --silent --fail "${page%/}/health" | grep -q "no progress" || fail "/health does not say it"
 
 kill -TERM "$coordinator"
 wait "$coordinator" || [ $? = 130 ] || fail "the run failed: $(tail -n 5 "$work/coordinator.log")"
@@ -75,9 +75,9 @@ wait "$coordinator" || [ $? = 130 ] || fail "the run failed: $(tail -n 5 "$work/
 
 # The report of what was evaluated, as it is and driven by a script behind its own.
 visit report "file://$work/report/report.html"
-for plot in "Importance of every filter" "one layer are disabled" "Predicted against measured" "as masks came in" \
+for plot in "Importance of every filter" "one layer are disabled" "Predicted against measured" "as masks arrived" \
     "Importance against the L1 norm" "Accuracy against the share of FLOPs" "Loss against the share of FLOPs" \
-    "a row for each layer" "leases of every worker"; do
+    "one row per layer" "leases of every worker"; do
     grep -E "<svg[^>]*aria-label=\"[^\"]*$plot" "$work/report.html" > /dev/null || fail "the report has no plot '$plot'"
 done
 grep -q 'class="lease lost"' "$work/report.html" || fail "the schedule does not show the leases of killed workers"

@@ -35,7 +35,7 @@ touch "$work/resumed/cifar-10-batches-bin/test_batch.bin"
 deploy/get-cifar10 "$work/resumed" > "$work/output" 2>&1 || fail "$(cat "$work/output")"
 [ -s "$work/resumed/cifar-10-batches-bin/test_batch.bin" ] || fail "not made whole"
 
-fails_with 69 "goes on where it stopped" env WINNOW_CIFAR10_URL="file://$work/none.tar.gz" deploy/get-cifar10 "$work/a"
+fails_with 69 "run the command again to resume it" env WINNOW_CIFAR10_URL="file://$work/none.tar.gz" deploy/get-cifar10 "$work/a"
 fails_with 65 "is not the official archive" env WINNOW_CIFAR10_MD5=0 deploy/get-cifar10 "$work/b"
 [ -z "$(ls "$work/b")" ] || fail "a wrong archive is left behind"
 tar -czf "$work/archive.tar.gz" -C "$work/official" cifar-10-batches-bin/test_batch.bin

@@ -42,5 +42,5 @@ check "after a worker's death"
 [ "$(value winnow_leases_requeued_total)" -gt 0 ] || fail "no lease came back from the killed worker"
 kill -9 "${pids[2]}"
 until_true 60 is winnow_stalled 1
-check "while nothing progresses"
+check "while there is no progress"
 echo "promtool is content with $(metrics | grep -vc '^#') values of $(metrics | grep -c '^# TYPE') metrics"

@@ -120,7 +120,7 @@ deploy/slurm/submit --more 1 "$work/my.conf" > /dev/null
 # The coordinator's time is up.
 before=$(recorded)
 scancel --signal=TERM --batch "$coordinator"
-requeued() { grep -q "back into the queue" "$work/run/coordinator.$coordinator.log"; }
+requeued() { grep -q "requeued to resume" "$work/run/coordinator.$coordinator.log"; }
 until_true 30 requeued
 # Slurm holds a requeued job back for two minutes, since a node refuses a start of the same second in which the job was
 # ended; three seconds are enough. Asking all the time would keep the scheduler from its work.

@@ -1,4 +1,4 @@
-"""Rank the filters of a PyTorch network, prune it and fine-tune it, by Winnow's programs.
+"""Rank, prune and fine-tune PyTorch networks with Winnow's programs.
 
     import winnow
 
@@ -8,9 +8,9 @@
     tuned = winnow.finetune(pruned, "images.npz", "tuned.safetensors", distill_from=model, epochs=20)
     module = tuned.load()
 
-The programs, `winnow-coordinator` and `winnow-worker`, do all the work. They are looked for in `$WINNOW_BINARIES`, then
-in the path. Keyword arguments become their options: `remove_flops=0.5` is `--remove-flops 0.5`, `reconstruct=True` is
-`--reconstruct`. What goes wrong is an `Error` with the program's message.
+The programs, `winnow-coordinator` and `winnow-worker`, do all the work. The package finds them in `$WINNOW_BINARIES`,
+then in the path. Keyword arguments become their options: `remove_flops=0.5` is `--remove-flops 0.5`, `reconstruct=True`
+is `--reconstruct`. Failures raise an `Error` with the program's message.
 """
 
 from .arrays import images

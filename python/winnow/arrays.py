@@ -1,4 +1,4 @@
-"""Images for Winnow, from any data set of PyTorch."""
+"""Images for Winnow, from any PyTorch data set."""
 
 import numpy
 
@@ -6,12 +6,12 @@ import numpy
 def images(dataset, path, test=None, classes=None):
     """Writes a `.npz` file of a data set's images and labels, after its transforms.
 
-    `dataset` gives pairs of an image and a label by their numbers, as any map-style `torch.utils.data.Dataset` does.
-    Images are tensors or arrays `[C, H, W]`: float ones become a network's inputs as they are, bytes are scaled and
-    normalised by Winnow. Pictures without a transform to tensors are taken as bytes. With `test`, `dataset` holds the
-    training images, as fine-tuning needs. `classes` says how many there are where not all of them occur.
+    `dataset` returns pairs of image and label by index, like any map-style `torch.utils.data.Dataset`. Images are
+    tensors or arrays `[C, H, W]`: floats enter the network unchanged, Winnow scales and normalises bytes. Pictures
+    without a transform to tensors count as bytes. With `test`, `dataset` holds the training images, as fine-tuning
+    needs. `classes` gives the number of classes if not all of them occur.
 
-    The images come in an order that is drawn from their number, since Winnow takes the first ones of them. Returns
+    The images are written in a random order seeded by their number, since Winnow often uses the first N. Returns
     `path`.
     """
     arrays = {}

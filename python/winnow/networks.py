@@ -1,4 +1,4 @@
-"""Networks on their way between PyTorch and Winnow. PyTorch is imported only here, and only where it is used."""
+"""Moves networks between PyTorch and Winnow. PyTorch is imported only here, and only when needed."""
 
 import contextlib
 import importlib.util
@@ -41,7 +41,7 @@ def load(path):
 
 
 def _package(folder):
-    """A package by its folder, under a name of its own, so that several can be imported."""
+    """A package by its folder, under a unique name, so that several can be imported."""
     name = f"winnow_network_{uuid.uuid4().hex}"
     place = importlib.util.spec_from_file_location(
         name, os.path.join(folder, "__init__.py"), submodule_search_locations=[folder])
@@ -65,7 +65,7 @@ def export(model, example, path):
     model.eval()
     try:
         with _taking(model, example), _silence():
-            # Evaluation mode without folding: the exporter would melt batch norms into convolutions.
+            # Evaluation mode without folding: the exporter would fold batch norms into convolutions.
             torch.onnx.export(
                 model, (example,), os.fspath(path), input_names=["images"], output_names=["logits"],
                 dynamic_axes={"images": {0: "batch"}, "logits": {0: "batch"}}, do_constant_folding=False,
@@ -77,7 +77,7 @@ def export(model, example, path):
 
 @contextlib.contextmanager
 def _taking(model, example):
-    """Lets a module take an example: as it is, or flattened where the module takes vectors only."""
+    """Makes a module take an example: unchanged, or flattened if the module takes only vectors."""
     import torch
 
     def fails():
@@ -103,7 +103,7 @@ def _taking(model, example):
 
 @contextlib.contextmanager
 def _silence():
-    """Leaves out what the exporter says of itself."""
+    """Hides the exporter's own messages."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -111,7 +111,7 @@ def _silence():
 
 @contextlib.contextmanager
 def file_of(model, data=None, example=None, options=None):
-    """A file that Winnow reads: the path that was given, or a module as ONNX in a temporary file.
+    """A file that Winnow reads: the given path, or a module as ONNX in a temporary file.
 
     The module's input is `example`, or has the shape of the images in `data`; `options` may say how these are read.
     """
@@ -120,7 +120,7 @@ def file_of(model, data=None, example=None, options=None):
         return
     if example is None:
         if data is None:
-            raise ValueError("give example=, an input of the module, since there are no images to tell its shape")
+            raise ValueError("give example=, an input of the module, since there are no images to infer its shape from")
         import torch
 
         example = torch.zeros(1, *shape(data, options or {}))

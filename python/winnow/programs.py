@@ -8,7 +8,7 @@ import tempfile
 
 
 class Error(RuntimeError):
-    """A program did not do what it was asked; the message is its own."""
+    """A program failed; the message is its own."""
 
     def __init__(self, message, status):
         super().__init__(message)
@@ -58,7 +58,7 @@ def find(program):
 
 
 def run(subcommand, arguments, program="winnow-coordinator"):
-    """Runs a subcommand to its end, with its progress on standard error. Returns what it printed. Raises an `Error`."""
+    """Runs a subcommand to its end, with progress on standard error. Returns its output. Raises an `Error`."""
     # A file rather than a pipe, which could fill while standard error is read.
     with tempfile.TemporaryFile("w+", errors="replace") as output:
         process = subprocess.Popen(
@@ -71,7 +71,7 @@ def run(subcommand, arguments, program="winnow-coordinator"):
                 sys.stderr.flush()
                 last = line.strip() or last
         finally:
-            # Ctrl-C reaches the program too: it ends by itself and keeps what was done.
+            # Ctrl-C reaches the program too: it exits by itself and keeps its progress.
             status = process.wait()
             process.stderr.close()
         output.seek(0)

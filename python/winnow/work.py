@@ -12,7 +12,7 @@ class Ranking:
     def __init__(self, run, table):
         #: The run file, which `prune` takes.
         self.run = os.fspath(run)
-        #: rank, layer, filter, importance, standard_error, …: a pandas table, or a NumPy one where there is no pandas.
+        #: rank, layer, filter, importance, standard_error, …: a pandas table, or a NumPy one without pandas.
         self.table = table
 
     def __len__(self):
@@ -25,9 +25,9 @@ class Ranking:
 def rank(model, data, masks, run, report=None, example=None, **options):
     """Ranks the filters of a network on images, and returns a `Ranking`.
 
-    `model` is a module or the path of a checkpoint. A module becomes ONNX, for inputs like `example` or, without one, of
-    the images' shape. `data` is the path of images in any form that Winnow reads, `masks` how many masks are evaluated.
-    `run` is the run file to make and `report` a folder for the report. Further options are those of
+    `model` is a module or the path of a checkpoint. A module is exported as ONNX, with inputs like `example` or, without
+    one, of the images' shape. `data` is the path of images in any format that Winnow reads, `masks` the number of masks.
+    `run` is the run file to create and `report` a folder for the report. Further options are those of
     `winnow-coordinator run`.
     """
     with networks.file_of(model, data, example, options) as path, tempfile.TemporaryDirectory() as folder:
@@ -50,8 +50,8 @@ def _table(path):
 def prune(source, output, data=None, example=None, **options):
     """Prunes the network of a run file or of a checkpoint, and returns the smaller `Network`.
 
-    `source` is a `Ranking`, the path of a run file, or, with `method="l1"` and its like, a module or the path of a
-    checkpoint; a module needs `data` or `example`, as `rank` does. Further options are those of
+    `source` is a `Ranking`, the path of a run file, or, with a `method` such as "l1", a module or the path of a
+    checkpoint; a module needs `data` or `example`, like `rank`. Further options are those of
     `winnow-coordinator prune`, such as `remove_flops=0.5`.
     """
     arguments = {"output": output, "data": data, **options}
@@ -66,7 +66,7 @@ def prune(source, output, data=None, example=None, **options):
 
 
 def finetune(model, data, output, distill_from=None, example=None, **options):
-    """Goes on training a network, and returns the `Network` of the last epoch.
+    """Trains a network further, and returns the `Network` of the last epoch.
 
     `model` is a `Network`, a module or the path of a checkpoint; `distill_from` likewise, a network to learn from as
     well. Further options are those of `winnow-coordinator finetune`, such as `epochs=20`.

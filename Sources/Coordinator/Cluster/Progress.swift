@@ -68,7 +68,7 @@ final class Progress {
         guard time - since >= Self.standstillAfter, time - lastStandstill >= Self.standstillEvery else { return }
         lastStandstill = time
         let help = run.workers.isEmpty ? "; start one with 'winnow-worker serve --connect \(endpoint)'" : ""
-        Log.shared.line("nothing progresses: \(reason)\(help)")
+        Log.shared.line("no progress: \(reason)\(help)")
     }
 
     /// Three significant digits: `0.123`, `12.3`, `1230`.

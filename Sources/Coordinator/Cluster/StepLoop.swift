@@ -122,6 +122,6 @@ final class StepLoop: ClusterLoop<StepScheduler> {
         let help =
             policy.connectedCount == 0 ? "; start one with 'winnow-worker serve --connect \(localEndpoint)'" : ""
         let reason = whyIdle ?? "\(policy.connectedCount) workers are connected, \(workerCount) of them ready"
-        note("nothing progresses: \(reason)\(help)")
+        note("no progress: \(reason)\(help)")
     }
 }

@@ -19,9 +19,9 @@ struct CostBudgetOptions {
 /// The accuracy that a smaller network keeps; `prune` and `compress` share it.
 struct AccuracyFloorOptions {
     @Option(
-        "Make the network as small as it can be with at most so many percentage points less accuracy, on training images "
-            + "that are held out (--validation-images).", value: "POINTS") var maxAccuracyDrop: Percentage?
-    @Option("The same, with at least so many per cent of these images recognised.", value: "PERCENT")
+        "Make the network as small as possible with at most this drop in accuracy, in percentage points, on "
+            + "held-out training images (--validation-images).", value: "POINTS") var maxAccuracyDrop: Percentage?
+    @Option("The same, with at least this accuracy on those images.", value: "PERCENT")
     var minAccuracy: Percentage?
 
     /// What is asked for; nil where nothing is. Throws a `.usage` ``Failure``.
@@ -41,12 +41,12 @@ struct BudgetOptions {
     @OptionGroup var latency = LatencyOptions()
     @OptionGroup var accuracy = AccuracyFloorOptions()
     @Option(
-        "The training images that --max-accuracy-drop and --min-accuracy look at, the last ones; a tenth of them, and no "
-            + "more than 5000, where not given.", value: "N") var validationImages: Int?
-    @Option("Remove this share of the filters that may go, or from 1 up this number of them.", value: "SHARE|N")
+        "How many training images to hold out for --max-accuracy-drop and --min-accuracy: the last N. By "
+            + "default a tenth of them, at most 5000.", value: "N") var validationImages: Int?
+    @Option("Remove this share of the removable filters, or this number of them if it is 1 or more.", value: "SHARE|N")
     var removeFilters: Double?
     @Option(
-        "Remove as many FLOPs as this rise of the predicted loss, in nats, allows; the other budgets hold too.",
+        "Remove as many FLOPs as this rise of the predicted loss allows, in nats; other budgets hold too.",
         value: "NATS") var maxLossRise: Double?
 
     /// Throws a `.usage` ``Failure``.

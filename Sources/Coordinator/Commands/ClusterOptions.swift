@@ -7,21 +7,21 @@ struct ClusterOptions {
     private static let localWorkersMax = 256
     private static let secretKeyVariable = "WINNOW_SECRET_KEY"
 
-    @Option("Where to listen for workers; port 0 takes a free one and prints it.", value: "ENDPOINT")
+    @Option("Where to listen for workers; port 0 picks a free port and prints it.", value: "ENDPOINT")
     var bind: String = "tcp://127.0.0.1:0"
-    @Option("Workers to start on this host; 1 where --bind is not given either.", value: "K") var localWorkers: Int?
-    @Option("Compute threads of each local worker; the processors are shared out, where not given.", value: "N")
+    @Option("Workers to start on this host; 1 if --bind is not given either.", value: "K") var localWorkers: Int?
+    @Option("Compute threads per local worker. By default they share the processors.", value: "N")
     var workerThreads: Int?
     @Option(
-        "The coordinator's secret key ('keygen' makes it); WINNOW_SECRET_KEY in the environment, where not given.",
+        "The coordinator's secret key (see 'keygen'). By default, the key in WINNOW_SECRET_KEY.",
         value: "FILE")
     var keyFile: String?
-    @Option("A worker's public key that is admitted. May be repeated.", value: "FILE") var admit: [String]
-    @Flag("Listen beyond this host without keys, on a network that you trust.") var insecure: Bool
+    @Option("Public key of a worker to admit. May be repeated.", value: "FILE") var admit: [String]
+    @Flag("Listen beyond this host without keys, on a network you trust.") var insecure: Bool
     @Option(
-        "The most masks of one lease; leases are sized to take a worker one to two seconds.", value: "N")
+        "Most masks per lease; leases are sized for one to two seconds of a worker's time.", value: "N")
     var masksPerLease: Int = Wire.masksPerLeaseMax
-    @Option("The cache folder of the local workers.", value: "DIR") var workerCache: String?
+    @Option("Cache folder of the local workers.", value: "DIR") var workerCache: String?
 
     /// Checks what no single option can. Throws a `.usage` ``Failure``.
     func validate() throws {
@@ -64,7 +64,7 @@ struct ClusterOptions {
     /// What a person must give again to go on: the run file remembers where keys are, never a key.
     var secretsToGiveAgain: String {
         let isInEnvironment = keyFile == nil && ProcessInfo.processInfo.environment[Self.secretKeyVariable] != nil
-        return isInEnvironment ? ", and \(Self.secretKeyVariable) in the environment as before" : ""
+        return isInEnvironment ? ", with \(Self.secretKeyVariable) set as before" : ""
     }
 
     /// Listens, at another endpoint than --bind where one is given. Throws a ``Failure``.

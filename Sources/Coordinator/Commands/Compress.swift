@@ -7,41 +7,41 @@ struct Compress: Command {
         name: "compress",
         summary: "rank, prune and fine-tune a network to a budget",
         discussion: """
-            Ranks the filters on training images, prunes the network and fine-tunes what is left, in rounds, until the budget \
-            is met. Every round removes the same share of what is left. On one machine:
+            Ranks, prunes and fine-tunes the network in rounds until the budget is met. Every round removes the same share \
+            of what is left. On one machine:
 
               winnow-coordinator compress --model resnet56.th --data cifar-10-batches-bin --remove-flops 0.64 \\
                   --remove-parameters 0.6 --rounds 2 --masks 5000 --epochs 200 --epochs-between 20 --folder resnet56
 
-            Or as small as it can be with half a point less accuracy; rounds go on until one falls below it:
+            Or as small as possible at half a point less accuracy; rounds continue until one falls below it:
 
               winnow-coordinator compress --model resnet20.th --data cifar-10-batches-bin --max-accuracy-drop 0.5 \\
                   --masks 1000 --epochs 40 --epochs-between 5 --folder resnet20
 
             On many, add --bind and start 'winnow-worker serve' there; the same workers rank and train. The folder gets \
-            compressed.safetensors, report.html, curve.csv and curve.json, and for every round its run file, networks and \
-            training. After any interruption the same command resumes, and the result is the same.
+            compressed.safetensors, report.html, curve.csv and curve.json, and each round's run file, networks and training. \
+            After any interruption the same command resumes, with the same result.
             """)
 
-    @Option("The network's checkpoint (PyTorch or safetensors).", value: "FILE") var model: String
+    @Option("Network checkpoint (PyTorch or safetensors).", value: "FILE") var model: String
     @OptionGroup var checkpoint = CheckpointOptions()
-    @Option("The folder for all results. A compression that it holds is resumed.", value: "DIR")
+    @Option("Folder for all results. If it holds an interrupted compression, that is resumed.", value: "DIR")
     var folder: String
     @OptionGroup var exports = ExportOptions()
     @OptionGroup var budget = CostBudgetOptions()
     @OptionGroup var accuracy = AccuracyFloorOptions()
     @Option(
-        "With an accuracy to keep, the share of what is left of the FLOPs that each round removes.", value: "SHARE")
+        "With an accuracy target, the share of the remaining FLOPs to remove per round.", value: "SHARE")
     var removePerRound: Double = 0.2
     @Option(
-        "Times that the network is ranked, pruned and fine-tuned; with an accuracy to keep, at most, and 100 where not "
-            + "given.", value: "N") var rounds: Int = 1
+        "Rounds of ranking, pruning and fine-tuning. With an accuracy target, the most rounds: 100 by default.",
+        value: "N") var rounds: Int = 1
     @OptionGroup var evaluation = EvaluationOptions()
     @OptionGroup var sampling = SamplingOptions()
     @OptionGroup var rules = PruningRuleOptions()
-    @Option("Passes over the training images in the last round.", value: "N") var epochs: Int = 40
-    @Option("Passes over the training images in every round before the last.", value: "N") var epochsBetween: Int = 5
-    @Flag("Fine-tune by the labels alone, instead of learning from the unpruned network as well.")
+    @Option("Training epochs of the last round.", value: "N") var epochs: Int = 40
+    @Option("Training epochs of every earlier round.", value: "N") var epochsBetween: Int = 5
+    @Flag("Fine-tune on the labels alone, without distilling from the unpruned network.")
     var noDistillation: Bool
     @OptionGroup var recipe = TrainingRecipeOptions()
     @OptionGroup var cluster = ClusterOptions()
@@ -60,7 +60,7 @@ struct Compress: Command {
         }
         if floor != nil {
             guard !hasBudget else {
-                throw Failure(.usage, "give a budget, or an accuracy that says how much goes")
+                throw Failure(.usage, "give a budget or an accuracy target")
             }
             guard removePerRound > 0, removePerRound < 1 else {
                 throw Failure(.usage, "--remove-per-round must be a share above 0 and below 1")
@@ -123,9 +123,9 @@ struct Compress: Command {
         guard begun == plan else {
             throw Failure(
                 .badInput,
-                "\(folder.path) holds a compression that was begun otherwise: "
-                    + "\(plan.differences(from: begun).joined(separator: ", ")); go on with it by the command that began it, or "
-                    + "name another --folder")
+                "\(folder.path) holds a compression with other options: "
+                    + "\(plan.differences(from: begun).joined(separator: ", ")); resume it with its original "
+                    + "command, or give another --folder")
         }
         try folder.ensure(folder.unpruned) { try folder.write(checkpoint, to: $0) }
         let dashboard = try livePage.open()
@@ -149,15 +149,15 @@ struct Compress: Command {
         guard images.heldOut == 0 else {
             throw Failure(
                 .badInput,
-                "\(data.source.path) has no test images: what is held out would both say how much goes and how well it went. "
-                    + "Give it test_images, or a folder test")
+                "\(data.source.path) has no test images, and the held-out images cannot both choose the size "
+                    + "and measure the result. Add test_images or a folder test")
         }
         let all = images.training.count
         let count = recipe.validationImages > 0 ? recipe.validationImages : HeldOutImages.count(of: all)
         guard count > 0, count < all else {
             throw Failure(
                 .badInput,
-                "\(data.source.path) has \(all) training images: \(count) cannot be held out; give another "
+                "\(data.source.path) has \(all) training images: cannot hold out \(count); give another "
                     + "--validation-images")
         }
         return (CompressionPlan.Goal(floor: floor, removePerRound: removePerRound), count)
@@ -177,8 +177,8 @@ struct Compress: Command {
                 + "epoch")
         if let accuracy = curve.accuracy, let kept = last.validationAccuracy {
             print(
-                "accuracy on the held-out training images: \(Text.percent(kept, 2)); at least "
-                    + "\(Text.percent(accuracy.least, 2)) was asked for")
+                "accuracy on held-out training images: \(Text.percent(kept, 2)); target: at least "
+                    + "\(Text.percent(accuracy.least, 2))")
         }
         print("network: \(folder.compressed); report: \(folder.report)")
     }

@@ -5,22 +5,22 @@ import Shared
 struct ConvertImages: Command {
     static let description = CommandDescription(
         name: "images",
-        summary: "look at labelled images, and write them as NumPy's arrays",
+        summary: "show labelled images' statistics, or convert them to NumPy arrays",
         discussion: """
-            Reads images in any form that --data takes and says what they are: how many of each class, and the mean and \
-            deviation of each channel. With --output it writes them as one .npz file, which is read faster than many \
-            pictures are decoded, so that what is repeated is fast. For ImageNet's pictures, as most networks take them:
+            Reads images in any format that --data takes and prints how many each class has, and the mean and deviation \
+            of each channel. --output writes them as one .npz file, which loads faster than many pictures decode. For \
+            ImageNet pictures, cropped as most networks expect:
 
               winnow-coordinator images --data imagenet --resize 256 --crop 224 --output imagenet.npz
               winnow-coordinator run --data imagenet.npz …
             """)
 
-    @Option("Labelled images: a folder or file in a form that docs/images.md lists.", value: "PATH") var data: String
+    @Option("Labelled images: a folder or file in a format listed in docs/images.md.", value: "PATH") var data: String
     @OptionGroup var dataFormat = DataFormatOptions()
-    @Option("How many images of each split, the first N; all, where not given.", value: "N") var images: Int?
+    @Option("Read the first N images of each split. By default all.", value: "N") var images: Int?
     @OptionGroup var normalisation = NormalisationOptions()
-    @Option("Where to write the images: a .npz file.", value: "FILE") var output: String?
-    @Flag("Replace a file that is there.") var force: Bool
+    @Option("Where to write the images: an .npz file.", value: "FILE") var output: String?
+    @Flag("Overwrite an existing file.") var force: Bool
     @Flag("Print JSON.") var json: Bool
 
     func validate() throws {

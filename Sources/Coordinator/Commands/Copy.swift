@@ -4,10 +4,10 @@ import Shared
 struct Copy: Command {
     static let description = CommandDescription(
         name: "copy",
-        summary: "copy a run file, also while its run goes on",
+        summary: "copy a run file, even while its run is active",
         discussion: """
-            A run file that is being written, or whose coordinator was killed, keeps its last evaluations in a second file \
-            beside it, FILE-wal. Copying the first alone loses them without a word. This copies all of it into one file:
+            A run file that is in use, or whose coordinator was killed, keeps its last evaluations in a second file beside \
+            it, FILE-wal. Copying the first alone silently loses them. This copies everything into one file:
 
               winnow-coordinator copy --run resnet20.winnow --to /backup/resnet20.winnow
             """)

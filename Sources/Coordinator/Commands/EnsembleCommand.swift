@@ -5,21 +5,22 @@ struct EnsembleCommand: Command {
     static let description = CommandDescription(
         name: "ensemble", summary: "write the masks that a run would evaluate",
         discussion: """
-            Draws the masks that 'winnow-coordinator run' with the same options evaluates, in the form that
+            Draws the masks that 'winnow-coordinator run' evaluates with the same options, in the format that
             'winnow-worker evaluate' reads. Example:
 
               winnow-coordinator ensemble --model resnet20.th --masks 1000 --output masks.json
 
-            With --run they are a run's masks, each with the images that it is evaluated on where images rotate:
+            With --run it writes that run's masks, each with its own images if images rotate:
 
               winnow-coordinator ensemble --run resnet20.winnow --output masks.json
             """)
 
-    @Option("The network's checkpoint (PyTorch or safetensors).", value: "FILE") var model: String?
+    @Option("Network checkpoint (PyTorch or safetensors).", value: "FILE") var model: String?
     @OptionGroup var checkpoint = CheckpointOptions()
-    @Option("The run file whose masks are written; it has the network and the options.", name: "run", value: "FILE")
+    @Option(
+        "Write the masks of this run file, which also holds the network and the options.", name: "run", value: "FILE")
     var runFile: String?
-    @Option("Where the masks go, as JSON.", value: "FILE") var output: String
+    @Option("Where to write the masks, as JSON.", value: "FILE") var output: String
     @OptionGroup var sampling = SamplingOptions()
 
     func validate() throws {

@@ -2,7 +2,7 @@ import Shared
 
 /// The options that decide how a mask is evaluated.
 struct EvaluationOptions {
-    @Option("Labelled images: a folder or file in a form that docs/images.md lists.", value: "PATH") var data: String
+    @Option("Labelled images: a folder or file in a format listed in docs/images.md.", value: "PATH") var data: String
     @OptionGroup var dataFormat = DataFormatOptions()
     /// Images for each mask where groups of masks have their own.
     static let imagesPerMaskDefault = 512
@@ -14,25 +14,25 @@ struct EvaluationOptions {
     private static func calibrationDefault(_ shape: Shape) -> Int { min(256, max(16, 256 * 1024 / shape.pixels)) }
 
     @Option(
-        "The images that masks are evaluated on: the first N records of the split. With --images-per-mask they are a pool; "
-            + "without, every mask sees all of them, and the ranking is for these images only. By default a pool of all "
-            + "images that fit into \(poolBytesMax >> 20) MB.", value: "N") var images: Int?
+        "Evaluate masks on the first N records of the split. With --images-per-mask they are a pool to draw "
+            + "from; without, every mask sees all of them, and the ranking holds for these images only. By default a "
+            + "pool of all images that fit into \(poolBytesMax >> 20) MB.", value: "N") var images: Int?
     @Option(
-        "How many images of the pool each mask is evaluated on. Every group of neighbouring masks has its own, drawn from "
-            + "the seed. By default \(imagesPerMaskDefault), or all where there are fewer.", value: "N")
+        "How many images of the pool to evaluate each mask on. Each group of neighbouring masks gets its own "
+            + "images, drawn from the seed. By default \(imagesPerMaskDefault), or all if there are fewer.", value: "N")
     var imagesPerMask: Int?
     @Option(
-        "Where batch-norm statistics come from: frozen (the checkpoint), recalibrated (training images, as the masked "
-            + "network sees them) or corrected (the checkpoint, corrected by how the mask changes those of training "
-            + "images).", value: "SOURCE") var batchnorm: EvaluationSettings.BatchNorm.Source = .corrected
+        "Batch-norm statistics: frozen (the checkpoint's), recalibrated (training images' under the mask) or "
+            + "corrected (the checkpoint's, corrected by how the mask changes the training images' statistics).",
+        value: "SOURCE") var batchnorm: EvaluationSettings.BatchNorm.Source = .corrected
     @Option(
-        "How many images recalibrate or correct: the first N of a mask's own, or, where all masks see the same or test "
-            + "images, the first N training images. By default 256, of images larger than 32 × 32 fewer, down to 16; or "
-            + "all where there are fewer.",
+        "How many images recalibrate or correct: the first N of a mask's own, or the first N training images "
+            + "if all masks see the same images or test images. By default 256, fewer (down to 16) for images larger "
+            + "than 32 × 32, or all if there are fewer.",
         value: "N") var calibrationImages: Int?
     @Option(
-        "What masked networks are compared with: given (the images' labels) or network (the unmasked network's answers, by "
-            + "the Kullback-Leibler divergence; labels are not looked at).", value: "SOURCE")
+        "What to compare masked networks with: given (the images' labels) or network (the unmasked network's "
+            + "outputs, by Kullback-Leibler divergence, ignoring labels).", value: "SOURCE")
     var labels: EvaluationSettings.Labels = .given
     @OptionGroup var normalisation = NormalisationOptions()
     @OptionGroup var recognition = RecognitionOptions()
@@ -48,7 +48,7 @@ struct EvaluationOptions {
             throw Failure(.usage, "--images-per-mask must be from 1 to \(Evaluation.imagesMax)")
         }
         if let images, let imagesPerMask, imagesPerMask > images {
-            throw Failure(.usage, "--images-per-mask \(imagesPerMask) are more than --images \(images)")
+            throw Failure(.usage, "--images-per-mask \(imagesPerMask) is more than --images \(images)")
         }
         if let calibrationImages, !(1...Evaluation.imagesMax).contains(calibrationImages) {
             throw Failure(.usage, "--calibration-images must be from 1 to \(Evaluation.imagesMax)")
@@ -71,7 +71,7 @@ struct EvaluationOptions {
         if let images, images > limit {
             throw Failure(
                 .usage,
-                "--images \(images) are more than the \(limit) training images that are not kept out of training")
+                "--images \(images) is more than the \(limit) training images that are not held out")
         }
         var settings = EvaluationSettings(
             split: split, images: 0,
@@ -81,8 +81,8 @@ struct EvaluationOptions {
             guard imagesPerMask == nil else {
                 throw Failure(
                     .usage,
-                    "--design \(ensemble.design.name) compares every mask with every other, so all must see the same images; "
-                        + "give --images instead of --images-per-mask")
+                    "--design \(ensemble.design.name) compares all masks with each other, so all must see the "
+                        + "same images; give --images instead of --images-per-mask")
             }
             settings.images = images ?? min(Self.sharedImagesDefault, available)
             return settings
@@ -97,8 +97,8 @@ struct EvaluationOptions {
         guard settings.imagesTaken <= pool else {
             throw Failure(
                 .usage,
-                "a mask needs \(settings.imagesTaken) images and the pool has \(pool); give fewer --images-per-mask or "
-                    + "--calibration-images")
+                "a mask needs \(settings.imagesTaken) images and the pool has \(pool); lower --images-per-mask "
+                    + "or --calibration-images")
         }
         return settings
     }
@@ -113,8 +113,7 @@ struct EvaluationOptions {
         } catch let failure as Failure where split == .test {
             throw Failure(
                 failure.kind,
-                "\(failure.description); training images are needed for the batch norms alone: --batchnorm frozen does "
-                    + "without")
+                "\(failure.description); only batch norms need training images: --batchnorm frozen works without")
         }
     }
 }

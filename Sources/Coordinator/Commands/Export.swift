@@ -6,17 +6,17 @@ struct Export: Command {
         name: "export",
         summary: "write a network as ONNX or as a Python package",
         discussion: """
-            Reads a network, pruned or not, and writes it in forms that other programs run. Example:
+            Writes a network, pruned or not, in formats that other programs run. Example:
 
               winnow-coordinator export --model compressed/compressed.safetensors --onnx small.onnx --pytorch small
 
-            The ONNX model runs anywhere that onnxruntime does. The package needs nothing but torch: with the folder's \
-            parent in the path, 'import small' and 'small.load()' give a torch.nn.Module.
+            The ONNX model runs wherever onnxruntime does. The package needs only torch: with the folder's parent on the \
+            path, 'import small' and 'small.load()' give a torch.nn.Module.
             """)
 
-    @Option("The network: PyTorch or safetensors.", value: "FILE") var model: String
+    @Option("Network (PyTorch or safetensors).", value: "FILE") var model: String
     @OptionGroup var checkpoint = CheckpointOptions()
-    @Option("Write it as safetensors too.", value: "FILE") var output: String?
+    @Option("Also write it as safetensors.", value: "FILE") var output: String?
     @OptionGroup var exports = ExportOptions()
     @OptionGroup var normalisation = NormalisationOptions()
 

@@ -2,11 +2,11 @@ import Shared
 
 /// The forms that a network is written in besides safetensors; every command that writes one has them.
 struct ExportOptions {
-    @Option("Write the network as an ONNX model too.", value: "FILE") var onnx: String?
+    @Option("Also write the network as an ONNX model.", value: "FILE") var onnx: String?
     @Option(
-        "Write the network as a Python package for PyTorch too. The package has the folder's name: 'import NAME', then "
+        "Also write the network as a Python package for PyTorch, named after the folder: 'import NAME', then "
             + "NAME.load().", value: "FOLDER") var pytorch: String?
-    @Flag("Replace networks that are there already.") var force: Bool
+    @Flag("Overwrite existing networks.") var force: Bool
 
     /// Whether something is asked for.
     var isAsked: Bool { onnx != nil || pytorch != nil }

@@ -6,16 +6,16 @@ struct Finetune: Command {
         name: "finetune",
         summary: "recover the accuracy of a pruned network",
         discussion: """
-            Goes on training a network on the workers by synchronous stochastic gradient descent. On one machine:
+            Trains a network further, by synchronous stochastic gradient descent on the workers. On one machine:
 
               winnow-coordinator finetune --model pruned.safetensors --distill-from resnet56.th \\
                   --data cifar-10-batches-bin --epochs 40 --output recovered.safetensors
 
-            On many, add --bind and start 'winnow-worker serve' there. Ctrl-C stops it, and the same command with \
-            --resume goes on; the result is the same as without the interruption.
+            On many, add --bind and start 'winnow-worker serve' there. After Ctrl-C, the same command with --resume \
+            resumes, with the same result as without the interruption.
             """)
 
-    @Option("The network to go on with: ONNX, PyTorch or safetensors.", value: "FILE") var model: String
+    @Option("Network to train further (ONNX, PyTorch or safetensors).", value: "FILE") var model: String
     @OptionGroup var checkpoint = CheckpointOptions()
     @OptionGroup var training = TrainingOptions()
 

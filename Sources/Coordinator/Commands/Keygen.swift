@@ -5,7 +5,7 @@ import Shared
 struct Keygen: Command {
     static let description = CommandDescription(
         name: "keygen",
-        summary: "make the keys with which a coordinator and its workers know each other",
+        summary: "make the keys by which a coordinator and its workers authenticate each other",
         discussion: """
             Writes coordinator.key and worker.key, which are secret (mode 600), and coordinator.pub and worker.pub, which \
             are not. The coordinator gets its own secret and the workers' public key, a worker its own secret and the \
@@ -16,12 +16,12 @@ struct Keygen: Command {
               winnow-worker serve --connect tcp://HOST:5555 --key-file keys/worker.key \\
                   --server-key-file keys/coordinator.pub
 
-            Workers may share a key, or have one each: run keygen with --worker-only NAME once for each and name every \
-            public key with --admit.
+            Workers may share a key or have one each: for that, run keygen with --worker-only NAME once per worker and \
+            give every public key with --admit.
             """)
 
     @Option(
-        "The folder to write to; it is made where there is none. Existing keys are never overwritten.", value: "DIR")
+        "Folder for the keys, created if missing. Existing keys are never overwritten.", value: "DIR")
     var output: String
     @Option("Make only a worker's keys, NAME.key and NAME.pub.", value: "NAME")
     var workerOnly: String?

@@ -6,12 +6,12 @@ struct LatencyOptions {
     private static let speedups = 1.0...1000
 
     @Option(
-        "Make the network so many times as fast on this host, measured for an image, at the least predicted loss. Widths "
-            + "are multiples of 1, 4, 8 or 16, whichever pays, or of --round-to.", value: "TIMES")
+        "Make the network this many times as fast on this host, measured per image, at the lowest predicted "
+            + "loss. Rounds widths to multiples of 1, 4, 8 or 16, whichever pays, or of --round-to.", value: "TIMES")
     var targetSpeedup: Double?
     @Option(
-        "The command that measures the latency, run by sh, instead of Winnow's dense engine: {onnx} stands for a model, and "
-            + "its last line is the milliseconds of an image.", value: "COMMAND")
+        "Shell command that measures latency instead of Winnow's dense engine. {onnx} stands for a model's "
+            + "path; the last line it prints must be the milliseconds per image.", value: "COMMAND")
     var latencyCommand: String?
 
     /// Throws a `.usage` ``Failure``.
@@ -22,7 +22,7 @@ struct LatencyOptions {
         guard let latencyCommand else { return }
         guard targetSpeedup != nil else { throw Failure(.usage, "--latency-command is for --target-speedup") }
         guard latencyCommand.contains("{onnx}") else {
-            throw Failure(.usage, "--latency-command must say with {onnx} where the model's path goes")
+            throw Failure(.usage, "--latency-command must contain {onnx} for the model's path")
         }
     }
 

@@ -4,12 +4,11 @@ import Shared
 /// `prune`: from a run, or a network, and a budget to the physically smaller network.
 struct Prune: Command {
     static let description = CommandDescription(
-        name: "prune", summary: "remove the filters that a budget can do without, and write the smaller network",
+        name: "prune", summary: "remove filters to fit a budget and write the smaller network",
         discussion: """
-            Chooses the filters whose removal is predicted to raise the loss least while every budget that is given \
-            holds, removes them physically, and writes the network that is left. FLOPs are multiply-accumulates of \
-            convolutions and linear layers. A run's ensemble judges the filters, or a baseline (--method), or a table of \
-            your own (--ranking).
+            Removes the filters that raise the predicted loss least while every budget you give holds, and writes the \
+            smaller network. FLOPs are multiply-accumulates of convolutions and linear layers. Filters are ranked by a \
+            run's ensemble, a baseline (--method), or your own table (--ranking).
 
             Remove 64 % of the FLOPs and 60 % of the parameters, and refit the layers after them:
               winnow-coordinator prune --run resnet56.run --remove-flops 0.64 --remove-parameters 0.60 \\
@@ -23,32 +22,34 @@ struct Prune: Command {
               winnow-coordinator prune --run resnet56.run --remove-flops 0.5 --dry-run --verbose
             """)
 
-    @Option("The run file that judges the filters; it also holds the network.", name: "run", value: "FILE")
+    @Option("Run file that ranks the filters and holds the network.", name: "run", value: "FILE")
     var runFile: String?
-    @Option("The network's checkpoint, where there is no run.", value: "FILE") var model: String?
+    @Option("Network checkpoint, if there is no run.", value: "FILE") var model: String?
     @OptionGroup var checkpoint = CheckpointOptions()
-    @Option("How filters are judged: ensemble, ablation, l1, l2, geometric-median, taylor or random.", value: "METHOD")
+    @Option("How to rank filters: ensemble, ablation, l1, l2, geometric-median, taylor or random.", value: "METHOD")
     var method: PruningMethod = .ensemble
     @Option(
-        "Judge the filters by the column 'importance' of this CSV file, beside 'layer' and 'filter'; only filters that "
-            + "it names may go.", value: "FILE") var ranking: String?
+        "Rank filters by the column 'importance' of this CSV file, beside 'layer' and 'filter'. Only filters "
+            + "it lists are removed.", value: "FILE") var ranking: String?
     @OptionGroup var budget = BudgetOptions()
-    @Option("Which filters may go without a run: hidden or all. With one, those of its masks.", value: "SCOPE")
+    @Option(
+        "Which filters may be removed when there is no run: hidden or all. A run allows those it masked.",
+        value: "SCOPE")
     var scope: SamplingOptions.Scope = .hidden
     @OptionGroup var rules = PruningRuleOptions()
-    @Option("The seed of --method random.", value: "S") var seed: UInt64 = 1
-    @Option("The training images of --method taylor, the first ones.", value: "N") var gradientImages: Int = 1024
+    @Option("Seed of --method random.", value: "S") var seed: UInt64 = 1
+    @Option("How many training images --method taylor uses: the first N.", value: "N") var gradientImages: Int = 1024
     @Option(
-        "Refine the ensemble's choice with so many further masks of the network that the budget leaves, in rounds of 64 on "
-            + "training images, before it is taken; 256 are often enough. Needs --data. --reconstruct has a selection of its "
-            + "own: with both, give --selection scores.", value: "MASKS")
+        "Refine the ensemble's choice with this many further masks of networks at the budget, in rounds of 64 "
+            + "on training images; 256 are often enough. Needs --data. --reconstruct chooses filters itself: with "
+            + "both, give --selection scores.", value: "MASKS")
     var refine: Int?
     @Option("Write the smaller network, as safetensors.", value: "FILE") var output: String?
     @OptionGroup var exports = ExportOptions()
-    @Option("Write what was removed, what that costs, and its predicted and measured loss.", value: "FILE")
+    @Option("Write what was removed, the costs, and the predicted and measured loss.", value: "FILE")
     var json: String?
-    @Flag("Tell what would be removed, and write no network.") var dryRun: Bool
-    @Flag("List the layers and what each loses.") var verbose: Bool
+    @Flag("Show what would be removed; write no network.") var dryRun: Bool
+    @Flag("List what each layer loses.") var verbose: Bool
     @OptionGroup var measurement = PruneMeasurementOptions()
 
     /// More masks would be another run.
@@ -59,13 +60,13 @@ struct Prune: Command {
         if ranking == nil, method.needsRun, runFile == nil {
             throw Failure(
                 .usage,
-                "--method \(method.rawValue) needs --run; a network alone can be judged by l1 or l2, or by --ranking")
+                "--method \(method.rawValue) needs --run; without a run, give l1, l2 or --ranking")
         }
         guard (runFile == nil) != (model == nil) else {
             throw Failure(.usage, "give --run or --model: the run file holds its network")
         }
         guard output != nil || dryRun else {
-            throw Failure(.usage, "--output is missing (write the smaller network there); --dry-run writes nothing")
+            throw Failure(.usage, "--output is missing (where to write the smaller network); --dry-run writes nothing")
         }
         if dryRun, output != nil || exports.isAsked { throw Failure(.usage, "--dry-run writes no network") }
         try rules.validate()
@@ -81,13 +82,13 @@ struct Prune: Command {
                 throw Failure(.usage, "--refine must be from 1 to \(Self.refiningMasksMax) masks")
             }
             guard ranking == nil, method == .ensemble else {
-                throw Failure(.usage, "--refine is for --method ensemble, whose scores say how sure they are")
+                throw Failure(.usage, "--refine needs --method ensemble, whose scores have standard errors")
             }
             guard measurement.data != nil else { throw Failure(.usage, "--refine needs --data") }
             guard measurement.selectionRule == .scores else {
                 throw Failure(
                     .usage,
-                    "--refine and --reconstruct each choose within a layer; give one of them, or --selection scores")
+                    "--refine and --reconstruct both choose within a layer; give one of them, or --selection scores")
             }
         }
         try budget.validate()
@@ -108,7 +109,7 @@ struct Prune: Command {
         }
         if let images, runFile == nil { try measurement.checkRecognition(of: source.network, images) }
         let network = source.network
-        Log.shared.step("judging the filters")
+        Log.shared.step("ranking the filters")
         let scores = try scores(source, images)
         let widths = try rules.widths(for: network.graph)
         let pruner = Pruner(network.graph, scores: scores, model: rules.lossModel, rules: widths)

@@ -6,31 +6,33 @@ struct PruneMeasurementOptions {
     /// Images that losses are measured on where no run says how many.
     private static let measuredImages = 1000
 
-    @Option("Labelled images, to measure the pruned network and to adapt it (docs/images.md).", value: "PATH")
+    @Option("Labelled images to measure and adapt the pruned network with (docs/images.md).", value: "PATH")
     var data: String?
     @OptionGroup var dataFormat = DataFormatOptions()
     @OptionGroup var normalisation = NormalisationOptions()
     @OptionGroup var recognition = RecognitionOptions()
-    @Flag("Write fresh batch-norm statistics into the files, for the pruned network.") var recalibrate
+    @Flag("Recompute batch-norm statistics for the pruned network before writing it.") var recalibrate
     @Flag(
-        "Refit the layers that read removed filters, by least squares on training images. Takes no labels and a minute or "
-            + "so, and gives fine-tuning its best start.") var reconstruct
+        "Refit the layers that read removed filters, by least squares on training images. Needs no labels, "
+            + "takes about a minute, and gives fine-tuning its best start.") var reconstruct
     @Option(
-        "Which filters of a layer go, once the scores have said how many: those of the lowest scores (scores), or those "
-            + "whose loss a refit of the next layers can best make up for (reconstruction; the default with --reconstruct).",
+        "How to choose which of a layer's filters to remove, once the scores have said how many: the lowest "
+            + "scores (scores), or those whose loss a refit of the next layers can best make up for (reconstruction; "
+            + "the default with --reconstruct).",
         value: "RULE") var selection: FilterSelectionRule?
     @Option(
-        "The statistics of --recalibrate: corrected (the unpruned network's, corrected by how the pruning changes those "
-            + "of training images) or recalibrated (those of training images).", value: "SOURCE")
+        "Statistics that --recalibrate writes: corrected (the unpruned network's, corrected by how pruning "
+            + "changes the training images' statistics) or recalibrated (the training images').", value: "SOURCE")
     var batchnorm: AdaptedBatchNorm = .corrected
     @Option(
-        "The training images that --recalibrate, --reconstruct and --selection see: the first N, or all where there are "
-            + "fewer.", value: "N")
+        "How many training images --recalibrate, --reconstruct and --selection use: the first N, or all if "
+            + "there are fewer.", value: "N")
     var calibrationImages: Int = 1000
-    @Option("Which images the loss is measured on: the run's, or test or train.", value: "SPLIT")
+    @Option("Split to measure the loss on: test or train. By default the run's.", value: "SPLIT")
     var split: EvaluationSettings.Split?
     @Option(
-        "How many images the loss is measured on, the first ones: the run's, up to 4096, or 1000 without a run.",
+        "How many images to measure the loss on: the first N. By default the run's number, at most 4096, or "
+            + "1000 without a run.",
         value: "N") var images: Int?
     @Option("Compute threads of the local worker, and of the engine whose speed is measured.", value: "N")
     var threads: Int?
@@ -38,7 +40,8 @@ struct PruneMeasurementOptions {
 
     func validate() throws {
         if recalibrate && reconstruct {
-            throw Failure(.usage, "give --recalibrate or --reconstruct, which has statistics of its own")
+            throw Failure(
+                .usage, "give --recalibrate or --reconstruct, not both; --reconstruct recomputes statistics itself")
         }
         if recalibrate && data == nil { throw Failure(.usage, "--recalibrate needs --data") }
         if reconstruct && data == nil { throw Failure(.usage, "--reconstruct needs --data") }
@@ -80,7 +83,7 @@ struct PruneMeasurementOptions {
         guard let data else { return nil }
         let opened = try dataFormat.source(data, like: run.images).open()
         if let settings = run.settings {
-            if normalisation.isGiven { throw Failure(.usage, "--mean and --deviation are those of the run") }
+            if normalisation.isGiven { throw Failure(.usage, "--mean and --deviation come from the run") }
             return try pruningImages(opened, settings.normalisation)
         }
         let normalisation = try normalisation.normalisation(for: opened, of: run.network)
@@ -119,7 +122,7 @@ struct PruneMeasurementOptions {
     func selected(from network: Network, scores mask: Mask, images: PruningImages?) throws -> Mask {
         guard let images, selectionRule == .reconstruction else { return mask }
         let count = try adaptationImages(in: images)
-        Log.shared.step("choosing filters that the others can make up for, on \(count) training images")
+        Log.shared.step("choosing filters that a refit can make up for, on \(count) training images")
         return try images.jobs.selected(from: network, asManyAs: mask, images: count)
     }
 
@@ -131,7 +134,7 @@ struct PruneMeasurementOptions {
             Log.shared.step("refitting the layers after the removed filters")
             return try images.jobs.reconstructed(network, removing: mask, images: count)
         }
-        Log.shared.step("taking batch-norm statistics")
+        Log.shared.step("recomputing batch-norm statistics")
         return try images.jobs.recalibrated(network, batchnorm.batchNorm(images: count), under: mask).removing(mask)
     }
 

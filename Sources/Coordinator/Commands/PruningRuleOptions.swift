@@ -2,17 +2,18 @@ import Shared
 
 /// The options that say how filters of a layer go; `prune` and `compress` share them.
 struct PruningRuleOptions {
-    @Option("How the scores of many filters of one layer add up: additive, scarce or curved.", value: "MODEL")
+    @Option("How scores of several filters in a layer add up: additive, scarce or curved.", value: "MODEL")
     var lossModel: LossModel = .scarce
-    @Option("The share of its filters that every layer keeps at least; one always stays.", value: "SHARE")
+    @Option("Share of its filters that every layer keeps; one always stays.", value: "SHARE")
     var keepAtLeast: Double = 0.1
-    @Option("Round the filters that a pruned layer keeps to a multiple of this.", value: "M") var roundTo: Int = 1
+    @Option("Round the number of filters that a pruned layer keeps to a multiple of this.", value: "M") var roundTo:
+        Int = 1
 
     @Option(
-        "Keep the layers of a pattern whole, or at least a share of their filters, such as 'layer3.*.conv1=0.5'. May be "
-            + "repeated.", value: "PATTERN[=SHARE]") var keepLayer: [String]
+        "Keep all filters of matching layers, or at least a share of them, such as 'layer3.*.conv1=0.5'. May "
+            + "be repeated.", value: "PATTERN[=SHARE]") var keepLayer: [String]
     @Option(
-        "Remove at most this share of the filters of a pattern's layers, such as 'layer1=0.25'. May be repeated.",
+        "Remove at most this share of the filters of matching layers, such as 'layer1=0.25'. May be repeated.",
         value: "PATTERN=SHARE") var removeAtMost: [String]
 
     /// Throws a `.usage` ``Failure``.

@@ -58,9 +58,9 @@ struct RecognitionCheck {
         let classes = data.layout.classes
         guard Double(measured.correct) < Self.expected(classes: classes) * Double(measured.images) else { return }
         let words =
-            "the network is right on \(measured.correct) of \(measured.images) images, hardly more than by chance (1 in "
-            + "\(classes)); look at \(causes)"
-        guard options.anyway else { throw Failure(.badInput, "\(words), or go on with --anyway") }
+            "the network is right on \(measured.correct) of \(measured.images) images, hardly better than "
+            + "chance (1 in \(classes)); check \(causes)"
+        guard options.anyway else { throw Failure(.badInput, "\(words), or continue with --anyway") }
         Log.shared.line(words)
     }
 
@@ -74,7 +74,7 @@ struct RecognitionCheck {
             .badInput,
             "the network is right on \(Text.percent(measured.accuracy, 2)) of \(Text.grouped(measured.images)) "
                 + "\(measured.split) images, not on the \(expected) % that --expect-accuracy says (within "
-                + "\(Text.fixed(tolerance, 1))); look at \(causes)")
+                + "\(Text.fixed(tolerance, 1))); check \(causes)")
     }
 
     private var causes: String {

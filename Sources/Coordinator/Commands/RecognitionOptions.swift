@@ -2,10 +2,10 @@ import Shared
 
 /// The options about a network that recognises the images badly, or not as well as its user knows.
 struct RecognitionOptions {
-    @Flag("Go on though the network recognises the images hardly more often than by chance.") var anyway: Bool
+    @Flag("Continue even if the network's accuracy is hardly above chance.") var anyway: Bool
     @Option(
-        "The accuracy that the unmasked network is known to have on the test images, in per cent. Where it has another, by "
-            + "more than half a per cent, or three standard errors where fewer images are looked at, nothing is done.",
+        "The unmasked network's known test accuracy, in per cent. Stops if the measured one differs by more "
+            + "than half a point, or by three standard errors if fewer images are evaluated.",
         value: "PERCENT") var expectAccuracy: Double?
 
     /// Throws a `.usage` ``Failure``.

@@ -6,17 +6,17 @@ struct ReportCommand: Command {
     static let description = CommandDescription(
         name: "report", summary: "rank the filters from a run file and write the report, or compare two runs",
         discussion: """
-            Fits and ranks what a run file holds, also while its run goes on, and writes ranking.csv, ranking.json and
-            report.html. Examples:
+            Fits and ranks a run file's evaluations, even while its run is active, and writes ranking.csv, ranking.json
+            and report.html. Examples:
 
               winnow-coordinator report --run resnet20.run --report report
               winnow-coordinator report --run a.run --compare b.run --report comparison
             """)
 
     @Option("The run file.", name: "run", value: "FILE") var runFile: String
-    @Option("The folder that the report goes to.", value: "DIR") var report: String
-    @Option("What the model explains: log-loss or loss.", value: "RESPONSE") var response: Response = .logLoss
-    @Option("Another run of the same network to set beside the first.", value: "FILE") var compare: String?
+    @Option("Folder to write the report to.", value: "DIR") var report: String
+    @Option("What the model predicts: log-loss or loss.", value: "RESPONSE") var response: Response = .logLoss
+    @Option("Another run of the same network to compare with.", value: "FILE") var compare: String?
 
     func run() throws {
         try OutputGuard.prepareFolder(report)

@@ -5,27 +5,26 @@ import Shared
 struct Resume: Command {
     static let description = CommandDescription(
         name: "resume",
-        summary: "go on with a run that was interrupted",
+        summary: "resume an interrupted run, or extend one",
         discussion: """
-            Evaluates the masks that the run file has no evaluation of, then fits and reports as 'run' does. The ranking is \
-            the same as if the run had never been interrupted:
+            Evaluates the masks that the run file lacks, then fits and reports like 'run'. The ranking is the same as if \
+            the run had never been interrupted:
 
               winnow-coordinator resume --run resnet20.winnow
 
-            The run file remembers how the coordinator was started last (where it listened, its keys' files, its workers, \
-            the report's folder, the live page), and resume goes on so. Options that are given replace the remembered \
-            ones. What decides the ranking (the network, the images, how masks are drawn) cannot be changed, but there may be \
-            more masks:
+            The run file remembers the options of the last start (where it listened, its key files, its workers, the \
+            report's folder, the live page), and resume reuses them. Options you give replace the remembered ones. What \
+            decides the ranking (the network, the images, how masks are drawn) is fixed, but you can add masks:
 
               winnow-coordinator resume --run resnet20.winnow --masks 4000
               winnow-coordinator resume --run resnet20.winnow --until-reliability 0.9
             """)
 
     @Option("The run file.", name: "run", value: "FILE") var runFile: String
-    @Option("The images, where they are not where they were.", value: "PATH") var data: String?
+    @Option("Where the images are now, if they have moved.", value: "PATH") var data: String?
     @OptionGroup var dataFormat = DataFormatOptions()
-    @Option("The folder to write the ranking and the report to.", value: "DIR") var report: String?
-    @Option("How many masks the run shall have in all; not fewer than it has evaluated.", value: "N") var masks: Int?
+    @Option("Folder for the ranking and the report.", value: "DIR") var report: String?
+    @Option("Extend the run to this many masks in all; no fewer than it has evaluated.", value: "N") var masks: Int?
     @OptionGroup var settling = SettlingOptions()
     @OptionGroup var cluster = ClusterOptions()
     @OptionGroup var livePage = LivePageOptions()
@@ -55,7 +54,7 @@ struct Resume: Command {
         let file = try RunFile.resume(at: runFile)
         if let remembered = try file.rememberedOptions() {
             remembered.restore(into: self)
-            Log.shared.line("going on with: \(ShellWords.command(GivenOptions(in: self).words))")
+            Log.shared.line("resuming with: \(ShellWords.command(GivenOptions(in: self).words))")
             try validate()
         }
         try extend(file)
@@ -83,7 +82,7 @@ struct Resume: Command {
         if let masks {
             let evaluated = try file.lastEvaluatedMask().map { $0 + 1 } ?? 0
             guard masks >= evaluated else {
-                throw Failure(.usage, "--masks \(masks) are fewer than the \(evaluated) that the run has evaluated")
+                throw Failure(.usage, "--masks \(masks) is fewer than the \(evaluated) that the run has evaluated")
             }
             try file.change(masks: masks, untilReliability: aim)
         } else if let aim {
@@ -104,9 +103,9 @@ struct Resume: Command {
         } catch let failure as Failure where !FileManager.default.fileExists(atPath: source.path) {
             throw Failure(
                 failure.kind,
-                "the run's images were in \(source.path), which is not there; say with --data where they are")
+                "the run's images were in \(source.path), which is gone; give their path with --data")
         }
         throw Failure(
-            .badInput, "the images in \(source.path) are not those of the run; name the right ones with --data")
+            .badInput, "the images in \(source.path) are not the run's; give the right path with --data")
     }
 }

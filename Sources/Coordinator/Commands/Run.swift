@@ -7,8 +7,8 @@ struct Run: Command {
         name: "run",
         summary: "rank the filters of a network",
         discussion: """
-            Draws an ensemble of masks, has them evaluated by workers, fits the additive model and writes the ranking. On \
-            one machine:
+            Draws an ensemble of masks, evaluates them on workers, fits the additive model and writes the ranking. On one \
+            machine:
 
               winnow-coordinator run --model resnet20.th --data cifar-10-batches-bin --masks 2000 \\
                   --local-workers 2 --run resnet20.winnow --report report
@@ -17,25 +17,24 @@ struct Run: Command {
 
               winnow-coordinator run … --bind tcp://0.0.0.0:5555 --key-file coordinator.key --admit worker.pub
 
-            Without --masks the run ends when the ranking is sure enough to choose single filters, or as sure as \
-            --until-reliability says.
+            Without --masks the run stops when the ranking is reliable enough to choose single filters, or has the \
+            reliability given by --until-reliability.
 
-            Ctrl-C stops it. 'winnow-coordinator resume --run FILE' goes on as it was started: the run file remembers \
-            the options.
+            After Ctrl-C, 'winnow-coordinator resume --run FILE' resumes with the same options: the run file remembers them.
             """)
 
-    @Option("The network's checkpoint: PyTorch or safetensors.", value: "FILE") var model: String
+    @Option("Network checkpoint (PyTorch or safetensors).", value: "FILE") var model: String
     @OptionGroup var checkpoint = CheckpointOptions()
     @OptionGroup var evaluation = EvaluationOptions()
-    @Option("Which images the masks are evaluated on; the ranking should not see the test images.", value: "SPLIT")
+    @Option("Split to evaluate the masks on; the ranking should not see the test images.", value: "SPLIT")
     var split: EvaluationSettings.Split = .train
     @OptionGroup var sampling = SamplingOptions()
     @OptionGroup var settling = SettlingOptions()
-    @Option("The run file to make; everything about the run is in it.", name: "run", value: "FILE") var runFile: String
-    @Option("The folder to write the ranking and the report to.", value: "DIR") var report: String?
+    @Option("Run file to create; it holds everything about the run.", name: "run", value: "FILE") var runFile: String
+    @Option("Folder for the ranking and the report.", value: "DIR") var report: String?
     @Option(
-        "The share of the masks that two workers evaluate, on different hosts or with different keys where there are "
-            + "any, to find wrong answers; 0 for none. Where it is given, the run waits for as long as it takes.",
+        "Share of the masks to evaluate twice, on different hosts or with different keys if possible, to "
+            + "detect wrong results; 0 for none. If you give it, the run waits until all are verified.",
         value: "SHARE")
     var verifyShare: Double = RunDescription.defaultVerifiedShare
     @OptionGroup var cluster = ClusterOptions()
@@ -49,7 +48,7 @@ struct Run: Command {
         try settling.validate()
         if sampling.design.comparesAllMasks, settling.untilReliability != nil {
             throw Failure(
-                .usage, "--design \(sampling.design.name) evaluates every filter once; it has nothing to settle")
+                .usage, "--design \(sampling.design.name) evaluates every filter once; there is no ranking to settle")
         }
         guard (0...1).contains(verifyShare) else { throw Failure(.usage, "--verify-share must be from 0 to 1") }
     }

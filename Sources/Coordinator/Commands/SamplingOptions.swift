@@ -8,22 +8,22 @@ struct SamplingOptions {
         case all
     }
 
-    @Option("How many masks.", value: "N") var masks: Int?
-    @Option("The seed of everything that is random.", value: "S") var seed: UInt64 = 1
+    @Option("Number of masks.", value: "N") var masks: Int?
+    @Option("Seed of all randomness.", value: "S") var seed: UInt64 = 1
     @Option(
-        "Which filters take part: hidden (the first convolution of every residual block, hidden neurons) or all.",
+        "Which filters to rank: hidden (the first convolution of every residual block, hidden neurons) or all.",
         value: "SCOPE") var scope: Scope = .hidden
     @Option(
-        "Only these layers take part: names, patterns such as 'layer3.*.conv1' and 'layer[12].*', or parts of the network "
-            + "such as layer3, with commas between them. May be repeated.",
+        "Rank only these layers: comma-separated names, patterns such as 'layer3.*.conv1' and 'layer[12].*', "
+            + "or parts of the network such as layer3. May be repeated.",
         value: "PATTERN") var layers: [String]
-    @Option("The share of each layer's filters that a mask disables on average.", value: "SHARE")
+    @Option("Average share of each layer's filters that a mask disables.", value: "SHARE")
     var dropRate: Double = SamplingScope.defaultDropRate
     @Option(
-        "Another share for the layers of a pattern, such as 'layer1.*=0.1'. May be repeated.", value: "PATTERN=SHARE")
+        "A different share for matching layers, such as 'layer1.*=0.1'. May be repeated.", value: "PATTERN=SHARE")
     var layerDropRate: [String]
     @Option(
-        "How masks are drawn: independent, balanced, tree (masks that share their first layers, which is cheaper), "
+        "How to draw masks: independent, balanced, tree (masks share their first layers, which is cheaper), "
             + "tree-LxB with L segments and B branches, or ablation (each filter alone, then none).",
         value: "DESIGN") var design: SamplingDesign = .tree
 
@@ -47,14 +47,15 @@ struct SamplingOptions {
         if design == .ablation, ensemble.count != filters + 1 {
             throw Failure(
                 .usage,
-                "--design ablation disables each of the \(filters) filters alone, and then none: give --masks \(filters + 1)"
+                "--design ablation disables each of the \(filters) filters alone, then none: give --masks "
+                    + "\(filters + 1)"
             )
         }
         guard ensemble.count >= AdditiveFit.masksMin else {
             throw Failure(
                 .usage,
-                "--masks \(ensemble.count) are too few to rank anything: at least \(AdditiveFit.masksMin), and better \(3 * filters), "
-                    + "three for each of the \(filters) filters")
+                "--masks \(ensemble.count) is too few to rank anything: at least \(AdditiveFit.masksMin), "
+                    + "better \(3 * filters), three for each of the \(filters) filters")
         }
         return ensemble
     }
@@ -65,7 +66,7 @@ struct SamplingOptions {
     }
 
     private func ensemble(of space: FilterSpace, masks: Int?, seed: UInt64? = nil) throws -> Ensemble {
-        guard let masks else { throw Failure(.usage, "--masks is missing: say how many masks") }
+        guard let masks else { throw Failure(.usage, "--masks is missing: give the number of masks") }
         let rates = try layerDropRate.map { word -> (pattern: NamePattern, rate: Double) in
             let parts = word.split(separator: "=", omittingEmptySubsequences: false)
             guard parts.count == 2, !parts[0].isEmpty, let rate = Double(parts[1]) else {

@@ -6,8 +6,8 @@ struct SettlingOptions {
     private static let reliabilities = 0.05...0.99
 
     @Option(
-        "End the run when its ranking is so reliable (0 to 1: the squared correlation with the truth that is to be "
-            + "expected), after --masks at most. 0.9 where neither is given.", value: "R") var untilReliability: Double?
+        "Stop when the ranking is this reliable (0 to 1: its expected squared correlation with the truth), "
+            + "after at most --masks. 0.9 if neither is given.", value: "R") var untilReliability: Double?
 
     /// Complains of a number that cannot be. Throws a `.usage` ``Failure``.
     func validate() throws {

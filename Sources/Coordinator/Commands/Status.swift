@@ -5,19 +5,18 @@ import Shared
 struct Status: Command {
     static let description = CommandDescription(
         name: "status",
-        summary: "tell how a run or a compression stands",
+        summary: "show the progress of a run or a compression",
         discussion: """
-            Reads a run file, or a compression's folder, also while a coordinator works on it: what is evaluated, how far \
-            it is, who takes part, and why nothing progresses when nothing does. 'winnow-coordinator story' tells what \
-            happened.
+            Reads a run file or a compression's folder, even while a coordinator works on it, and shows what is evaluated, \
+            the progress, the workers, and, if it is stuck, why. 'winnow-coordinator story' prints the history.
 
               winnow-coordinator status --run resnet20.winnow
               winnow-coordinator status --run compressed --watch
             """)
 
-    @Option("The run file, or the folder of a compression.", name: "run", value: "FILE") var runFile: String
+    @Option("The run file, or a compression's folder.", name: "run", value: "FILE") var runFile: String
     @Flag("Print JSON, for programs.") var json: Bool
-    @Flag("Print it again every two seconds until nobody works on it.") var watch: Bool
+    @Flag("Refresh every two seconds until no coordinator works on it.") var watch: Bool
 
     private static let watchSeconds: UInt32 = 2
 

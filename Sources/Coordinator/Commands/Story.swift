@@ -7,23 +7,23 @@ struct Story: Command {
         name: "story",
         summary: "print what happened to a run's leases, masks and workers",
         discussion: """
-            Reads a run file, also while a coordinator works on it, and prints its history, oldest first: which lease was \
-            granted to whom and how it ended, which worker came, went or was dismissed and why, which mask failed or was \
-            disputed. Leases are named LIFE.NUMBER, workers by the numbers that 'status' prints.
+            Reads a run file, even while a coordinator works on it, and prints its history, oldest first: which worker got \
+            each lease and how it ended, which workers joined, left or were dismissed and why, which masks failed or were \
+            disputed. Leases are named LIFE.NUMBER; 'status' prints the workers' numbers.
 
               winnow-coordinator story --run resnet20.winnow --mask 17
             """)
 
     @Option("The run file.", name: "run", value: "FILE") var runFile: String
-    @Option("Only what is about this lease.", value: "LIFE.NUMBER") var lease: String?
-    @Option("Only what is about the mask of this index.", value: "N") var mask: Int?
-    @Option("Only what is about the worker of this number.", value: "N") var worker: Int?
+    @Option("Only this lease.", value: "LIFE.NUMBER") var lease: String?
+    @Option("Only the mask with this index.", value: "N") var mask: Int?
+    @Option("Only the worker with this number.", value: "N") var worker: Int?
 
     func validate() throws { _ = try subject() }
 
     private func subject() throws -> RunFile.StorySubject {
         guard [lease != nil, mask != nil, worker != nil].count(where: { $0 }) <= 1 else {
-            throw Failure(.usage, "a story is about one thing: give --lease, --mask or --worker")
+            throw Failure(.usage, "give only one of --lease, --mask and --worker")
         }
         if let mask { return .mask(mask) }
         if let worker { return .worker(worker) }

@@ -3,21 +3,21 @@ import Shared
 
 /// The options that `train` and `finetune` share.
 struct TrainingOptions {
-    @Option("Labelled images: a folder or file in a form that docs/images.md lists.", value: "PATH") var data: String
+    @Option("Labelled images: a folder or file in a format listed in docs/images.md.", value: "PATH") var data: String
     @OptionGroup var dataFormat = DataFormatOptions()
     @OptionGroup var normalisation = NormalisationOptions()
     @Option(
-        "Where to write the network of the last epoch; the best one by validation (-best.safetensors) and the curves "
-            + "(-curve.csv, -curve.json, -report.html) are written beside it.", value: "FILE")
+        "Where to write the network after the last epoch. The best one by validation (-best.safetensors) and "
+            + "the curves (-curve.csv, -curve.json, -report.html) go beside it.", value: "FILE")
     var output: String
-    @Option("The file that keeps the training's state; OUTPUT.training, where not given.", value: "FILE")
+    @Option("File for the training's state. By default OUTPUT.training.", value: "FILE")
     var state: String?
-    @Flag("Go on with the training in the state file, by its settings; other training options are not read.")
+    @Flag("Resume the training in the state file with its settings; other training options are ignored.")
     var resume: Bool
-    @Option("Passes over the training images.", value: "N") var epochs: Int = 40
-    @Option("A network to learn from as well, such as the unpruned one (knowledge distillation).", value: "FILE")
+    @Option("Training epochs.", value: "N") var epochs: Int = 40
+    @Option("Network to distil from as well, such as the unpruned one.", value: "FILE")
     var distillFrom: String?
-    @Option("The seed of the images' order and distortion, and of initial parameters.", value: "S") var seed: UInt64 = 1
+    @Option("Seed of the images' order and augmentation, and of initial parameters.", value: "S") var seed: UInt64 = 1
     @OptionGroup var exports = ExportOptions()
     @OptionGroup var recipe = TrainingRecipeOptions()
     @OptionGroup var cluster = ClusterOptions()
@@ -79,10 +79,10 @@ struct TrainingOptions {
         if resume {
             let (file, progress, origin) = try TrainingFile.open(at: statePath)
             guard origin.trainingImages == digest else {
-                throw Failure(.badInput, "\(statePath) trains on other images than those in \(data.source.path)")
+                throw Failure(.badInput, "\(statePath) is a training on other images than those in \(data.source.path)")
             }
             Log.shared.line(
-                "going on in epoch \(progress.position.epoch + 1) of \(progress.settings.epochs), step "
+                "resuming in epoch \(progress.position.epoch + 1) of \(progress.settings.epochs), step "
                     + "\(progress.position.step)")
             Log.shared.line(data.summary(progress.settings.normalisation))
             return (file, progress, origin)

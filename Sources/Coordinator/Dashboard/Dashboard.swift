@@ -45,8 +45,8 @@ final class Dashboard {
         guard address.isLoopback || beyondLoopback else {
             throw Failure(
                 .usage,
-                "--http \(address) would show the run to everyone who can reach this machine, without a password; "
-                    + "add --http-beyond-loopback if that is meant")
+                "--http \(address) would show the run without a password to everyone who can reach this "
+                    + "machine; add --http-beyond-loopback if you want that")
         }
         let board = board
         server = try HTTPServer(at: address) { Dashboard.answer(path: $0, from: board) }
@@ -90,7 +90,7 @@ final class Dashboard {
         case "/page.js": return HTTPResponse(contentType: "text/javascript; charset=utf-8", body: DashboardPage.script)
         case "/health": return health(board)
         case "/snapshot.json", "/ranking.json", "/metrics": break
-        default: return .error(404, "there is nothing at \(path); see /, /metrics, /health, /ranking.json")
+        default: return .error(404, "nothing at \(path); see /, /metrics, /health, /ranking.json")
         }
         guard let (snapshot, _) = board.read() else { return .error(503, "the run is starting") }
         switch path {
@@ -107,9 +107,9 @@ final class Dashboard {
     private static func health(_ board: SnapshotBoard) -> HTTPResponse {
         guard let (snapshot, age) = board.read() else { return .error(503, "the run is starting") }
         guard age < staleAfter || !snapshot.phase.turns else {
-            return .error(503, "the coordinator has not turned its loop for \(age.components.seconds) s")
+            return .error(503, "the coordinator's loop has not run for \(age.components.seconds) s")
         }
-        let text = snapshot.stall.map { "\(snapshot.phase.rawValue), but nothing progresses: \($0)" }
+        let text = snapshot.stall.map { "\(snapshot.phase.rawValue), but no progress: \($0)" }
         return HTTPResponse(
             contentType: "text/plain; charset=utf-8", body: (text ?? snapshot.phase.rawValue) + "\n")
     }
@@ -119,7 +119,7 @@ final class Dashboard {
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         encoder.nonConformingFloatEncodingStrategy = .convertToString(
             positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
-        guard let data = try? encoder.encode(value) else { return .error(500, "the snapshot cannot be written") }
+        guard let data = try? encoder.encode(value) else { return .error(500, "cannot write the snapshot") }
         return HTTPResponse(contentType: "application/json", body: String(decoding: data, as: UTF8.self))
     }
 }

@@ -160,9 +160,9 @@ extension DashboardPage {
             return run.report ? `Done. The report is at ${run.report}.` : "Done. The result is in the run file; "
               + `'winnow-coordinator report --run ${run.runFile} --report DIR' writes the report.`;
           if (run.phase === "interrupted")
-            return run.step ? "Interrupted; the same command goes on." : run.training
-              ? "Interrupted; the same command with --resume goes on."
-              : `Interrupted; 'winnow-coordinator resume --run ${run.runFile}' goes on.`;
+            return run.step ? "Interrupted; the same command resumes." : run.training
+              ? "Interrupted; the same command with --resume resumes."
+              : `Interrupted; 'winnow-coordinator resume --run ${run.runFile}' resumes.`;
           return "";
         }
 
@@ -219,8 +219,8 @@ extension DashboardPage {
             byId("lost").hidden = true;
           } catch (error) {
             const ended = last && ending(last.run);
-            byId("lost").textContent = last ? "The coordinator does not answer; what is shown is its last word. "
-                + `'winnow-coordinator status --run ${last.run.runFile}' tells how the run stands.`
+            byId("lost").textContent = last ? "The coordinator does not answer; this is its last state. "
+                + `'winnow-coordinator status --run ${last.run.runFile}' shows the run's state.`
               : `Nothing to show yet: ${error.message}`;
             byId("lost").hidden = Boolean(ended);
           }

@@ -43,7 +43,7 @@ final class HTTPServer {
                 HTTPServer.timeoutSeconds, HTTPServer.requestBytesMax)
         }
         guard let started else {
-            let reason = errno == 0 ? "it cannot be bound" : String(cString: strerror(errno))
+            let reason = errno == 0 ? "cannot bind it" : String(cString: strerror(errno))
             context.release()
             throw Failure(
                 .unavailable,
@@ -72,9 +72,9 @@ private final class HTTPHandler: Sendable {
     }
 
     func response(method: String, path: String, host: String?) -> HTTPResponse {
-        guard method == "GET" || method == "HEAD" else { return .error(405, "only GET and HEAD are answered") }
+        guard method == "GET" || method == "HEAD" else { return .error(405, "only GET and HEAD are supported") }
         if checksHost, let host, !HTTPAddress.isLoopback(hostHeader: host) {
-            return .error(421, "this page is served to this machine only")
+            return .error(421, "this page is only for this machine")
         }
         return answer(path)
     }

@@ -7,13 +7,13 @@ struct LivePageOptions {
     private static let lingerMax = 7 * 86_400
 
     @Option(
-        "Show the run on a page for browsers at this address, such as 127.0.0.1:8080; /metrics there is for Prometheus.",
+        "Serve a live page of the run at this address, such as 127.0.0.1:8080; /metrics there is for Prometheus.",
         value: "ADDRESS:PORT") var http: String?
     @Option(
-        "Keep the page up for so many seconds after the end. An open page learns the end in any case.", value: "SECONDS"
+        "Keep the page up this many seconds after the end. An open page shows the end in any case.", value: "SECONDS"
     )
     var httpLinger: Int?
-    @Flag("Let --http show the run beyond this host: there is no password.") var httpBeyondLoopback: Bool
+    @Flag("Let --http serve the page beyond this host; it has no password.") var httpBeyondLoopback: Bool
 
     /// Checks the address. Throws a `.usage` ``Failure``.
     func validate() throws {

@@ -12,51 +12,52 @@ extension RunSnapshot {
             "winnow_run_info", "The run that is served; always 1.", 1,
             labels: [("model", model), ("run_file", runFile), ("phase", phase.rawValue)])
         text.gauge(
-            "winnow_run_finished", "1 when the run is done and its report written; --http-linger lets it be seen.",
+            "winnow_run_finished", "1 when the run is done and its report written; visible with --http-linger.",
             phase == .finished ? 1 : 0)
-        text.gauge("winnow_run_start_timestamp_seconds", "When this process took up the run.", started)
+        text.gauge("winnow_run_start_timestamp_seconds", "When this process started or resumed the run.", started)
         text.gauge("winnow_masks", "Masks of the run.", Double(masks))
         text.gauge("winnow_masks_recorded", "Masks whose evaluation is in the run file.", Double(masksRecorded))
         text.gauge("winnow_masks_leased", "Masks that workers have now.", Double(masksLeased))
         text.gauge("winnow_masks_set_aside", "Masks given up because they failed workers.", Double(masksSetAside))
         text.counter(
-            "winnow_evaluations_total", "Evaluations that this process recorded.", Double(evaluationsReceived))
+            "winnow_evaluations_total", "Evaluations recorded by this process.", Double(evaluationsReceived))
         text.counter(
-            "winnow_evaluations_repeated_total", "Evaluations that came again and were dropped.",
+            "winnow_evaluations_repeated_total", "Duplicate evaluations that were dropped.",
             Double(evaluationsRepeated))
         text.counter(
-            "winnow_images_total", "Images evaluated, each once for each recorded mask.",
+            "winnow_images_total", "Images evaluated, counted once per recorded mask.",
             Double(evaluationsReceived) * Double(imagesPerMask))
-        text.counter("winnow_leases_granted_total", "Leases given to workers.", Double(leasesGranted))
+        text.counter("winnow_leases_granted_total", "Leases granted to workers.", Double(leasesGranted))
         text.counter(
-            "winnow_leases_requeued_total", "Leases that came back undone: worker lost or deadline passed.",
+            "winnow_leases_requeued_total", "Leases that ended without a result: worker lost or deadline passed.",
             Double(leasesRequeued))
-        text.gauge("winnow_images_per_second", "What the page shows: the workers' smoothed rate.", imagesPerSecond)
-        text.gauge("winnow_stalled", "1 while nothing progresses, 0 otherwise.", stall == nil ? 0 : 1)
+        text.gauge("winnow_images_per_second", "The workers' smoothed rate, as on the page.", imagesPerSecond)
+        text.gauge("winnow_stalled", "1 while there is no progress, 0 otherwise.", stall == nil ? 0 : 1)
         if let secondsLeft { text.gauge("winnow_time_left_seconds", "Estimated time to the end.", secondsLeft) }
         if let settled = settling.last {
             text.gauge(
-                "winnow_ranking_split_half_correlation", "Rank correlation of the rankings from two halves.",
+                "winnow_ranking_split_half_correlation",
+                "Rank correlation of the rankings from two halves of the masks.",
                 settled.splitHalfCorrelation)
             if let reliability = settled.reliability {
                 text.gauge(
-                    "winnow_ranking_reliability", "The squared correlation with the truth that is to be expected.",
+                    "winnow_ranking_reliability", "Expected squared correlation of the ranking with the truth.",
                     reliability)
             }
             if let held = settled.heldOutRSquared {
-                text.gauge("winnow_fit_held_out_r_squared", "The fit's R² on masks that it has not seen.", held)
+                text.gauge("winnow_fit_held_out_r_squared", "The fit's R² on held-out masks.", held)
             }
         }
         if let training {
             text.gauge("winnow_training_epochs", "Epochs of the training.", Double(training.epochs))
-            text.gauge("winnow_training_epoch", "The epoch that goes on, from one.", Double(training.epoch))
-            text.gauge("winnow_training_step", "Steps of this epoch that are over.", Double(training.step))
-            text.gauge("winnow_training_steps", "Steps of an epoch.", Double(training.steps))
+            text.gauge("winnow_training_epoch", "The current epoch, counted from one.", Double(training.epoch))
+            text.gauge("winnow_training_step", "Steps done in this epoch.", Double(training.step))
+            text.gauge("winnow_training_steps", "Steps per epoch.", Double(training.steps))
             if let loss = training.loss {
-                text.gauge("winnow_training_loss", "The mean loss of this epoch's images so far.", loss)
+                text.gauge("winnow_training_loss", "Mean loss of this epoch's images so far.", loss)
             }
             if let accuracy = training.history.last?.testAccuracy ?? training.accuracyBefore {
-                text.gauge("winnow_training_test_accuracy", "The share of test images that were right last.", accuracy)
+                text.gauge("winnow_training_test_accuracy", "Test accuracy after the last evaluated epoch.", accuracy)
             }
         }
         text.counter(
@@ -66,13 +67,13 @@ extension RunSnapshot {
         // Once for the three families: a run may have thousands of workers.
         let rows = workers.map { (worker: $0, labels: PrometheusText.labels(labels(of: $0))) }
         text.family(
-            "winnow_worker_evaluations_total", "counter", "Evaluations recorded from a worker.",
+            "winnow_worker_evaluations_total", "counter", "Evaluations recorded per worker.",
             rows.map { ($0.labels, Double($0.worker.evaluations)) })
         text.family(
-            "winnow_worker_leases", "gauge", "Leases that a worker has now.",
+            "winnow_worker_leases", "gauge", "Leases that a worker holds now.",
             rows.map { ($0.labels, Double($0.worker.leases)) })
         text.family(
-            "winnow_worker_last_heard_timestamp_seconds", "gauge", "When something last came from a worker.",
+            "winnow_worker_last_heard_timestamp_seconds", "gauge", "When a worker was last heard.",
             rows.map { ($0.labels, $0.worker.lastHeard) })
         var used = timespec()
         if clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used) == 0 {

@@ -158,8 +158,8 @@ public struct AdditiveFit: Sendable {
         guard observations.indices.count >= Self.masksMin else {
             throw Failure(
                 .badInput,
-                "\(observations.indices.count) evaluated masks are too few to rank filters by; at least \(Self.masksMin) "
-                    + "are needed")
+                "\(observations.indices.count) evaluated masks are too few to rank filters; at least "
+                    + "\(Self.masksMin) are needed")
         }
         let plain = ModelTerms(ensemble)
         let isLarge = plain.count > directColumnsMax

@@ -71,9 +71,9 @@ struct RankingDocument: Codable {
         let loss = description.settings.labels.lossName
         let unit = fit.response == .logLoss ? "the natural logarithm of the \(loss)" : "the \(loss)"
         about =
-            "Rank 1 is the least important filter. Importance is the expected rise of \(unit) when the filter is "
-            + "disabled; ci_low and ci_high enclose it with 95 % probability. parameters and multiply_accumulates are "
-            + "what removing the filter alone saves."
+            "Rank 1 is the least important filter. Importance is the expected rise of \(unit) when the filter "
+            + "is disabled; ci_low and ci_high enclose it with 95 % probability. parameters and "
+            + "multiply_accumulates are the savings from removing the filter alone."
         run = Run(
             run: description.run, created: description.created, program: description.program,
             commandLine: description.commandLine, network: description.network, parameters: cost.parameters,

@@ -27,7 +27,7 @@ struct Comparison: Sendable {
     /// Throws a `.badInput` ``Failure`` where the runs ranked no filter in common.
     init(_ first: Report, _ second: Report, names: (String, String)) throws {
         guard first.record.network.graph == second.record.network.graph else {
-            throw Failure(.badInput, "\(names.0) and \(names.1) are runs of different networks, which do not compare")
+            throw Failure(.badInput, "\(names.0) and \(names.1) are runs of different networks and cannot be compared")
         }
         let others = Dictionary(
             second.ranking.rows.map { ($0.estimate.filter, $0) }, uniquingKeysWith: { first, _ in first })
@@ -97,13 +97,13 @@ struct Comparison: Sendable {
             (Text.coefficient(agreement.spearman), "Spearman’s ρ"),
             (Text.coefficient(agreement.kendall), "Kendall’s τ"),
             (Text.grouped(pairs.count), "filters in both"),
-            (Text.grouped(differing), "differ by more than their 95 % intervals allow"),
+            (Text.grouped(differing), "differ beyond their 95 % intervals"),
         ])
         page.paragraph(
-            "Of filters of which both runs measure the same thing, about one in twenty differs so by chance.")
+            "If both runs measure the same thing, about one in twenty filters differs this much by chance.")
         page.pair(
             Page.figure(
-                scatter, caption: "Importance in B against importance in A. Points on the dashed line are equal."),
+                scatter, caption: "Importance in B against importance in A. On the dashed line they are equal."),
             sides.html)
         page.heading("Filter by filter")
         page.table(table)

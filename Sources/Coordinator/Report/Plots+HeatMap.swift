@@ -34,9 +34,9 @@ extension Plots {
                         + "(\(rise(interval.lowerBound)) to \(rise(interval.upperBound)))")
             }
         }
-        chart.text(chart.left, chart.height - 8, "least important of the layer", "title")
+        chart.text(chart.left, chart.height - 8, "the layer's least important", "title")
         let end = chart.left + cell * Double(widest)
         chart.text(max(end, chart.left + 420), chart.height - 8, "most important", "title", anchor: "end")
-        return chart.svg(title: "Importance of every filter, a row for each layer")
+        return chart.svg(title: "Importance of every filter, one row per layer")
     }
 }

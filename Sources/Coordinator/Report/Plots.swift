@@ -173,7 +173,7 @@ struct Plots {
             for point in points { chart.circle(point.0, point.1, radius: 2.6, "dot \(style)") }
             if let last = points.last { chart.text(last.0 + 8, last.1 + 4, name, "tick") }
         }
-        return chart.svg(title: "Rank correlation of the ranking as masks came in")
+        return chart.svg(title: "Rank correlation of the ranking as masks arrived")
     }
 
     /// Importance against the L1 norm.

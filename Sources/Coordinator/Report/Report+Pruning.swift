@@ -51,18 +51,18 @@ extension Report {
     }
 
     func addBudgets(to page: inout Page, _ plots: Plots, _ budgets: [Budget]) {
-        page.heading("What smaller networks are worth")
+        page.heading("Accuracy of smaller networks")
         let unpruned = pruner.unpruned.predictedLoss
         page.paragraph(
-            "Before any training: each orange dot is a mask that was measured, which removes filters at random; the blue "
-                + "line is what prune would choose by this ranking. "
+            "Before any training. Each orange dot is a measured mask, which removes filters at random; the "
+                + "blue line is what prune would choose by this ranking. "
                 + (record.choices.map { choices in
-                    "Its large dots were measured on \(Text.grouped(choices.images)) images when the run ended, and what is "
-                        + "between them follows from these. "
+                    "Its large dots were measured on \(Text.grouped(choices.images)) images when the run "
+                        + "ended; the rest is interpolated. "
                 }
-                    ?? "It is what the model predicts; dotted where more goes than masks removed: there the model "
-                    + "extrapolates and mostly promises too much; prune --data measures. ")
-                + "Refitting and fine-tuning bring most of the accuracy back.")
+                    ?? "It is the model's prediction. Beyond what masks removed it is dotted: there the model "
+                    + "extrapolates and is mostly too optimistic; prune --data measures. ")
+                + "Refitting and fine-tuning recover most of the accuracy.")
         let cost = record.network.graph.cost()
         page.pair(
             Page.figure(
@@ -71,7 +71,7 @@ extension Report {
                     + "(multiply-accumulates)."),
             Page.figure(
                 plots.loss(budgets, unpruned: unpruned),
-                caption: "Loss against the same. The dashed line is the unpruned network's, by the model."))
+                caption: "Loss against the same. The dashed line is the unpruned network's loss, by the model."))
         // Who knows nothing gives every class the same probability. Beyond that loss the model's number says no more.
         let guess = log(Double(record.network.graph.classes))
         var table = Table(columns: [
@@ -89,14 +89,14 @@ extension Report {
         }
         page.folded("As a table") { page in
             page.paragraph(
-                "What “winnow-coordinator prune --remove-flops” would choose, weighing each filter’s importance against "
-                    + "what it costs.")
+                "What “winnow-coordinator prune --remove-flops” would choose, weighing each filter’s "
+                    + "importance against its cost.")
             page.table(table)
         }
     }
 
     private func lossText(_ budget: Budget, guess: Double) -> String {
-        guard let loss = budget.predictedLoss else { return "not known: nothing so small was measured" }
+        guard let loss = budget.predictedLoss else { return "not known: the run measured nothing as small" }
         guard loss < guess else { return "no better than a guess" }
         let interval = budget.interval.map {
             " (\(Text.fixed($0.lowerBound, 3)) … \(Text.fixed($0.upperBound, 3)))"
@@ -106,8 +106,8 @@ extension Report {
 
     func addAgreement(to page: inout Page, _ plots: Plots) {
         page.paragraph(
-            "Ranking filters by their weights alone needs no evaluation. How the two orders agree, each norm divided "
-                + "by its mean over the layer:")
+            "Ranking filters by their weights alone needs no evaluation. Agreement of the two orders, each "
+                + "norm divided by its mean over the layer:")
         let filters = ranking.rows.map(\.estimate.filter)
         let importances = ranking.rows.map(\.estimate.importance)
         var table = Table(columns: [
@@ -129,7 +129,7 @@ extension Report {
         page.pair(
             Page.figure(
                 plots.agreement(),
-                caption: "Each dot is a filter. The geometric median scores a filter by its distance to its layer’s "
-                    + "others."), table.html)
+                caption: "Each dot is a filter. The geometric median scores a filter by its distance to the others of "
+                    + "its layer."), table.html)
     }
 }

@@ -7,8 +7,8 @@ extension Report {
         if let schedule = plots.schedule() {
             page.figure(
                 schedule,
-                caption: "A bar is a lease: a batch of masks that one worker had. Orange bars ended without an answer; "
-                    + "their masks went to another worker.", isWide: true)
+                caption: "Each bar is a lease: a batch of masks that one worker had. Orange bars ended without a "
+                    + "result; their masks went to another worker.", isWide: true)
         }
         var table = Table(columns: [
             Table.Column(title: "worker"), Table.Column(title: "host", isName: true), Table.Column(title: "threads"),
@@ -63,9 +63,8 @@ extension Report {
         ])
         page.paragraph(
             description.settings.split == .train
-                ? "The ranking was made with training images only; the test images stay unseen."
-                : "The ranking was made with test images: an accuracy on them, measured after pruning by it, is not "
-                    + "that of unseen images.",
+                ? "The ranking used training images only; the test images stay unseen."
+                : "The ranking used test images: after pruning by it, test accuracy is not accuracy on unseen images.",
             "note")
     }
 
@@ -73,7 +72,7 @@ extension Report {
         switch record.description.settings.labels {
         case .given: "the images’"
         case .network:
-            "none: the unmasked network’s answers; an accuracy of a mask is the share of images on which both agree"
+            "none: the unmasked network’s outputs; a mask’s accuracy is the share of images on which both agree"
         }
     }
 
@@ -92,7 +91,7 @@ extension Report {
         case .frozen: "the checkpoint’s statistics"
         case .recalibrated(let images): "statistics under each mask of \(first(images))"
         case .corrected(let images):
-            "the checkpoint’s statistics, corrected by what each mask changes on \(first(images))"
+            "the checkpoint’s statistics, corrected by each mask’s effect on \(first(images))"
         }
     }
 
@@ -108,7 +107,7 @@ extension Report {
     private var layers: String {
         let layers = record.description.ensemble.layers
         let rates = Set(layers.map(\.dropRate)).sorted().map { Text.percent($0, 1) }.joined(separator: ", ")
-        return "\(layers.map(\.name).joined(separator: ", ")); \(rates) of each disabled on average"
+        return "\(layers.map(\.name).joined(separator: ", ")); on average \(rates) of each disabled"
     }
 
     static func day(_ date: Date) -> String { formatted(date, "yyyy-MM-dd") }

@@ -48,8 +48,9 @@ extension Report {
         let settings = record.description.settings
         guard settings.rotation == nil else { return nil }
         return
-            "All masks saw the same \(Text.grouped(settings.images)) images, and this holds for these images only: others "
-            + "would rank the filters otherwise. Only a run whose images rotate (--images-per-mask) knows how much."
+            "All masks saw the same \(Text.grouped(settings.images)) images, and this holds for these images "
+            + "only: others would give another ranking. Only a run with rotating images (--images-per-mask) can "
+            + "tell how different."
     }
 
     private var verdictSentence: String {
@@ -61,21 +62,21 @@ extension Report {
         switch verdict {
         case .filters:
             return
-                "Sure enough to choose single filters: a second ranking from as many other masks would agree with this one "
-                + "with a correlation of about \(reliability)."
+                "Reliable enough to choose single filters: a second ranking from as many other masks would "
+                + "correlate with this one at about \(reliability)."
         case .layers:
             return
-                "Sure enough to decide how much of each layer goes; the order of single filters is rough (reliability "
-                + "\(reliability) from \(masks) masks). Prune with --reconstruct, which chooses within a layer by other "
-                + "means. \(more(Verdict.filtersReliability)) give the order of single filters as well (reliability "
-                + "\(Text.coefficient(Verdict.filtersReliability)))."
+                "Reliable enough to decide how much of each layer to remove; the order of single filters is "
+                + "rough (reliability \(reliability) from \(masks) masks). Prune with --reconstruct, which "
+                + "chooses within a layer by a refit. \(more(Verdict.filtersReliability)) also give the order of "
+                + "single filters (reliability \(Text.coefficient(Verdict.filtersReliability)))."
         case .rough:
-            return "Too few masks yet: this ranking is mostly noise (reliability \(reliability) from \(masks) masks). "
-                + "\(more(Verdict.layersReliability)) tell how much of each layer may go, and "
+            return "Too few masks so far: this ranking is mostly noise (reliability \(reliability) from \(masks) "
+                + "masks). \(more(Verdict.layersReliability)) show how much of each layer can go, and "
                 + (masksNeeded(for: Verdict.filtersReliability).map { "about \(Text.grouped($0))" } ?? "many more")
                 + " the order of single filters."
         case .unknown:
-            return "The masks are too few, or their losses too equal, to tell how sure this ranking is."
+            return "There are too few masks, or their losses are too similar, to tell how reliable this ranking is."
         }
     }
 
@@ -86,8 +87,8 @@ extension Report {
     func addNextStep(to page: inout Page) {
         page.heading("Prune by it")
         page.paragraph(
-            "This removes half of the FLOPs, refits the layers after the removed filters, and measures the result. "
-                + "--dry-run shows first what would go.")
+            "This removes half of the FLOPs, refits the layers after the removed filters, and measures the "
+                + "result. Preview it with --dry-run.")
         page.code(pruneCommand)
     }
 

@@ -43,8 +43,8 @@ public struct Report: Sendable {
             addRanking(to: &page)
         }
         page.folded("Agreement with weight norms") { addAgreement(to: &$0, plots) }
-        if !record.workers.isEmpty { page.folded("Who did what when") { addRun(to: &$0, plots) } }
-        page.folded("What was asked") { addQuestion(to: &$0) }
+        if !record.workers.isEmpty { page.folded("Worker timeline") { addRun(to: &$0, plots) } }
+        page.folded("The run's options") { addQuestion(to: &$0) }
         addNextStep(to: &page)
         return page.html
     }
@@ -53,8 +53,8 @@ public struct Report: Sendable {
         let count = record.evaluations.count
         page.add("<h1>\(Text.escaped(page.title))</h1>")
         page.paragraph(
-            "\(Text.grouped(ranking.rows.count)) filters, ranked by what disabling them does to the loss on "
-                + "\(images), "
+            "\(Text.grouped(ranking.rows.count)) filters, ranked by the effect of disabling them on the loss "
+                + "on \(images), "
                 + Self.day(description.created),
             "soft")
         addVerdict(to: &page)
@@ -67,14 +67,14 @@ public struct Report: Sendable {
         ])
         if fit.masks < count {
             page.paragraph(
-                "The run has not finished: \(Text.grouped(count - fit.masks)) masks of the ensemble are not in this "
-                    + "report\(record.setAside.isEmpty ? "" : ", \(record.setAside.count) of them set aside").",
+                "The run has not finished: \(Text.grouped(count - fit.masks)) masks of the ensemble are not in "
+                    + "this report\(record.setAside.isEmpty ? "" : ", \(record.setAside.count) of them set aside").",
                 "warning")
         }
         if !ranking.unmeasured.isEmpty {
             let names = ranking.unmeasured.prefix(20).map { "\($0.layer) \($0.filter)" }.joined(separator: ", ")
             page.paragraph(
-                "Not ranked, since the evaluated masks disabled them never or always: \(names)"
+                "Not ranked, since the evaluated masks disabled them always or never: \(names)"
                     + (ranking.unmeasured.count > 20 ? " and \(ranking.unmeasured.count - 20) more." : "."),
                 "warning")
         }
@@ -89,12 +89,12 @@ public struct Report: Sendable {
     }
 
     private func addExtremes(to page: inout Page) {
-        page.heading("The least and the most important filters")
+        page.heading("The least and most important filters")
         page.paragraph(
             "Importance is the expected rise of the "
                 + (fit.response == .logLoss ? "loss, in per cent," : "loss, in nats,")
-                + " when the filter is disabled among others, with its 95 % interval. A wide interval means that the "
-                + "masks do not tell much of this filter, not that it may go.")
+                + " when the filter is disabled among others, with its 95 % interval. A wide interval means that "
+                + "the masks say little about this filter, not that it can go.")
         let shown = 10
         page.pair(
             "<h3>Least important</h3>" + extremes(Array(ranking.rows.prefix(shown))).html,
@@ -103,8 +103,8 @@ public struct Report: Sendable {
             page.figure(
                 map,
                 caption:
-                    "Every filter, a row for each layer; the darker, the more its removal costs. Orange: removing it "
-                    + "among others is expected to help.", isWide: true)
+                    "Every filter, one row per layer; the darker, the more its removal costs. Orange: removing "
+                    + "it along with others should help.", isWide: true)
         }
     }
 
@@ -131,15 +131,16 @@ public struct Report: Sendable {
 
     private func addImportances(to page: inout Page, _ plots: Plots) {
         page.paragraph(
-            "Each dot is a filter, each line its 95 % interval; within a layer filters stand in the order of their "
-                + "importance. Where a line crosses zero the masks do not tell whether removing the filter costs anything."
+            "Each dot is a filter, each line its 95 % interval; within a layer, filters are in order of "
+                + "importance. If a line crosses zero, the masks cannot tell whether removing the filter costs "
+                + "anything."
         )
         for drawing in plots.importances() { page.add("<figure><div class=\"wide\">\(drawing)</div></figure>") }
         page.pair(
             Page.figure(
                 plots.sensitivity(),
-                caption: "How the loss rises as more of one layer is disabled, by the model; dark lines are early "
-                    + "layers, bright ones late."),
+                caption: "The modelled rise of the loss as more of one layer is disabled; dark lines are early layers, "
+                    + "bright ones late."),
             layerTable.html)
     }
 
@@ -163,14 +164,15 @@ public struct Report: Sendable {
     }
 
     private func addCertainty(to page: inout Page, _ plots: Plots) {
-        page.heading("How sure it is")
+        page.heading("Reliability")
         guard let splitHalf = fit.splitHalf, let reliability = fit.reliability else {
-            page.paragraph("The masks are too few, or their losses too equal, to tell how sure the ranking is.")
+            page.paragraph(
+                "There are too few masks, or their losses are too similar, to tell how reliable the ranking is.")
             return
         }
         page.paragraph(
-            "The reliability of the ranking is \(Text.coefficient(reliability)): so much of the variance of the filters’ "
-                + "importances is known, and as much would it agree with a ranking from as many other masks"
+            "The ranking’s reliability is \(Text.coefficient(reliability)): the known share of the variance of "
+                + "the filters’ importances, and the expected correlation with a ranking from as many other masks"
                 + (imagesCaveat == nil ? " and images" : "")
                 + ". Rankings from two halves of the masks agree with a rank correlation of "
                 + "\(Text.coefficient(splitHalf)) (mean of \(fit.halvings) random halvings). The model explains "
@@ -181,12 +183,11 @@ public struct Report: Sendable {
         page.pair(
             Page.figure(
                 plots.heldOut(),
-                caption: "Masks that were held out: the loss that the model predicts from the other masks, and the "
-                    + "loss that was measured."),
+                caption: "Held-out masks: the loss predicted by a model of the other masks, and the measured loss."),
             Page.figure(
                 plots.settling(),
-                caption: "How the ranking settled as masks came in: agreement of two halves of the masks that were "
-                    + "in, and agreement with the final ranking."))
+                caption: "How the ranking settled as masks arrived: agreement between two halves of the masks so far, "
+                    + "and with the final ranking."))
     }
 
     /// What cheap criteria contribute; nil where none was known.
@@ -195,11 +196,11 @@ public struct Report: Sendable {
         guard !fit.priors.isEmpty else { return nil }
         guard !known.isEmpty else {
             return
-                "Cheap criteria (\(fit.priors.map(\.criterion.words).joined(separator: ", "))) explain nothing of the "
-                + "differences between the filters of a layer, and count for nothing."
+                "Cheap criteria (\(fit.priors.map(\.criterion.words).joined(separator: ", "))) explain none of "
+                + "the differences between the filters of a layer, and count for nothing."
         }
         let shares = known.map { "\($0.criterion.words) \(Text.percent($0.share))" }
-        return "Of the differences between the filters of a layer, cheap criteria explain: "
+        return "Cheap criteria explain these shares of the differences between the filters of a layer: "
             + shares.joined(separator: ", ") + ". Where masks say little, the ranking follows them."
     }
 
@@ -207,7 +208,7 @@ public struct Report: Sendable {
 
     private func addRanking(to page: inout Page) {
         page.add("<h3>The whole ranking</h3>")
-        page.paragraph("Rank 1 is the least important filter. ranking.csv and ranking.json hold the same in full.")
+        page.paragraph("Rank 1 is the least important filter. ranking.csv and ranking.json hold the full table.")
         var table = Table(columns: [
             Table.Column(title: "rank"), Table.Column(title: "layer", isName: true), Table.Column(title: "filter"),
             Table.Column(title: "importance"), Table.Column(title: "from"), Table.Column(title: "to"),

@@ -21,8 +21,8 @@ struct TrainingReport {
 
     private func addSummary(to page: inout Page) {
         page.paragraph(
-            "\(history.epochs.count) of \(settings.epochs) epochs. The accuracy that counts is that of the last epoch; the "
-                + "test images decided nothing.", "soft")
+            "\(history.epochs.count) of \(settings.epochs) epochs. The accuracy that counts is the last "
+                + "epoch’s; the test images decided nothing.", "soft")
         var tiles = [
             (percent(history.testAccuracyBefore), "test accuracy before"),
             (percent(history.epochs.last?.testAccuracy), "test accuracy, last epoch"),
@@ -41,10 +41,10 @@ struct TrainingReport {
         page.pair(
             Page.figure(
                 plots.accuracy(),
-                caption: "Recognised images after every epoch"
+                caption: "Accuracy after every epoch"
                     + (settings.augments ? "; training images are cropped and mirrored" : "")
                     + (settings.cutout > 0 ? ", and a square is hidden in them." : ".")),
-            Page.figure(plots.loss(), caption: "What was minimised on training images, and the loss of the others."))
+            Page.figure(plots.loss(), caption: "The minimised loss on training images, and the loss on the others."))
     }
 
     private func addEpochs(to page: inout Page) {
@@ -102,7 +102,7 @@ struct TrainingReport {
                 ))
         }
         entries += [("seed", "\(settings.seed)", false), ("program", Version.number, false)]
-        page.heading("What was asked")
+        page.heading("The training's options")
         page.definitions(entries)
     }
 }

@@ -18,23 +18,23 @@ struct DatabaseError: Error, CustomStringConvertible {
         case SQLITE_FULL:
             Failure(
                 .unavailable,
-                "no space is left for \(path); what is recorded is kept: make space, then go on with "
+                "no space is left for \(path); recorded evaluations are kept: make space, then resume with "
                     + "'\(RunFile.resumeCommand(path))'")
         case SQLITE_READONLY, SQLITE_PERM, SQLITE_AUTH:
-            Failure(.badInput, "\(path) cannot be written: \(message); a run needs a file it can write to")
+            Failure(.badInput, "cannot write to \(path): \(message); a run needs a writable file")
         case SQLITE_CANTOPEN:
-            Failure(.badInput, "\(path) cannot be opened; check that it exists and that its folder can be written to")
+            Failure(.badInput, "cannot open \(path); check that it exists and that its folder is writable")
         case SQLITE_NOTADB: Failure(.badInput, "\(path) is not a run file")
         case SQLITE_CORRUPT:
             Failure(.badInput, "the run file \(path) is damaged or cut short (\(message)); restore it from a copy")
         case SQLITE_IOERR where FileSystem.networkKind(of: path) != nil: FileLock.unsupported(path)
         case SQLITE_BUSY, SQLITE_LOCKED:
-            Failure(.unavailable, "another program has \(path) locked: \(message)")
+            Failure(.unavailable, "another program has locked \(path): \(message)")
         default:
             Failure(
                 .unavailable,
-                "cannot \(operation) \(path): \(message); what is recorded is kept: when that is mended, "
-                    + "'\(RunFile.resumeCommand(path))' goes on")
+                "cannot \(operation) \(path): \(message); recorded evaluations are kept: fix this, then resume "
+                    + "with '\(RunFile.resumeCommand(path))'")
         }
     }
 }

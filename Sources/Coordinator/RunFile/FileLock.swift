@@ -34,8 +34,8 @@ enum FileLock {
         let kind = FileSystem.networkKind(of: path).map { " (it is \($0))" } ?? ""
         return Failure(
             .unavailable,
-            "the file system of \(path)\(kind) lacks locks, shared memory maps or fsync, which a run file needs; put the "
-                + "run file on a local disk of this host (--run, or --folder), and leave the rest where it is")
+            "the file system of \(path)\(kind) lacks locks, shared memory maps or fsync, which a run file "
+                + "needs; put the run file on a local disk of this host (--run, or --folder); the rest can stay")
     }
 }
 

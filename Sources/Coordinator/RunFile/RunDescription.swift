@@ -68,7 +68,8 @@ public struct RunDescription: Sendable, Equatable, Codable {
         guard ensemble.sample == masksDigest else {
             throw Failure(
                 .badInput,
-                "this program (\(Version.number)) draws other masks than \(program), which made the run; use that release"
+                "this program (\(Version.number)) draws other masks than \(program), which created the run; "
+                    + "use that release"
             )
         }
     }

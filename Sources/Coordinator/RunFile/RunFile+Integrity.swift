@@ -46,7 +46,7 @@ extension RunFile {
         else { return }
         throw Failure(
             .badInput,
-            "the run file \(database.path) is damaged: its description is not what it was; restore it from a copy")
+            "the run file \(database.path) is damaged: its description has changed; restore it from a copy")
     }
 
     /// Checks the checkpoint's bytes. Throws a `.badInput` ``Failure``.
@@ -54,8 +54,8 @@ extension RunFile {
         guard Digest(sha256Of: checkpoint) != description.network.digest else { return }
         throw Failure(
             .badInput,
-            "the run file \(path) is damaged: the network in it is not the one that was ranked; restore it from a copy, "
-                + "or rank \(description.network.path) in a new run")
+            "the run file \(path) is damaged: it does not hold the network that was ranked; restore it from a "
+                + "copy, or rank \(description.network.path) in a new run")
     }
 
     /// Deletes evaluations that are damaged, so that they are done again, and returns how many. Throws a ``Failure``.

@@ -60,7 +60,9 @@ extension RunFile {
                     $0.loss.isFinite && $0.removed.allSatisfy(filters.contains)
                         && Set($0.removed).count == $0.removed.count
                 })
-            else { throw Failure(.badInput, "what the run file \(path) says of smaller networks is damaged") }
+            else {
+                throw Failure(.badInput, "the measurements of smaller networks in the run file \(path) are damaged")
+            }
             return choices
         }
     }

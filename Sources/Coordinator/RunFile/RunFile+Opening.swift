@@ -28,7 +28,7 @@ extension RunFile {
     private static func exists(_ path: String) -> Failure {
         Failure(
             .badInput,
-            "\(path) exists already; go on with it ('\(resumeCommand(path))') or name another file")
+            "\(path) exists already; resume it ('\(resumeCommand(path))') or name another file")
     }
 
     /// Writes a run file that has no evaluations yet.
@@ -78,8 +78,8 @@ extension RunFile {
             let damaged = try discardDamaged(database)
             if damaged > 0 {
                 Log.shared.line(
-                    "\(damaged) evaluations in \(path) were damaged and are done again; look after the disk and the memory "
-                        + "of this host")
+                    "\(damaged) evaluations in \(path) were damaged and will be redone; check the disk and the "
+                        + "memory of this host")
             }
             return try readDescription(database)
         }
@@ -124,7 +124,8 @@ extension RunFile {
         switch FileLock.take(descriptor, byte: lockedByte) {
         case nil: break
         case .taken:
-            throw Failure(.unavailable, "another coordinator has the run file \(path); one at a time can have it")
+            throw Failure(
+                .unavailable, "another coordinator is working on the run file \(path); only one can at a time")
         case .unsupported: throw FileLock.unsupported(path)
         }
     }

@@ -93,8 +93,8 @@ extension RunFile {
                 else {
                     throw Failure(
                         .badInput,
-                        "the run file \(path) is damaged: the evaluation of mask \(mask) is not what it was; "
-                            + "'winnow-coordinator resume --run \(path)' does it again, and the others are kept")
+                        "the run file \(path) is damaged: the evaluation of mask \(mask) has changed; "
+                            + "'winnow-coordinator resume --run \(path)' redoes it and keeps the others")
                 }
                 try body(
                     RecordedEvaluation(

@@ -63,7 +63,8 @@ extension RunFile {
         let text = row.text(5)
         if !text.isEmpty {
             guard let runs = MaskRuns(stored: text) else {
-                throw Failure(.badInput, "the run file \(path) is damaged: '\(Log.printable(text))' are no masks")
+                throw Failure(
+                    .badInput, "the run file \(path) is damaged: '\(Log.printable(text))' does not list masks")
             }
             masks = runs
         }

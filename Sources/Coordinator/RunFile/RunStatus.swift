@@ -97,7 +97,7 @@ struct RunStatus: Encodable {
         lives = try file.lives().map {
             Life(
                 started: $0.started, ended: $0.ended,
-                ending: $0.ending ?? (isOwned ? "at work" : "ended without a word (killed)"))
+                ending: $0.ending ?? (isOwned ? "at work" : "killed"))
         }
         workers = try file.workers().map { worker in
             let rate = worker.computeSeconds > 0 ? Double(worker.evaluations) / worker.computeSeconds : 0
@@ -132,7 +132,7 @@ struct RunStatus: Encodable {
             "         SHA-256 \(modelSHA256)",
             "images   \(images)\(pool.map { " of \($0)" } ?? "") \(split) images\(pool == nil ? "" : " for each mask"), \(data)",
             "         batch norms \(batchNorm)",
-            "filters  \(filtersRanked) of \(filters) are ranked",
+            "filters  \(filtersRanked) of \(filters) ranked",
             "design   \(design), seed \(seed)",
             "done     \(masksRecorded) of \(masks) masks (\(Text.fixed(100 * Double(masksRecorded) / Double(masks), 1)) %)"
                 + (secondsLeft.map { ", \(Progress.duration($0)) left" } ?? ""),
@@ -148,13 +148,14 @@ struct RunStatus: Encodable {
                     + (forecast.reliability < forecast.aim ? needed + Text.fixed(forecast.aim, 2) : ""))
         }
         if let untilReliability {
-            lines.append("         ends when its reliability is \(Text.fixed(untilReliability, 2))")
+            lines.append("         stops at reliability \(Text.fixed(untilReliability, 2))")
         }
-        if let resume { lines.append("nobody works on it; go on with '\(resume)'") }
-        if let standstill { lines.append("nothing progresses: \(standstill)") }
+        if let resume { lines.append("no coordinator works on it; resume with '\(resume)'") }
+        if let standstill { lines.append("no progress: \(standstill)") }
         if let log {
             lines.append(
-                "the last evaluations are in \(log): copy both files, or use 'winnow-coordinator copy', which makes one"
+                "the last evaluations are in \(log): copy both files, or use 'winnow-coordinator copy', which "
+                    + "merges them"
             )
         }
         for worker in workers {
@@ -179,7 +180,7 @@ struct RunStatus: Encodable {
         switch batchNorm {
         case .frozen: "frozen"
         case .recalibrated(let images): "recalibrated on \(images) training images under each mask"
-        case .corrected(let images): "corrected by what each mask changes on \(images) training images"
+        case .corrected(let images): "corrected by each mask's effect on \(images) training images"
         }
     }
 }

@@ -44,7 +44,7 @@ public struct LinearChain: Sendable, Equatable {
             guard layer.input == inputs else {
                 throw Failure(
                     .badInput,
-                    "tensor \(layer.name).weight has shape [\(layer.output), \(layer.input)] where "
+                    "tensor \(layer.name).weight has shape [\(layer.output), \(layer.input)], but "
                         + "[\(layer.output), \(inputs)] would continue the chain of linear layers"
                         + (index == 0 ? " from images of \(image)" : ""))
             }

@@ -41,7 +41,7 @@ struct NetworkRecognition {
         var state = try stored.unwrapped()
         let masked = try state.applyingPruningMasks()
         if masked.names.count < state.names.count {
-            notes.append("weights are masked: their products with the masks count")
+            notes.append("weights are masked: Winnow uses their products with the masks")
         }
         state = masked
         var normalisation: Normalisation?
@@ -83,7 +83,7 @@ struct NetworkRecognition {
         }
         for (candidate, _) in candidates {
             guard let (others, heads) = try candidate.withoutAuxiliaryHeads(), !others.names.isEmpty else { continue }
-            candidates.append((others, "\(heads.joined(separator: " and ")) left out, as auxiliary classifiers"))
+            candidates.append((others, "\(heads.joined(separator: " and ")) dropped as auxiliary classifiers"))
         }
         return candidates
     }
@@ -106,7 +106,7 @@ struct NetworkRecognition {
         let shapes = state.names.prefix(3).map { "\($0) \(state[$0]?.shape ?? [])" }.joined(separator: ", ")
         return Failure(
             .badInput,
-            "an unknown architecture, which begins with \(shapes). Without a graph Winnow reads "
+            "an unknown architecture, which starts with \(shapes). Without a graph Winnow reads "
                 + "\(Self.families.map { $0.summary }.joined(separator: ", ")); export any other network with "
                 + "torch.onnx.export")
     }
@@ -116,22 +116,22 @@ struct NetworkRecognition {
         for parameter in graph.parameters {
             guard let tensor = state[parameter.name] else {
                 if let maker = state.passedOver[parameter.name] {
-                    throw Failure(.badInput, "tensor \(parameter.name) is stored by \(maker), which is not read")
+                    throw Failure(.badInput, "tensor \(parameter.name) is stored by \(maker), which is not supported")
                 }
                 throw Failure(.badInput, "tensor \(parameter.name) is missing (expected shape \(parameter.shape))")
             }
             guard tensor.shape == parameter.shape else {
                 throw Failure(
                     .badInput,
-                    "tensor \(parameter.name) has shape \(tensor.shape) where \(parameter.shape) is expected")
+                    "tensor \(parameter.name) has shape \(tensor.shape), but \(parameter.shape) is expected")
             }
             wanted.insert(parameter.name)
         }
         if let extra = state.names.first(where: { !wanted.contains($0) }) {
             throw Failure(
                 .badInput,
-                "tensor \(extra) with shape \(state[extra]?.shape ?? []) is not part of the network that the other "
-                    + "tensors make (\(graph.summary))")
+                "tensor \(extra) with shape \(state[extra]?.shape ?? []) is not part of the network made by "
+                    + "the other tensors (\(graph.summary))")
         }
     }
 }

@@ -20,7 +20,7 @@ enum ResNetFamily: ArchitectureFamily {
         let image = image ?? Shape(channels: stem.channels, height: size, width: size)
         guard image.channels == stem.channels else {
             throw Failure(
-                .badInput, "tensor conv1.weight reads \(stem.channels) channels where images have \(image.channels)")
+                .badInput, "tensor conv1.weight reads \(stem.channels) channels, but images have \(image.channels)")
         }
         var builder = try GraphBuilder(image: image)
         var node = try builder.addConvolution(
@@ -41,7 +41,7 @@ enum ResNetFamily: ArchitectureFamily {
             }
         }
         if let unknown = maps.keys.sorted().first(where: { !blocks.contains($0) }) {
-            throw Failure(.badInput, "\(ShortcutMaps.key) in its metadata names block \(unknown), which is not there")
+            throw Failure(.badInput, "\(ShortcutMaps.key) in its metadata names block \(unknown), which does not exist")
         }
         node = try builder.add("pool", .adaptiveAverage(.one), node)
         node = try builder.add("flatten", .flatten, node)
@@ -101,8 +101,8 @@ enum ResNetFamily: ArchitectureFamily {
         guard stride == 1 ? input == output : output >= input else {
             throw Failure(
                 .badInput,
-                "tensor \(name).conv2.weight has \(output) filters where \(input) channels come in by the shortcut, and "
-                    + "nothing says how they are mapped; export the network with torch.onnx.export")
+                "tensor \(name).conv2.weight has \(output) filters, the shortcut has \(input) channels, and "
+                    + "nothing says how to map them; export the network with torch.onnx.export")
         }
         return CIFARResNet.Block.paddedShortcut(input: input, output: output, atEnd: padsAtEnd)
     }

@@ -27,7 +27,7 @@ extension StateDict {
         }
         let shape = tensor.shape
         guard shape.count == dimensions, shape.allSatisfy({ $0 > 0 }) else {
-            throw Failure(.badInput, "tensor \(name) has shape \(shape) where \(form) is needed")
+            throw Failure(.badInput, "tensor \(name) has shape \(shape), but \(form) is needed")
         }
         return (shape[0], shape[1], Array(shape.dropFirst(2)))
     }
@@ -39,7 +39,7 @@ extension StateDict {
         let (filters, channels, extents) = try weight(layer, dimensions: 4, form: form)
         guard extents[0] == extents[1], extents[0] == kernel ?? extents[0] else {
             throw Failure(
-                .badInput, "tensor \(layer).weight has shape \([filters, channels] + extents) where \(form) is needed")
+                .badInput, "tensor \(layer).weight has shape \([filters, channels] + extents), but \(form) is needed")
         }
         return (filters, channels, extents[0])
     }
@@ -62,7 +62,7 @@ extension GraphBuilder {
         guard read % channels == 0 else {
             throw Failure(
                 .badInput,
-                "tensor \(name).weight reads \(channels) channels where \(read) come in")
+                "tensor \(name).weight reads \(channels) channels, but gets \(read)")
         }
         let convolution = Operation.Convolution(
             filters: filters, kernel: .init(size), stride: .init(stride), padding: .init(padding ?? size / 2),

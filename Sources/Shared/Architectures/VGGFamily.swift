@@ -38,7 +38,7 @@ enum VGGFamily: ArchitectureFamily {
                 let pool = Operation.Pool(.max, kernel: .init(2), stride: .init(2))
                 node = try builder.add("\(name).pool", .pool(pool), node)
             } else if numbers[index + 1] != behind {
-                throw Failure(.badInput, "between \(name) and features.\(numbers[index + 1]) stands something unknown")
+                throw Failure(.badInput, "an unknown layer is between \(name) and features.\(numbers[index + 1])")
             }
         }
         node = try builder.add("avgpool", .adaptiveAverage(.init(try side(of: head, state, builder.shape(node)))), node)
@@ -57,7 +57,7 @@ enum VGGFamily: ArchitectureFamily {
         guard side * side * shape.channels == inputs else {
             throw Failure(
                 .badInput,
-                "tensor \(layer).weight reads \(inputs) values, which is no square of \(shape.channels) channels")
+                "tensor \(layer).weight reads \(inputs) values, which is not a square of \(shape.channels) channels")
         }
         return side
     }

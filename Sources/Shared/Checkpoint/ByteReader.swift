@@ -51,7 +51,7 @@ struct ByteReader {
     mutating func line(bytesMax: Int) throws -> ArraySlice<UInt8> {
         let limit = min(end, position + bytesMax)
         guard let feed = bytes[position..<limit].firstIndex(of: 0x0A) else {
-            throw Failure(.badInput, "\(part) holds a line without end at byte \(position)")
+            throw Failure(.badInput, "\(part) holds an unterminated line at byte \(position)")
         }
         defer { position = feed + 1 }
         return bytes[position..<feed]
@@ -61,7 +61,8 @@ struct ByteReader {
         guard count >= 0, count <= remaining else {
             throw Failure(
                 .badInput,
-                "the file is cut short: \(part) needs \(count) bytes from byte \(position) on, and \(remaining) are left"
+                "the file is cut short: \(part) needs \(count) bytes from byte \(position) on, but "
+                    + "\(remaining) are left"
             )
         }
     }

@@ -32,8 +32,9 @@ public enum Checkpoint {
             for text in recognised.notes { note("\(name): \(text)") }
             if let assumptions = recognised.assumptions {
                 note(
-                    "\(name) has names and shapes but no forward pass; assumed: \(assumptions). If it has another, say so "
-                        + "with --activation, --shortcut, --epsilon or --layer-order, or export it as ONNX, which tells"
+                    "\(name) has names and shapes but no forward pass; assumed: \(assumptions). If yours "
+                        + "differs, say so with --activation, --shortcut, --epsilon or --layer-order, or export it "
+                        + "as ONNX, which includes it"
                 )
             }
             return network

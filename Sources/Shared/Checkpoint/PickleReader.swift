@@ -36,7 +36,7 @@ struct PickleReader {
             }
             try machine.step(opcode, at: position)
         }
-        throw Failure(.badInput, "the pickle takes more than \(stepsMax) steps; no checkpoint or batch of images does")
+        throw Failure(.badInput, "the pickle takes more than \(stepsMax) steps; no checkpoint or image batch does")
     }
 
     private mutating func step(_ opcode: UInt8, at position: Int) throws {
@@ -99,7 +99,7 @@ struct PickleReader {
         case Opcode.stackGlobal:
             let names = try pop(count: 2)
             guard case .string(let module) = names[0], case .string(let name) = names[1] else {
-                throw damaged("names a class by something that is no text")
+                throw damaged("names a class by something that is not text")
             }
             pushGlobal(module: module, name: name)
         case Opcode.reduce, Opcode.newObj: try reduce()
@@ -114,7 +114,7 @@ struct PickleReader {
             if case .rebuilt(.rebuildArray, _) = objects[number] { objects[number] = .rebuilt(.rebuildArray, [state]) }
         case Opcode.binPersId:
             guard case .object(let number) = try pop(), case .tuple(let description) = objects[number] else {
-                throw damaged("describes a storage by something that is no tuple")
+                throw damaged("describes a storage by something that is not a tuple")
             }
             push(.persistent(description))
 
@@ -190,7 +190,7 @@ struct PickleReader {
     private mutating func pushText(lengthBytes: Int) throws {
         let length = try reader.count(bytes: lengthBytes)
         guard length <= Self.textBytesMax || length > reader.remaining else {
-            throw damaged("holds a text of \(length) bytes (at most \(Self.textBytesMax) are read)")
+            throw damaged("holds a text of \(length) bytes (the limit is \(Self.textBytesMax))")
         }
         stack.append(.string(try text(try reader.slice(length))))
     }
@@ -214,7 +214,7 @@ struct PickleReader {
             values += items
             objects[number] = .list(values)
         case .other: break
-        default: throw damaged("appends to something that is no list")
+        default: throw damaged("appends to something that is not a list")
         }
     }
 
@@ -230,7 +230,7 @@ struct PickleReader {
             // Whatever takes entries is a dictionary of some class, such as `collections.defaultdict`.
             objects[number] = .dictionary([])
             try setItems(items)
-        default: throw damaged("sets entries of something that is no dictionary")
+        default: throw damaged("sets entries of something that is not a dictionary")
         }
     }
 
@@ -239,9 +239,9 @@ struct PickleReader {
         let call = try pop(count: 2)
         // A method, say, that was itself looked up by calling something.
         if case .object(let callee) = call[0], case .other(let name) = objects[callee] { return push(.other(name)) }
-        guard case .global(let global) = call[0] else { throw damaged("calls something that is no class") }
+        guard case .global(let global) = call[0] else { throw damaged("calls something that is not a class") }
         guard case .object(let number) = call[1], case .tuple(let arguments) = objects[number] else {
-            throw damaged("calls a class with something that is no tuple of arguments")
+            throw damaged("calls a class with something that is not a tuple of arguments")
         }
         switch global {
         case .orderedDictionary:
@@ -257,7 +257,7 @@ struct PickleReader {
     /// The keys and values of a list of pairs, as an old `OrderedDict` is made from.
     private mutating func pairs(_ value: Pickle.Value) throws -> [Pickle.Value] {
         guard case .object(let number) = value, case .list(let items) = objects[number] else {
-            throw damaged("makes a dictionary of something that is no list of pairs")
+            throw damaged("makes a dictionary from something that is not a list of pairs")
         }
         copiesLeft -= items.count
         guard copiesLeft >= 0 else { throw damaged("copies more than \(Self.stepsMax) entries") }
@@ -266,7 +266,7 @@ struct PickleReader {
             switch objects[number] {
             case .tuple(let pair) where pair.count == 2: return pair
             case .list(let pair) where pair.count == 2: return pair
-            default: throw damaged("makes a dictionary of something that is no pair")
+            default: throw damaged("makes a dictionary from something that is not a pair")
             }
         }
     }

@@ -20,12 +20,12 @@ enum Safetensors {
         var start = ByteReader(bytes, part: "the header's length")
         let length = try start.count(bytes: lengthBytes)
         guard length <= headerBytesMax else {
-            throw Failure(.badInput, "the header has \(length) bytes; at most \(headerBytesMax) are read")
+            throw Failure(.badInput, "the header has \(length) bytes; the limit is \(headerBytesMax)")
         }
         guard length <= start.remaining else {
             throw Failure(
                 .badInput,
-                "the file is cut short: the header needs \(length) bytes from byte \(lengthBytes) on, and "
+                "the file is cut short: the header needs \(length) bytes from byte \(lengthBytes) on, but "
                     + "\(start.remaining) are left")
         }
         let dataStart = lengthBytes + length
@@ -36,14 +36,15 @@ enum Safetensors {
         for entry in header.entries.sorted(by: { ($0.begin, $0.end) < ($1.begin, $1.end) }) {
             guard entry.begin == position, entry.end >= entry.begin else {
                 throw Failure(
-                    .badInput, "tensor \(entry.name) lies at \(entry.begin)..<\(entry.end), where \(position) is next")
+                    .badInput,
+                    "tensor \(entry.name) is at \(entry.begin)..<\(entry.end), but the next byte is \(position)")
             }
             position = entry.end
             guard position <= bytes.count - dataStart else {
                 throw Failure(
                     .badInput,
-                    "the file is cut short: tensor \(entry.name) ends at byte \(dataStart + position), the file at "
-                        + "byte \(bytes.count)")
+                    "the file is cut short: tensor \(entry.name) ends at byte \(dataStart + position), the "
+                        + "file at byte \(bytes.count)")
             }
             try add(entry, bytes: bytes[dataStart + entry.begin..<dataStart + entry.end], to: &state)
         }

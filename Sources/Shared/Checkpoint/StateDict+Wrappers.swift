@@ -105,7 +105,7 @@ struct ImageNormalisationLayer {
 
     /// What a user should know of it.
     var note: String {
-        "it normalises the image itself: Winnow takes that for --mean and --deviation (\(normalisation)"
+        "it normalises the image itself: Winnow uses that as --mean and --deviation (\(normalisation)"
             + (isForBytes ? ", here for pixels in 0…1)" : ")")
     }
 }

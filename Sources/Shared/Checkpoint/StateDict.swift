@@ -18,7 +18,7 @@ struct StateDict {
     mutating func add(_ tensor: StoredTensor, named name: String) throws {
         if Self.counters.contains(String(name.split(separator: ".").last ?? "")) { return }
         guard tensors.updateValue(tensor, forKey: name) == nil else {
-            throw Failure(.badInput, "tensor \(name) is there twice")
+            throw Failure(.badInput, "tensor \(name) occurs twice")
         }
         names.append(name)
         guard names.count <= Self.tensorsMax else {

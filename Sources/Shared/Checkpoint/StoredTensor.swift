@@ -21,7 +21,7 @@ struct StoredTensor {
         self.offset = offset
         self.bytes = bytes
         guard shape.count == strides.count, shape.count <= Self.dimensionsMax, offset >= 0 else {
-            throw Failure(.badInput, "shape \(shape), strides \(strides) and offset \(offset) make no tensor")
+            throw Failure(.badInput, "shape \(shape), strides \(strides) and offset \(offset) do not make a tensor")
         }
         let available = bytes.count / type.size
         var elements = 1
@@ -31,7 +31,7 @@ struct StoredTensor {
             let (reach, overflow2) = stride.multipliedReportingOverflow(by: max(extent - 1, 0))
             let (sum, overflow3) = last.addingReportingOverflow(reach)
             guard extent >= 0, stride >= 0, !overflow, !overflow2, !overflow3 else {
-                throw Failure(.badInput, "shape \(shape) with strides \(strides) makes no tensor")
+                throw Failure(.badInput, "shape \(shape) with strides \(strides) does not make a tensor")
             }
             elements = product
             last = sum
@@ -75,7 +75,7 @@ struct StoredTensor {
 
     /// The tensor as 32-bit floats in row-major order. Throws where it holds integers, NaN or infinity.
     func converted() throws -> Tensor {
-        guard type.isFloat else { throw Failure(.badInput, "holds integers where floating-point numbers are needed") }
+        guard type.isFloat else { throw Failure(.badInput, "holds integers, but floating-point numbers are needed") }
         let values = bytes.withUnsafeBytes { storage in
             [Float](unsafeUninitializedCapacity: count) { buffer, filled in
                 var index = [Int](repeating: 0, count: shape.count)
@@ -96,7 +96,7 @@ struct StoredTensor {
             }
         }
         if let bad = values.firstIndex(where: { !$0.isFinite }) {
-            throw Failure(.badInput, "its value \(bad) is \(values[bad]); the network was not trained to an end")
+            throw Failure(.badInput, "its value \(bad) is \(values[bad]); did the training diverge?")
         }
         return Tensor(shape: shape, values: values)
     }

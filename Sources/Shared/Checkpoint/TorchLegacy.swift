@@ -46,10 +46,10 @@ enum TorchLegacy {
 
     private static func keys(_ list: Pickle) throws -> [String] {
         guard case .list(let values)? = list.object(list.root) else {
-            throw Failure(.badInput, "the list of storages is no list")
+            throw Failure(.badInput, "the list of storages is not a list")
         }
         return try values.map { value in
-            guard case .string(let key) = value else { throw Failure(.badInput, "a storage's key is no text") }
+            guard case .string(let key) = value else { throw Failure(.badInput, "a storage's key is not text") }
             return key
         }
     }
@@ -67,7 +67,7 @@ enum TorchLegacy {
             let count = try reader.count(bytes: 8)
             guard count == storage.count else {
                 throw Failure(
-                    .badInput, "\(reader.part) has \(count) elements where its description says \(storage.count)")
+                    .badInput, "\(reader.part) has \(count) elements, but its description says \(storage.count)")
             }
             let start = reader.position
             _ = try reader.slice(storage.bytes)

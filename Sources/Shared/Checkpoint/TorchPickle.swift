@@ -121,8 +121,8 @@ struct TorchPickle {
         case (_, .other(let maker)?), (.global(.other(let maker)), _):
             return Failure(
                 .badInput,
-                "holds no state dict but what Python would make by \(maker), such as a whole module; nothing of it was "
-                    + "run. In Python, \(advice)")
+                "holds no state dict but something that Python would make with \(maker), such as a whole "
+                    + "module; nothing in it was run. In Python, \(advice)")
         case (_, .dictionary?):
             let keys = (pickle.entries(pickle.root) ?? []).prefix(8).map(\.name).joined(separator: ", ")
             return Failure(
@@ -180,7 +180,7 @@ struct TorchPickle {
         guard description.count >= 5, case .string("storage") = description[0],
             case .global(.storage(let type)) = description[1], case .string(let key) = description[2],
             case .integer(let count) = description[4], count >= 0
-        else { throw Failure(.badInput, "the pickle refers to something that is no storage of numbers") }
+        else { throw Failure(.badInput, "the pickle refers to something that is not a storage of numbers") }
         if description.count > 5 {
             guard case .none = description[5] else {
                 throw Failure(.badInput, "storage \(key) is a view into another, as only PyTorch before 0.4 wrote it")

@@ -16,13 +16,14 @@ enum TorchZip {
             let isCompressed = entries.values.contains(where: \.isCompressed)
             guard let description = entries.values.first(where: { $0.name.hasSuffix("/data.pkl") }) else {
                 throw Failure(
-                    .badInput, "a zip archive without data.pkl, so no PyTorch checkpoint (nor is TorchScript read)")
+                    .badInput,
+                    "a zip archive without data.pkl, so not a PyTorch checkpoint (TorchScript is not supported)")
             }
             let folder = description.name.dropLast("data.pkl".count)
             try checkByteOrder(entries[folder + "byteorder"], archive)
             guard description.size <= Self.pickleBytesMax else {
                 throw Failure(
-                    .badInput, "\(description.name) has \(description.size) bytes; at most \(pickleBytesMax) are read")
+                    .badInput, "\(description.name) has \(description.size) bytes; the limit is \(pickleBytesMax)")
             }
             var reader = ByteReader(try archive.bytes(of: description), part: description.name)
             let checkpoint = TorchPickle(try PickleReader.read(&reader))
@@ -38,7 +39,7 @@ enum TorchZip {
                 guard entry.size >= storage.bytes else {
                     throw Failure(
                         .badInput,
-                        "its storage data/\(storage.key) has \(entry.size) bytes; \(storage.bytes) are needed")
+                        "its storage data/\(storage.key) has \(entry.size) bytes, but \(storage.bytes) are needed")
                 }
                 bytesLeft -= entry.size
                 guard bytesLeft >= 0 else {

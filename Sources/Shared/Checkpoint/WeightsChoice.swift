@@ -43,8 +43,8 @@ struct WeightsChoice {
         var chosen = best.network
         let others = candidates.filter { $0.key != best.key }
         chosen.notes.insert(
-            "the weights\(best.key.isEmpty ? " at the top" : " under '\(best.key)'") are taken; there are also "
-                + "\(list(others)): --weights KEY takes others", at: 0)
+            "using the weights\(best.key.isEmpty ? " at the top" : " under '\(best.key)'"); there are also "
+                + "\(list(others)): choose others with --weights KEY", at: 0)
         return chosen
     }
 

@@ -25,13 +25,13 @@ struct ZipArchive: ~Copyable {
         zip_error_init(&error)
         defer { zip_error_fini(&error) }
         guard let source = zip_source_buffer_create(bytes.baseAddress, zip_uint64_t(bytes.count), 0, &error) else {
-            throw Self.failure("cannot be read", &error)
+            throw Self.failure("is unreadable", &error)
         }
         guard let handle = zip_open_from_source(source, ZIP_RDONLY, &error) else {
             zip_source_free(source)
             throw Self.failure(
-                "the zip archive is cut short or damaged: its directory, which ends the file at byte \(bytes.count), "
-                    + "cannot be read", &error)
+                "the zip archive is cut short or damaged: its directory, which should end the file at byte "
+                    + "\(bytes.count), is unreadable", &error)
         }
         self.handle = handle
     }
@@ -56,14 +56,14 @@ struct ZipArchive: ~Copyable {
     func entries() throws -> [Entry] {
         let count = zip_get_num_entries(handle, 0)
         guard count <= Self.entriesMax else {
-            throw Failure(.badInput, "the zip archive has \(count) entries; at most \(Self.entriesMax) are read")
+            throw Failure(.badInput, "the zip archive has \(count) entries; the limit is \(Self.entriesMax)")
         }
         return try (0..<UInt64(max(count, 0))).map { index in
             var status = zip_stat_t()
             let needed = UInt64(ZIP_STAT_NAME | ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD)
             guard zip_stat_index(handle, index, 0, &status) == 0, status.valid & needed == needed,
                 let name = String(validatingCString: status.name)
-            else { throw damaged("its entry \(index) cannot be read") }
+            else { throw damaged("its entry \(index) is unreadable") }
             return Entry(
                 index: index, name: name, size: Int(clamping: status.size),
                 storedSize: Int(clamping: status.comp_size), isCompressed: status.comp_method != ZIP_CM_STORE)
@@ -73,7 +73,7 @@ struct ZipArchive: ~Copyable {
     /// Opens an entry to be read from its front. The caller closes it by `zip_fclose` before the archive goes.
     func open(_ entry: Entry) throws -> OpaquePointer {
         guard let file = zip_fopen_index(handle, entry.index, 0) else {
-            throw damaged("its \(entry.name) cannot be read")
+            throw damaged("its \(entry.name) is unreadable")
         }
         return file
     }

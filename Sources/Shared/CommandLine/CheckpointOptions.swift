@@ -1,20 +1,20 @@
 /// The options that say of a checkpoint what it does not say itself.
 public struct CheckpointOptions {
     @Option(
-        "Which weights are meant, where the checkpoint has several, raw and averaged ones for instance: their key in it.",
+        "Key of the weights to use, if the checkpoint has several (raw and averaged ones, for instance).",
         value: "KEY") var weights: String?
     @Option(
-        "The function between layers of a checkpoint without a graph, where it is not relu: "
+        "Activation between layers of a checkpoint without a graph, if not relu: "
             + "\(Operation.Activation.names.dropFirst().joined(separator: ", ")); leaky-relu:SLOPE, elu:ALPHA.",
         value: "NAME") var activation: ActivationName?
     @Option(
-        "Shortcuts without parameters in a checkpoint without a graph: padded (with channels of zeros on both sides; the "
+        "Parameter-free shortcuts in a checkpoint without a graph: padded (zero channels on both sides; the "
             + "default), padded-at-end, pooled (means of 2 by 2 pixels) or pooled-at-end.", value: "FORM")
     var shortcut: CheckpointHints.Shortcut?
-    @Option("The epsilon of batch norms in a checkpoint without a graph, where it is not 1e-5.", value: "NUMBER")
+    @Option("Epsilon of batch norms in a checkpoint without a graph, if not 1e-5.", value: "NUMBER")
     var epsilon: Double?
     @Option(
-        "The layers of a fully connected network in the order in which they are used, where the checkpoint has another.",
+        "Order of a fully connected network's layers, if it differs from the checkpoint's.",
         value: "NAME,NAME,…") var layerOrder: String?
 
     /// Makes the options with their defaults.

@@ -1,16 +1,16 @@
 /// The options that say how images are stored, beside where they are.
 public struct DataFormatOptions {
     @Option(
-        "The form of the images, where several lie in the folder: cifar10, cifar100, idx (MNIST and its like), numpy or "
-            + "folder (one of pictures for each class).", value: "FORMAT") var dataFormat: ImageFormat?
-    @Option("Classes, where not every one of them occurs among the labels.", value: "N") var classes: Int?
-    @Option("Which of CIFAR-100's labels count: fine or coarse.", value: "LABELS")
+        "Format of the images, if the folder holds several: cifar10, cifar100, idx (MNIST and the like), numpy "
+            + "or folder (one subfolder of pictures per class).", value: "FORMAT") var dataFormat: ImageFormat?
+    @Option("Number of classes, if some do not occur among the labels.", value: "N") var classes: Int?
+    @Option("Which CIFAR-100 labels to use: fine or coarse.", value: "LABELS")
     var cifar100Labels: ImageSource.CIFAR100Labels = .fine
-    @Option("Scale pictures until their shorter side is N long, as torchvision's Resize does.", value: "N")
+    @Option("Scale pictures so that their shorter side is N, like torchvision's Resize.", value: "N")
     var resize: Int?
-    @Option("Cut N by N pixels out of the middle of pictures, as torchvision's CenterCrop does.", value: "N")
+    @Option("Crop the central N by N pixels of pictures, like torchvision's CenterCrop.", value: "N")
     var crop: Int?
-    @Flag("Leave out pictures that cannot be read, where they are at most one per cent.") var skipBroken: Bool
+    @Flag("Skip unreadable pictures, if they are at most one per cent.") var skipBroken: Bool
 
     /// Makes the options with their defaults.
     public init() {}

@@ -36,7 +36,7 @@ extension Program {
             ".TP", ".B 65", "A file or message from outside is wrong.",
             ".TP", ".B 69", "A needed service, host or resource is missing.",
             ".TP", ".B 70", "A fault of the program.",
-            ".TP", ".B 130", "Interrupted; what was done is kept and can be resumed.",
+            ".TP", ".B 130", "Interrupted; progress is kept and can be resumed.",
             ".SH SEE ALSO",
             ".BR winnow\\-coordinator (1),",
             ".BR winnow\\-worker (1)",

@@ -1,11 +1,11 @@
 /// The options that say how pixels become inputs.
 public struct NormalisationOptions {
     @Option(
-        "The mean of each channel of pixels in 0…1, which is subtracted; where not given, what is usual for the form of "
-            + "the images.", value: "R,G,B") var mean: ChannelValues?
+        "Mean of each channel, for pixels in 0…1. By default the usual one for the images' format.", value: "R,G,B")
+    var mean: ChannelValues?
     @Option(
-        "The standard deviation of each channel, by which is divided; where not given, what is usual for the form of the "
-            + "images.", value: "R,G,B") var deviation: ChannelValues?
+        "Standard deviation of each channel, for pixels in 0…1. By default the usual one for the images' format.",
+        value: "R,G,B") var deviation: ChannelValues?
 
     /// Makes the options with their defaults.
     public init() {}
@@ -35,7 +35,7 @@ public struct NormalisationOptions {
             guard !isGiven else {
                 throw Failure(
                     .usage,
-                    "--mean and --deviation are not for images of floats, which are a network's inputs as they are")
+                    "--mean and --deviation do not apply to float images, which enter the network unchanged")
             }
             return data.normalisation
         }

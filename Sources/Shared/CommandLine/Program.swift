@@ -175,7 +175,7 @@ public struct Program: Sendable {
             Subcommands:
             \(list.joined(separator: "\n"))
 
-            '\(name) SUBCOMMAND --help' says more; '\(name) --version' prints the version.
+            '\(name) SUBCOMMAND --help' has details; '\(name) --version' prints the version.
             """
     }
 

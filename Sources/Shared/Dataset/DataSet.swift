@@ -59,7 +59,7 @@ public struct DataSet: Sendable {
         let available = try reader.count(split)
         if let limit, limit > available {
             throw Failure(
-                .badInput, "\(source.path) has \(available) \(split.rawValue) images; \(limit) are asked for")
+                .badInput, "\(source.path) has only \(available) \(split.rawValue) images, not \(limit)")
         }
         let count = limit ?? available
         try checkMemory(for: count)
@@ -67,7 +67,7 @@ public struct DataSet: Sendable {
         if let limit, images.count < limit {
             throw Failure(
                 .badInput,
-                "\(source.path) has \(images.count) \(split.rawValue) images without the broken ones; \(limit) are asked for"
+                "\(source.path) has only \(images.count) \(split.rawValue) images without the broken ones, not \(limit)"
             )
         }
         try images.checkPixels(name: source.path)
@@ -85,8 +85,8 @@ public struct DataSet: Sendable {
         guard !overflows, UInt64(bytes) < memory, count <= ImageSet.countMax else {
             throw Failure(
                 .badInput,
-                "\(count) images of \(layout.shape) in \(source.path) are more than this machine's \(memory >> 30) GB of "
-                    + "memory hold; read fewer, or smaller ones")
+                "\(count) images of \(layout.shape) in \(source.path) do not fit into this machine's "
+                    + "\(memory >> 30) GB of memory; read fewer, or smaller ones")
         }
     }
 }

@@ -44,7 +44,7 @@ extension ImageSet {
     /// what is not so.
     public init(blob: [UInt8], name: String) throws {
         guard blob.count >= Self.headerBytes, blob.starts(with: Self.magic) else {
-            throw Failure(.badInput, "\(name): not a set of images")
+            throw Failure(.badInput, "\(name): not an image set")
         }
         let fields = blob.withUnsafeBytes { raw in
             stride(from: Self.magic.count, to: Self.headerBytes, by: 4).map {
@@ -53,7 +53,7 @@ extension ImageSet {
         }
         guard fields[0] == Self.version else {
             throw Failure(
-                .badInput, "\(name): a set of images in form \(fields[0]); this program reads \(Self.version)")
+                .badInput, "\(name): an image set of version \(fields[0]); this program reads \(Self.version)")
         }
         let layout = ImageLayout(
             shape: Shape(channels: fields[4], height: fields[5], width: fields[6]), classes: fields[3],
@@ -62,7 +62,7 @@ extension ImageSet {
         // A header may claim more bytes than a number can hold, so the size is divided rather than multiplied.
         guard fields[1] <= 1, fields[2] <= 1, layout.isWithinLimits,
             Self.count(layout, blobBytes: blob.count) == count
-        else { throw Failure(.badInput, "\(name): the header and the size of the set contradict each other") }
+        else { throw Failure(.badInput, "\(name): the header contradicts the size of the image set") }
         self.init(checked: layout, fields[1] == 0 ? .test : .train, count: count, blob: blob)
         try withLabels { labels in
             if let image = labels.firstIndex(where: { !(0..<Int32(layout.classes)).contains($0) }) {

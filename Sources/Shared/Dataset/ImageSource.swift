@@ -63,14 +63,14 @@ public struct ImageSource: Sendable, Hashable, Codable {
         if readers.isEmpty, format == nil, let pictures = try reader(.folder) { readers.append(pictures) }
         guard readers.count <= 1 else {
             let found = readers.map { $0.format.rawValue }.joined(separator: " and ")
-            throw Failure(.badInput, "\(path) holds \(found); name one with --data-format")
+            throw Failure(.badInput, "\(path) holds \(found); choose one with --data-format")
         }
         guard let reader = readers.first else { throw unrecognised() }
         guard reader.hasLabels || !needsLabels else {
             throw Failure(
                 .badInput,
-                "\(path) has images without labels, which are needed here; '--labels network' ranks and evaluates without, by "
-                    + "the unmasked network's answers")
+                "\(path) has images without labels, but labels are needed here; '--labels network' ranks and "
+                    + "evaluates without them, by the unmasked network's outputs")
         }
         return try DataSet(self, reader)
     }
@@ -87,12 +87,12 @@ public struct ImageSource: Sendable, Hashable, Codable {
 
     private func unrecognised() -> Failure {
         guard FileManager.default.fileExists(atPath: path) else {
-            return Failure(.badInput, "\(path) is not there, or cannot be read")
+            return Failure(.badInput, "\(path) does not exist or is unreadable")
         }
-        let what = format.map { "no \($0.rawValue) images" } ?? "no images in a form that is known"
+        let what = format.map { "no \($0.rawValue) images" } ?? "no images in a known format"
         return Failure(
             .badInput,
-            "\(path) holds \(what): CIFAR-10 or CIFAR-100 (binary or Python version; deploy/get-cifar10 gets one), MNIST's "
-                + "IDX files, NumPy's images.npz, or a folder of pictures for each class")
+            "\(path) holds \(what): CIFAR-10 or CIFAR-100 (binary or Python version; see deploy/get-cifar10), "
+                + "MNIST's IDX files, NumPy's images.npz, or one folder of pictures per class")
     }
 }

@@ -8,7 +8,7 @@ public enum ImageSupply {
         let there = try data.count(split)
         guard there < wanted else { return wanted }
         Log.shared.line(
-            "\(data.source.path) has \(there) \(split.rawValue) images, not \(wanted): all of them \(purpose)")
+            "\(data.source.path) has only \(there) \(split.rawValue) images, not \(wanted): all of them \(purpose)")
         return there
     }
 }

@@ -37,6 +37,6 @@ extension Normalisation: CustomStringConvertible {
     /// Such as `mean 0.1307, deviation 0.3081`.
     public var description: String {
         func text(_ values: [Float]) -> String { values.map { "\($0)" }.joined(separator: ",") }
-        return mean.isEmpty ? "inputs as they are" : "mean \(text(mean)), deviation \(text(deviation))"
+        return mean.isEmpty ? "unchanged inputs" : "mean \(text(mean)), deviation \(text(deviation))"
     }
 }

@@ -19,7 +19,7 @@ extension ByteSource {
             let got = try read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[filled...]))
             guard got > 0 else {
                 throw Failure(
-                    .badInput, "\(name) is cut short: \(buffer.count) bytes are needed where \(filled) are left")
+                    .badInput, "\(name) is cut short: \(buffer.count) bytes are needed, but \(filled) are left")
             }
             filled += got
         }

@@ -7,7 +7,7 @@ public enum InputFile {
     public static func bytes(at path: String, bytesMax: Int) throws -> [UInt8] {
         try withFile(path) { file, size in
             guard size <= bytesMax else {
-                throw Failure(.badInput, "\(path): the file has \(size) bytes; at most \(bytesMax) are read")
+                throw Failure(.badInput, "\(path): the file has \(size) bytes; the limit is \(bytesMax)")
             }
             return try read(file, count: size, from: 0, path: path)
         }
@@ -22,7 +22,7 @@ public enum InputFile {
     public static func bytes(at path: String, in range: Range<Int>) throws -> [UInt8] {
         try withFile(path) { file, size in
             guard range.upperBound <= size else {
-                throw Failure(.badInput, "\(path): the file has \(size) bytes, \(range.upperBound) are needed")
+                throw Failure(.badInput, "\(path): the file has \(size) bytes, but \(range.upperBound) are needed")
             }
             return try read(file, count: range.count, from: range.lowerBound, path: path)
         }
@@ -56,7 +56,7 @@ public enum InputFile {
             }
         }
         guard bytes.count == count else {
-            throw Failure(.badInput, "\(path): the file became shorter while it was read; try again")
+            throw Failure(.badInput, "\(path): the file shrank while it was read; try again")
         }
         return bytes
     }

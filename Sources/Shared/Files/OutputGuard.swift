@@ -19,7 +19,7 @@ public struct OutputGuard {
         var status = stat()
         guard stat(path, &status) == 0 else { return try Self.checkFolder(of: path) }
         for input in inputs where Self.isSame(status, input) {
-            throw Failure(.usage, "\(path) is an input of this command; name another file for what it writes")
+            throw Failure(.usage, "\(path) is an input of this command; choose another output file")
         }
         guard status.st_mode & S_IFMT == S_IFREG else {
             guard status.st_mode & S_IFMT != S_IFDIR else { throw Failure(.usage, "\(path) is a folder, not a file") }
@@ -27,7 +27,7 @@ public struct OutputGuard {
         }
         guard isForced || !Self.isPrecious(path) else {
             throw Failure(
-                .usage, "\(path) holds a network or a run already; name another file, or say --force to replace it")
+                .usage, "\(path) already holds a network or a run; name another file, or replace it with --force")
         }
         try Self.checkFolder(of: path)
     }
@@ -44,7 +44,7 @@ public struct OutputGuard {
         let folder = (path as NSString).deletingLastPathComponent
         let place = folder.isEmpty ? "." : folder
         guard access(place, F_OK) == 0 else {
-            throw Failure(.unavailable, "cannot write \(path): there is no folder \(place)")
+            throw Failure(.unavailable, "cannot write \(path): the folder \(place) does not exist")
         }
         guard access(place, W_OK | X_OK) == 0 else { throw notWritable(place) }
     }

@@ -25,7 +25,7 @@ public struct JSONReader {
         var keys: Set<String> = []
         repeat {
             let key = try string()
-            guard keys.insert(key).inserted else { throw damaged("the key \"\(key.prefix(80))\" comes twice") }
+            guard keys.insert(key).inserted else { throw damaged("the key \"\(key.prefix(80))\" occurs twice") }
             try take(UInt8(ascii: ":"), "a colon")
             try member(&self, key)
         } while takeIf(UInt8(ascii: ","))
@@ -79,7 +79,7 @@ public struct JSONReader {
         try take(UInt8(ascii: "\""), "a string")
         var text: [UInt8] = []
         while true {
-            guard position < end else { throw damaged("the string has no end") }
+            guard position < end else { throw damaged("the string is unterminated") }
             let byte = bytes[position]
             position += 1
             switch byte {
@@ -101,7 +101,7 @@ public struct JSONReader {
     /// Checks that nothing but space is left.
     public mutating func finish() throws {
         skipSpace()
-        guard position == end else { throw damaged("something follows the end") }
+        guard position == end else { throw damaged("there is text after the end") }
     }
 
     /// An error about what is at the current position.
@@ -185,7 +185,7 @@ public struct JSONReader {
 
     /// Reads what follows a backslash, as UTF-8.
     private mutating func escape() throws -> [UInt8] {
-        guard position < end else { throw damaged("the string has no end") }
+        guard position < end else { throw damaged("the string is unterminated") }
         let byte = bytes[position]
         position += 1
         switch byte {

@@ -107,7 +107,7 @@ public struct EvaluationSettings: Sendable, Hashable, Codable {
         public var lossName: String {
             switch self {
             case .given: "mean cross-entropy"
-            case .network: "mean divergence from the unmasked network's answers"
+            case .network: "mean divergence from the unmasked network's outputs"
             }
         }
     }

@@ -37,7 +37,7 @@ public enum MaskFile {
     public static func mask(at path: String, for space: FilterSpace) throws -> Mask {
         let masks = try read(at: path, for: space)
         guard let mask = masks.first, masks.count == 1 else {
-            throw Failure(.badInput, "\(path) has \(masks.count) masks; there must be one")
+            throw Failure(.badInput, "\(path) has \(masks.count) masks, but one is needed")
         }
         return mask
     }
@@ -69,7 +69,7 @@ public enum MaskFile {
             guard let masks else { throw Failure(.badInput, "no member \"masks\"") }
             let lists = masks.compactMap(\.list)
             guard lists.isEmpty || lists.count == masks.count else {
-                throw Failure(.badInput, "some masks have \"images\" and some have none; give them to all or to none")
+                throw Failure(.badInput, "some masks have \"images\" and some do not; give them to all or none")
             }
             if let mask = lists.firstIndex(where: { !images.indices.contains($0) }) {
                 throw Failure(
@@ -92,12 +92,12 @@ public enum MaskFile {
                 guard (0..<ImageSet.countMax).contains(image) else { throw json.damaged("there is no image \(image)") }
                 guard list.count < Evaluation.imagesMax, count <= listedImagesMax else {
                     throw json.damaged(
-                        "more than \(Evaluation.imagesMax) images of a mask, or \(listedImagesMax) of all")
+                        "more than \(Evaluation.imagesMax) images in one list, or \(listedImagesMax) in all")
                 }
                 list.append(image)
             }
             guard !list.isEmpty, list.count == lists.first?.count ?? list.count else {
-                throw json.damaged("lists of images must be of one length, and not empty")
+                throw json.damaged("lists of images must have one length, and not be empty")
             }
             lists.append(list)
         }
@@ -139,11 +139,11 @@ public enum MaskFile {
                     let filter = try json.integer()
                     guard (0..<layer.filters.count).contains(filter) else {
                         throw json.damaged(
-                            "layer \(name) has no filter \(filter), but 0 to \(layer.filters.count - 1)")
+                            "layer \(name) has no filter \(filter), only 0 to \(layer.filters.count - 1)")
                     }
                     let number = layer.filters.lowerBound + filter
                     guard !disabled[number] else {
-                        throw json.damaged("filter \(filter) of layer \(name) is there twice")
+                        throw json.damaged("filter \(filter) of layer \(name) occurs twice")
                     }
                     disabled[number] = true
                 }

@@ -64,7 +64,7 @@ extension Graph {
         var builder = try GraphBuilder(image: Shape(channels: image[0], height: image[1], width: image[2]))
         for node in nodes { try builder.add(node.name, try node.operation(), node.inputs, isExact: true) }
         guard (1...nodes.count).contains(output) else {
-            throw Failure(.badInput, "its graph's output, node \(output), is not there")
+            throw Failure(.badInput, "its graph's output, node \(output), does not exist")
         }
         self = try builder.graph(output: output)
     }

@@ -27,7 +27,7 @@ public struct GraphBuilder {
     ) throws -> Int {
         let name = isExact ? name : free(name)
         guard inputs.allSatisfy(nodes.indices.contains) else {
-            throw Failure(.badInput, "node \(name) reads a node that does not come before it")
+            throw Failure(.badInput, "node \(name) reads a node that does not precede it")
         }
         let shape: Shape
         do {
@@ -50,7 +50,7 @@ public struct GraphBuilder {
         guard shape.isVector, output > 0 else {
             throw Failure(
                 .badInput,
-                "the output, node \(nodes[output].name), has shape \(shape) where a value for each class is needed")
+                "the output, node \(nodes[output].name), has shape \(shape), but one value per class is needed")
         }
         var isNeeded = [Bool](repeating: false, count: nodes.count)
         isNeeded[0] = true
@@ -63,7 +63,7 @@ public struct GraphBuilder {
         for (index, node) in nodes.enumerated() where isNeeded[index] {
             places[index] = kept.count
             guard node.operation != .softmax || index == output else {
-                throw Failure(.badInput, "node \(node.name) is a softmax that is not the last node")
+                throw Failure(.badInput, "node \(node.name) is a softmax but not the last node")
             }
             kept.append(
                 Graph.Node(

@@ -40,7 +40,7 @@ public struct NetworkFacts: Sendable, Equatable {
         guard let mean = Self.values(mean), let deviation = Self.values(deviation), mean.count == deviation.count,
             mean.count <= ImageLayout.extentMax, deviation.allSatisfy({ $0 > 0 })
         else {
-            throw Failure(.badInput, "\(Key.mean) and \(Key.deviation) in its metadata are no normalisation")
+            throw Failure(.badInput, "\(Key.mean) and \(Key.deviation) in its metadata are not a normalisation")
         }
         normalisation = Normalisation(mean: mean, deviation: deviation)
     }

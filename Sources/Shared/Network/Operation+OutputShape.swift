@@ -68,7 +68,7 @@ extension Operation {
             default: 1...1
             }
         guard allowed.contains(count) else {
-            throw Failure(.badInput, "it reads \(count) nodes where \(allowed.lowerBound) are needed")
+            throw Failure(.badInput, "it reads \(count) nodes, but \(allowed.lowerBound) are needed")
         }
     }
 

@@ -47,7 +47,7 @@ public enum Onnx {
     }
 
     private static func network(_ bytes: [UInt8], _ folder: Folder?) throws -> OnnxNetwork {
-        guard matches(bytes) else { throw Failure(.badInput, "no ONNX file, or one cut short before its graph") }
+        guard matches(bytes) else { throw Failure(.badInput, "not an ONNX file, or one cut short before its graph") }
         var reading = try Reading(Model(bytes), folder)
         return try reading.network()
     }

@@ -46,7 +46,7 @@ extension Onnx.Reading {
             switch input(index) {
             case .constant(let constant): return constant
             case nil: return nil
-            default: throw failure("its input \(node.inputs[index]) depends on the image where a constant is needed")
+            default: throw failure("its input \(node.inputs[index]) depends on the image, but must be constant")
             }
         }
 
@@ -93,7 +93,7 @@ extension Onnx.Reading {
             switch attributes[name] {
             case nil: return nil
             case .integer(let integer): return integer
-            default: throw failure("attribute \(name) is no integer")
+            default: throw failure("attribute \(name) is not an integer")
             }
         }
 
@@ -102,7 +102,7 @@ extension Onnx.Reading {
             case nil: return nil
             // The shortest decimal number is what the network's author wrote: 1e-05, not 9.999999747378752e-06.
             case .float(let float): return Double("\(float)") ?? Double(float)
-            default: throw failure("attribute \(name) is no number")
+            default: throw failure("attribute \(name) is not a number")
             }
         }
 
@@ -113,7 +113,7 @@ extension Onnx.Reading {
             switch attributes[name] {
             case nil: return value
             case .text(let text): return text
-            default: throw failure("attribute \(name) is no text")
+            default: throw failure("attribute \(name) is not text")
             }
         }
 
@@ -122,7 +122,7 @@ extension Onnx.Reading {
             switch attributes[name] {
             case nil: return nil
             case .integers(let integers): return integers
-            default: throw failure("attribute \(name) is no list of integers")
+            default: throw failure("attribute \(name) is not a list of integers")
             }
         }
 
@@ -151,8 +151,8 @@ extension Onnx.Reading.Call {
         switch node.type {
         case "LSTM", "GRU", "RNN": "it ranks the filters of feed-forward CNNs, not of recurrent networks"
         case "If", "Loop", "Scan":
-            "the network's path depends on its input: export with images of a fixed size, and without branches in "
-                + "forward()"
+            "the network's path depends on its input: export with images of a fixed size, and without branches "
+                + "in forward()"
         case "Attention", "MultiHeadAttention", "Einsum":
             "it ranks the filters of CNNs, not of networks with attention"
         case "LayerNormalization", "InstanceNormalization", "GroupNormalization", "LRN", "RMSNormalization",
@@ -163,7 +163,7 @@ extension Onnx.Reading.Call {
             "export the network before it is quantised"
         case "ArgMax", "TopK": "export the network up to its logits, without what follows them"
         case "ConvTranspose", "Resize", "Upsample": "it reads classifiers, whose channels do not grow again"
-        default: "replace it by operators of a CNN (the documentation lists them), or export the network without it"
+        default: "replace it with operators of a CNN (listed in the documentation), or export the network without it"
         }
     }
 }

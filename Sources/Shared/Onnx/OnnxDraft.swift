@@ -129,8 +129,8 @@ extension Onnx.Draft {
         case .erf, .power, .logSoftmax:
             throw Failure(
                 .badInput,
-                "node \(node.origin.label): the operator is read as a part of GELU or at the end of the network only; "
-                    + "use an activation that PyTorch has a module for")
+                "node \(node.origin.label): the operator is supported only as part of GELU or at the end of "
+                    + "the network; use an activation that is a PyTorch module")
         }
     }
 
@@ -141,7 +141,7 @@ extension Onnx.Draft {
         var total = 0
         for parameter in graph.parameters {
             guard let tensor = tensors[parameter.node]?[parameter.role], tensor.shape == parameter.shape else {
-                throw Failure(.badInput, "tensor \(parameter.name) has not the shape \(parameter.shape)")
+                throw Failure(.badInput, "tensor \(parameter.name) does not have the shape \(parameter.shape)")
             }
             total += tensor.values.count
             guard total <= Checkpoint.parametersMax else {
@@ -149,7 +149,7 @@ extension Onnx.Draft {
             }
             if let bad = tensor.values.first(where: { !$0.isFinite }) {
                 throw Failure(
-                    .badInput, "tensor \(parameter.name) holds \(bad); the network was not trained to an end")
+                    .badInput, "tensor \(parameter.name) holds \(bad); did the training diverge?")
             }
             if parameter.role == .runningVariance, let bad = tensor.values.first(where: { $0 < 0 }) {
                 throw Failure(.badInput, "tensor \(parameter.name) holds \(bad), and a variance cannot be negative")

@@ -29,7 +29,7 @@ extension Onnx {
             }
             let parts = location.split(separator: "/", omittingEmptySubsequences: false)
             guard !location.hasPrefix("/"), !parts.contains(".."), !location.contains("\0") else {
-                throw Failure(.badInput, "its elements are in \(location), outside of the model's folder")
+                throw Failure(.badInput, "its elements are in \(location), outside the model's folder")
             }
             guard let file = Self.resolved("\(path)/\(location)") else {
                 throw Failure(.badInput, "its elements are in \(location), which is missing beside the model")
@@ -57,7 +57,7 @@ extension Onnx {
         private static func number(_ text: String?) throws -> Int? {
             guard let text else { return nil }
             guard let number = Int(text), number >= 0 else {
-                throw Failure(.badInput, "its place \"\(text.prefix(20))\" is no number")
+                throw Failure(.badInput, "its place \"\(text.prefix(20))\" is not a number")
             }
             return number
         }

@@ -168,13 +168,13 @@ extension Onnx.Reading {
 
     private mutating func quotient(_ call: Call) throws -> Value {
         guard let first = call.input(0), let second = call.input(1), case .constant = second else {
-            throw call.failure("it divides by what depends on the image; Winnow reads quotients by constants")
+            throw call.failure("it divides by a value that depends on the image; Winnow reads quotients by constants")
         }
         return try combine(call, first, second) { reading, node, numbers, origin in
             guard !numbers.contains(0) else { throw call.failure("it divides by zero") }
             return try reading.draft.addAffine(numbers.map { 1 / $0 }, [0], node, origin)
         } both: { _, _, _, _ in
-            throw call.failure("it divides by what depends on the image")
+            throw call.failure("it divides by a value that depends on the image")
         }
     }
 
@@ -203,7 +203,7 @@ extension Onnx.Reading {
             let node = try both(&self, nodes.0, nodes.1, origin)
             return .view(
                 Onnx.View(node, first.axes.count == 1 ? [draft.shape(node).channels] : draft.shape(node).dimensions))
-        default: throw call.failure("it combines what Winnow knows only as a part of other operators")
+        default: throw call.failure("it combines what Winnow supports only as part of other operators")
         }
     }
 

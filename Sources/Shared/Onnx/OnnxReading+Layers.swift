@@ -82,8 +82,8 @@ extension Onnx.Reading {
     private mutating func product(_ call: Call) throws -> Onnx.View {
         guard case .constant(let weight) = call.input(1), weight.dimensions.count == 2 else {
             throw call.failure(
-                "Winnow reads the product with a constant matrix [inputs, outputs] as a linear layer; other products, "
-                    + "such as attention's, are not for ranking filters of CNNs")
+                "Winnow reads products with a constant matrix [inputs, outputs] as linear layers; it does not "
+                    + "rank networks with other products, such as attention's")
         }
         let origin = layerOrigin(call, weight, input: 1)
         return try linear(
@@ -103,7 +103,7 @@ extension Onnx.Reading {
         let input = try vector(view, origin)
         let (outputs, inputs) = (weight.dimensions[0], weight.dimensions[1])
         guard draft.shape(input).channels == inputs else {
-            throw call.failure("its weight is for \(inputs) inputs, it reads \(draft.shape(input).channels)")
+            throw call.failure("its weight is for \(inputs) inputs, but it reads \(draft.shape(input).channels)")
         }
         var parameters: [Graph.Parameter.Role: Tensor] = [
             .weight: try tensor(weight, weight.dimensions, call, scale: scale)
@@ -143,7 +143,7 @@ extension Onnx.Reading {
     }
 
     private static let trainingNote =
-        "the batch norms were exported in training mode; they are read with their running statistics, as at evaluation"
+        "the batch norms were exported in training mode; Winnow uses their running statistics, as in evaluation"
 
     private mutating func prelu(_ call: Call) throws -> Onnx.View {
         let slope = try call.constant(1)
@@ -151,7 +151,7 @@ extension Onnx.Reading {
         let view = try call.view(0)
         let input = try channels(view, call, origin)
         guard let slopes = try perChannel(slope, view.dimensions) else {
-            throw call.failure("its slope has shape \(slope.dimensions); one for each channel is needed")
+            throw call.failure("its slope has shape \(slope.dimensions); one per channel is needed")
         }
         let channels = draft.shape(input).channels
         let values = slopes.count == 1 ? Array(repeating: slopes[0], count: channels) : slopes
@@ -165,7 +165,7 @@ extension Onnx.Reading {
         _ constant: Onnx.Constant, _ shape: [Int], _ call: Call, scale: Float = 1
     ) throws -> Tensor {
         guard case .floats(var values) = constant.elements else {
-            throw call.failure("a tensor of integers stands where floating-point parameters are needed")
+            throw call.failure("it has integer parameters, but floating-point ones are needed")
         }
         if scale != 1 {
             try budget.take(4 * values.count)

@@ -198,7 +198,7 @@ extension Onnx.Reading {
             let shape = draft.shape(value.node)
             guard let size = value.adaptiveAverage(of: shape) else {
                 throw call.failure(
-                    "it reads pixels that are gathered in an order which is no adaptive average pooling")
+                    "it reads pixels gathered in an order that is not an adaptive average pooling")
             }
             let origin = Onnx.Draft.Origin(label: call.label, name: "adaptive_average")
             let isSame = size.height == shape.height && size.width == shape.width

@@ -86,15 +86,16 @@ extension Onnx {
             guard let dimensions = input.dimensions, (2...4).contains(dimensions.count) else {
                 throw Failure(
                     .badInput,
-                    "input \(input.name) has \(input.dimensions.map { "\($0.count) dimensions" } ?? "no shape"); "
-                        + "images [batch, channels, height, width] are needed")
+                    "input \(input.name) has "
+                        + "\(input.dimensions.map { "\($0.count) dimensions" } ?? "no shape"); images [batch, "
+                        + "channels, height, width] are needed")
             }
             let sizes = dimensions.dropFirst().compactMap { $0 }
             guard sizes.count == dimensions.count - 1, sizes.allSatisfy({ $0 > 0 }) else {
                 throw Failure(
                     .badInput,
-                    "input \(input.name) has sizes that are not fixed besides the batch (\(shapeText(input))); export "
-                        + "with images of one size, and with a dynamic first dimension only")
+                    "input \(input.name) has variable sizes besides the batch (\(shapeText(input))); export "
+                        + "with images of one size, and with only the first dimension dynamic")
             }
             return (input.name, dimensions[0].flatMap { $0 > 0 ? $0 : nil }, sizes)
         }
@@ -128,8 +129,8 @@ extension Onnx {
             guard outputs.count == 1 else {
                 throw Failure(
                     .badInput,
-                    "the model has \(outputs.count) outputs, \(outputs.prefix(4).joined(separator: ", ")), where one is "
-                        + "needed\(auxiliaryHint(outputs))")
+                    "the model has \(outputs.count) outputs, \(outputs.prefix(4).joined(separator: ", ")), but "
+                        + "one is needed\(auxiliaryHint(outputs))")
             }
             return output
         }
@@ -154,14 +155,13 @@ extension Onnx {
             if case .logSoftmax = draft.nodes[view.node].kind {
                 last.node = draft.nodes[view.node].inputs[0]
                 notes.append(
-                    "the log-softmax at the end is left out: the cross-entropy of logits and of their log-softmax is "
-                        + "the same")
+                    "the log-softmax at the end is dropped: logits and their log-softmax have the same cross-entropy")
             }
             guard last.axes.dropFirst().allSatisfy({ $0.extent == 1 }) else {
                 throw Failure(
                     .badInput,
-                    "output \(output), of node \(draft.nodes[last.node].origin.label), has \(last.dimensions) values for "
-                        + "each image where one for each class is needed; Winnow reads classifiers")
+                    "output \(output), of node \(draft.nodes[last.node].origin.label), has \(last.dimensions) "
+                        + "values per image, but one per class is needed; Winnow reads classifiers")
             }
             return try vector(last, origin)
         }
@@ -170,9 +170,9 @@ extension Onnx {
         private mutating func noteFoldedBatchNorms() {
             guard foldedBatchNorms > 0 else { return }
             notes.append(
-                "the batch norms of \(foldedBatchNorms) convolutions are folded into them, so their statistics can be "
-                    + "neither recalibrated nor trained; rankings correct the statistics of the convolutions' outputs "
-                    + "instead. To keep them, export with torch.onnx.export(…, dynamo=False, "
+                "the batch norms of \(foldedBatchNorms) convolutions are folded into them, so their statistics "
+                    + "can be neither recalibrated nor trained; rankings correct the statistics of the convolutions' "
+                    + "outputs instead. To keep them, export with torch.onnx.export(…, dynamo=False, "
                     + "training=TrainingMode.PRESERVE, do_constant_folding=False) or with dynamo=True, optimize=False")
         }
 

@@ -74,11 +74,11 @@ extension Onnx.StoredTensor {
         _ bytes: [UInt8], _ folder: Onnx.Folder?, _ budget: inout Onnx.Budget
     ) throws -> Onnx.Constant {
         guard let element = Onnx.Element(type) else {
-            throw Failure(.badInput, "its elements are of type \(type), which no network that Winnow reads has")
+            throw Failure(.badInput, "its elements are of type \(type), which no supported network has")
         }
         let count = try Onnx.Constant.count(of: dimensions)
         guard element.isFloating || count <= Self.integersMax else {
-            throw Failure(.badInput, "it has \(count) integers; at most \(Self.integersMax) are read")
+            throw Failure(.badInput, "it has \(count) integers; the limit is \(Self.integersMax)")
         }
         var constant: Onnx.Constant
         if isExternal {
@@ -97,7 +97,7 @@ extension Onnx.StoredTensor {
             guard raw.count % element.size == 0, raw.count / element.size == count else {
                 throw Failure(
                     .badInput,
-                    "it has \(raw.count) bytes where shape \(dimensions) needs \(count) elements of \(element.size)")
+                    "it has \(raw.count) bytes, but shape \(dimensions) needs \(count) elements of \(element.size)")
             }
             try budget.take(count * Onnx.Constant.elementBytes(element))
             constant = Self.constant(element, count, dimensions, bytes, raw)
@@ -190,7 +190,7 @@ extension Onnx.StoredTensor {
         }
         guard floats.count + integers.count == count else {
             throw Failure(
-                .badInput, "it has \(floats.count + integers.count) elements where shape \(dimensions) needs \(count)")
+                .badInput, "it has \(floats.count + integers.count) elements, but shape \(dimensions) needs \(count)")
         }
         return Onnx.Constant(dimensions, element.isFloating ? .floats(floats) : .integers(integers))
     }

@@ -51,7 +51,7 @@ struct ProtobufReader {
         case .lengthDelimited:
             let length = try varint()
             guard length <= UInt64(end - position) else {
-                throw damaged("a length of \(length) where \(end - position) bytes are left; is the file cut short?")
+                throw damaged("a length of \(length), but \(end - position) bytes are left; is the file cut short?")
             }
             defer { position += Int(length) }
             return (tag >> 3, .bytes(position..<position + Int(length)))

@@ -54,7 +54,7 @@ public struct Ensemble: Sendable, Hashable, Codable {
         guard design != .ablation || masks <= ablations else {
             throw Failure(
                 .usage,
-                "the design ablation has \(ablations) masks here, one for each filter and one that disables nothing")
+                "the design ablation has \(ablations) masks here: one per filter, and one that disables nothing")
         }
         let segments = Self.segments(of: selected.map(\.layer), levels: design.levels)
         generator = Self.generator
@@ -191,8 +191,8 @@ public struct Ensemble: Sendable, Hashable, Codable {
         guard generator == Self.generator else {
             throw Failure(
                 .badInput,
-                "the ensemble was drawn by generator \(generator), this program has \(Self.generator); use the release "
-                    + "that made it")
+                "the ensemble was drawn by generator \(generator), but this program has \(Self.generator); use "
+                    + "the release that made it")
         }
         let isSound =
             (1...Self.masksMax).contains(count) && filterCount == space.count && !layers.isEmpty

@@ -49,7 +49,7 @@ public struct SamplingScope: Sendable {
             chosen = space.layers.filter { layer in patterns.contains { $0.matches(layer.name) } }
         }
         for (pattern, _) in layerDropRates { try requireMatch(of: pattern, among: chosen) }
-        guard !chosen.isEmpty else { throw Failure(.usage, "no layer of this network takes part; see --layers") }
+        guard !chosen.isEmpty else { throw Failure(.usage, "no layer of this network is ranked; see --layers") }
         return chosen.map { layer in
             (layer, layerDropRates.last { $0.pattern.matches(layer.name) }?.rate ?? dropRate)
         }
@@ -60,6 +60,6 @@ public struct SamplingScope: Sendable {
         let names = layers.map(\.name)
         let near = suggestion(for: pattern.text, among: names)
         throw Failure(
-            .usage, "no layer '\(pattern.text)' takes part\(near); there are \(names.joined(separator: ", "))")
+            .usage, "no ranked layer '\(pattern.text)'\(near); there are \(names.joined(separator: ", "))")
     }
 }

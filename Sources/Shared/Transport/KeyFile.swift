@@ -23,8 +23,8 @@ public enum KeyFile {
             if path.split(separator: " ").last.flatMap({ CurveKey(text: String($0)) }) != nil {
                 throw Failure(
                     .badInput,
-                    "a key itself was given where the name of its file belongs, and others can read the command line; "
-                        + "make another one ('winnow-coordinator keygen')")
+                    "a key was given instead of its file's name, and others can read the command line; make a "
+                        + "new one ('winnow-coordinator keygen')")
             }
             throw Failure(.badInput, "cannot read the key file \(path): \(String(cString: strerror(errno)))")
         }
@@ -32,7 +32,7 @@ public enum KeyFile {
         guard status.st_mode & (isHandedOver ? 0o037 : 0o077) == 0 else {
             throw Failure(
                 .badInput,
-                "the key file \(path) can be read by others than its owner; make it private: chmod 600 \(path)")
+                "others than its owner can read the key file \(path); make it private: chmod 600 \(path)")
         }
         return try KeyPair(secret: key(secretLabel, other: publicLabel, in: read(path), from: path))
     }

@@ -87,7 +87,7 @@ public struct Socket: ~Copyable {
 
     /// Stops to listen at an endpoint, as ``lastEndpoint()`` writes it. Throws ``TransportError``.
     public func unbind(from endpoint: String) throws {
-        try call("stop to listen at \(endpoint)") { zmq_unbind(handle, endpoint) }
+        try call("stop listening at \(endpoint)") { zmq_unbind(handle, endpoint) }
     }
 
     /// Connects, now or as soon as something listens there. Throws ``TransportError`` where the endpoint is not one.

@@ -74,12 +74,12 @@ public enum WireError: Error, Equatable, Sendable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .foreign: "not a message of Winnow's protocol"
-        case .damaged: "a message whose checksum is wrong"
+        case .damaged: "a message with a wrong checksum"
         case .otherVersion(let theirs):
-            "the other side speaks wire version \(theirs), this program version \(Wire.version): "
-                + "install the same release of Winnow on all hosts"
+            "the other side speaks wire version \(theirs), this program version \(Wire.version): install the "
+                + "same release of Winnow on all hosts"
         case .unknownType(let type): "a message of the unknown type \(type)"
-        case .cut(let field): "a message that ends within its \(field)"
+        case .cut(let field): "a message cut short in its \(field)"
         case .tooLarge(let field, let limit): "a message whose \(field) is above the limit of \(limit)"
         case .meaningless(let field): "a message whose \(field) has no meaning"
         case .trailing(let count): "a message with \(count) bytes too many"

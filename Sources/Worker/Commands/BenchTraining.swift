@@ -7,21 +7,21 @@ struct BenchTraining: Command {
         name: "bench-training",
         summary: "measure how fast gradients are computed",
         discussion: """
-            Computes the gradients of steps of random images, one shard on each thread, and prints the images per second \
-            of the fastest step. Benchmarks/training sets it beside PyTorch.
+            Computes the gradients of random images in steps, one shard per thread, and prints the images per second of \
+            the fastest step. Benchmarks/training compares it with PyTorch.
 
               winnow-worker bench-training --model resnet56.th --batch-size 128 --shards 2 --json
             """)
 
-    @Option("The network: ONNX, PyTorch or safetensors.", value: "FILE") var model: String
-    @Option("A network to learn from as well (knowledge distillation), such as the unpruned one.", value: "FILE")
+    @Option("Network (ONNX, PyTorch or safetensors).", value: "FILE") var model: String
+    @Option("Network to distil from as well, such as the unpruned one.", value: "FILE")
     var distillFrom: String?
-    @Option("Images of a step.", value: "N") var batchSize: Int = 128
-    @Option("Shares of a step.", value: "N") var shards: Int = 2
-    @Option("What convolutions multiply: float32 or bfloat16.", value: "FORMAT")
+    @Option("Images per step.", value: "N") var batchSize: Int = 128
+    @Option("Shares per step.", value: "N") var shards: Int = 2
+    @Option("Number format of convolution inputs: float32 or bfloat16.", value: "FORMAT")
     var precision: TrainingPrecision = .float32
-    @Option("Steps; the fastest counts.", value: "N") var steps: Int = 5
-    @Option("Compute threads; all processors that it may use, where not given.", value: "N") var threads: Int?
+    @Option("Number of steps; the fastest counts.", value: "N") var steps: Int = 5
+    @Option("Compute threads. By default all processors available to this process.", value: "N") var threads: Int?
     @Flag("Print JSON.") var json: Bool
 
     func validate() throws {

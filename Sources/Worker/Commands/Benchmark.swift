@@ -5,23 +5,23 @@ import Shared
 struct Benchmark: Command {
     static let description = CommandDescription(
         name: "bench",
-        summary: "Measure how fast this machine evaluates a network.",
+        summary: "measure how fast this machine evaluates a network",
         discussion: """
             Measures the machine's multiply-add peak, then evaluates noise images with the dense network, under \
             independent masks, and under the default ensemble, with every source of batch-norm statistics. The \
-            effective rate counts what the masked networks would cost one by one, two operations for a \
+            effective rate counts the operations of evaluating the masked networks one by one, two per \
             multiply-accumulate.
 
                 winnow-worker bench --model resnet56.th --json
             """)
 
-    @Option("The trained network: a PyTorch checkpoint or safetensors.", value: "FILE") var model: String
-    @Option("Images that are evaluated.", value: "N") var images: Int = 512
-    @Option("Calibration images where batch norms are not frozen.", value: "N") var calibrationImages: Int = 64
-    @Option("Masks of an ensemble.", value: "N") var masks: Int = 64
-    @Option("How often everything is measured; the best counts.", value: "N") var rounds: Int = 1
-    @Option("Measures the masks of this file too.", value: "FILE") var maskFile: String?
-    @Flag("Measure the dense network with its own batch-norm statistics only.") var dense: Bool
+    @Option("Network checkpoint (PyTorch or safetensors).", value: "FILE") var model: String
+    @Option("Images to evaluate.", value: "N") var images: Int = 512
+    @Option("Calibration images, if batch norms are not frozen.", value: "N") var calibrationImages: Int = 64
+    @Option("Masks per ensemble.", value: "N") var masks: Int = 64
+    @Option("Repetitions of each measurement; the best counts.", value: "N") var rounds: Int = 1
+    @Option("Also measure the masks in this file.", value: "FILE") var maskFile: String?
+    @Flag("Measure only the dense network with its own batch-norm statistics.") var dense: Bool
     @Flag("Print JSON.") var json: Bool
     @OptionGroup var engineOptions = EngineOptions()
 

@@ -2,9 +2,9 @@ import Shared
 
 /// The options of an engine.
 struct EngineOptions {
-    @Option("Compute threads. By default as many as this process may use processors.", value: "N") var threads: Int?
+    @Option("Compute threads. By default all processors available to this process.", value: "N") var threads: Int?
     @Option(
-        "The most memory for parameters, images and activations, in MB.", value: "MB") var memoryLimit: Int =
+        "Most memory for parameters, images and activations, in MB.", value: "MB") var memoryLimit: Int =
             Engine.memoryBytesDefault >> 20
 
     /// Makes the options with their defaults.
@@ -33,10 +33,10 @@ struct EngineOptions {
 /// The options that say where batch-norm statistics come from.
 struct BatchNormOptions {
     @Option(
-        "Where batch norms' statistics come from: frozen (the checkpoint), recalibrated (the calibration images, as "
-            + "the masked network sees them) or corrected (the checkpoint, corrected by how the mask changes those of "
-            + "the calibration images).", value: "SOURCE") var batchnorm: EvaluationSettings.BatchNorm.Source = .frozen
-    @Option("The calibration images: the first N training images, or the first N of those that masks name.", value: "N")
+        "Batch-norm statistics: frozen (the checkpoint's), recalibrated (the calibration images' under the "
+            + "mask) or corrected (the checkpoint's, corrected by how the mask changes the calibration images' "
+            + "statistics).", value: "SOURCE") var batchnorm: EvaluationSettings.BatchNorm.Source = .frozen
+    @Option("How many calibration images: the first N training images, or the first N of each mask's own.", value: "N")
     var calibrationImages: Int = 256
 
     /// Makes the options with their defaults.

@@ -4,35 +4,34 @@ import Shared
 struct Evaluate: Command {
     static let description = CommandDescription(
         name: "evaluate",
-        summary: "evaluate a network under the masks of a file",
+        summary: "evaluate a network under the masks in a file",
         discussion: """
             Reads masks such as {"masks":[{"disabled":{"layer1.0.conv1":[0,3]}}]} and writes, in the same order, \
             {"model":…,"images":N,"results":[{"loss":0.37266,"correct":9173}]}. A loss is the mean cross-entropy in \
-            nats; with --labels network the mean divergence from the unmasked network's answers, and correct counts the \
-            images on which both agree.
+            nats. With --labels network it is the mean divergence from the unmasked network's outputs, and correct \
+            counts the images on which both agree.
 
                 winnow-worker evaluate --model resnet20.th --data cifar10 --masks masks.json --output losses.json
 
-            Masks may name images of their own, as those of 'winnow-coordinator ensemble --run' do: then they are \
-            evaluated on these, and calibrated with the first of them. So the losses of a run are:
+            Masks may name their own images, like those of 'winnow-coordinator ensemble --run': they are then evaluated \
+            on these and calibrated with the first of them. To get the losses of a run:
 
                 winnow-coordinator ensemble --run resnet20.winnow --output masks.json
                 winnow-worker evaluate --model resnet20.th --data cifar10 --split train --batchnorm corrected \\
                     --masks masks.json --output losses.json
             """)
 
-    @Option("The trained network: a PyTorch checkpoint or safetensors.", value: "FILE") var model: String
+    @Option("Network checkpoint (PyTorch or safetensors).", value: "FILE") var model: String
     @OptionGroup var checkpoint = CheckpointOptions()
-    @Option("Labelled images: a folder or file in a form that docs/images.md lists.", value: "PATH") var data: String
+    @Option("Labelled images: a folder or file in a format listed in docs/images.md.", value: "PATH") var data: String
     @OptionGroup var dataFormat = DataFormatOptions()
-    @Option("The images to evaluate: test or train.", value: "SPLIT") var split: EvaluationSettings.Split = .test
-    @Option("How many of them, the first ones. By default all, or those that the masks name.", value: "N") var images:
-        Int?
-    @Option("How many images of the split to leave out before them.", value: "N") var skip: Int = 0
+    @Option("Split to evaluate: test or train.", value: "SPLIT") var split: EvaluationSettings.Split = .test
+    @Option("Evaluate the first N images. By default all, or those that the masks name.", value: "N") var images: Int?
+    @Option("Skip this many images of the split first.", value: "N") var skip: Int = 0
     @Option("The masks.", value: "FILE") var masks: String
-    @Option("Where the losses are written.", value: "FILE") var output: String
+    @Option("Where to write the losses.", value: "FILE") var output: String
     @Option(
-        "What masked networks are compared with: given (the images' labels) or network (the unmasked network's answers).",
+        "What to compare masked networks with: given (the images' labels) or network (the unmasked network's outputs).",
         value: "SOURCE") var labels: EvaluationSettings.Labels = .given
     @OptionGroup var batchNormOptions = BatchNormOptions()
     @OptionGroup var normalisationOptions = NormalisationOptions()
@@ -57,12 +56,12 @@ struct Evaluate: Command {
         let contents = try MaskFile.contents(at: masks, for: FilterSpace(network.graph))
         let haveOwnImages = !contents.listOfMask.isEmpty
         guard !haveOwnImages || images == nil else {
-            throw Failure(.usage, "the masks in \(masks) name their images; --images cannot be given as well")
+            throw Failure(.usage, "the masks in \(masks) name their images; do not give --images")
         }
         let engine = try engineOptions.engine(network)
         let normalisation = try normalisationOptions.normalisation(for: source, of: network)
         guard !haveOwnImages || skip == 0 else {
-            throw Failure(.usage, "the masks in \(masks) name their images; --skip cannot be given as well")
+            throw Failure(.usage, "the masks in \(masks) name their images; do not give --skip")
         }
         let pool =
             haveOwnImages

@@ -7,20 +7,20 @@ struct Gradients: Command {
         name: "gradients",
         summary: "compute the first-order Taylor importance of every filter",
         discussion: """
-            Writes the mean over images of the squared derivative of an image's loss with respect to a gate on the \
-            filter's output (Molchanov et al. 2019), batch norms frozen, as \
+            Writes, for each filter, the mean over images of the squared derivative of the loss with respect to a gate \
+            on the filter's output (Molchanov et al. 2019), with frozen batch norms, as \
             {"model":…,"images":N,"importance":{"layer1.0.conv1":[…]}}.
 
               winnow-worker gradients --model resnet20.th --data cifar10 --images 1024 --output taylor.json
             """)
 
-    @Option("The network: ONNX, PyTorch or safetensors.", value: "FILE") var model: String
-    @Option("Labelled images: a folder or file in a form that docs/images.md lists.", value: "PATH") var data: String
+    @Option("Network (ONNX, PyTorch or safetensors).", value: "FILE") var model: String
+    @Option("Labelled images: a folder or file in a format listed in docs/images.md.", value: "PATH") var data: String
     @OptionGroup var dataFormat = DataFormatOptions()
-    @Option("How many images: the first N records of the training batches.", value: "N") var images: Int = 1024
+    @Option("How many images: the first N training images.", value: "N") var images: Int = 1024
     @Option("Where to write the importances.", value: "FILE") var output: String
     @OptionGroup var normalisationOptions = NormalisationOptions()
-    @Option("Compute threads; all processors that it may use, where not given.", value: "N") var threads: Int?
+    @Option("Compute threads. By default all processors available to this process.", value: "N") var threads: Int?
 
     func validate() throws {
         guard (1...Evaluation.imagesMax).contains(images) else {

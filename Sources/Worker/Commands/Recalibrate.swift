@@ -7,28 +7,28 @@ struct Recalibrate: Command {
         name: "recalibrate",
         summary: "write a network with the batch-norm statistics of training images",
         discussion: """
-            Takes each layer's mean and variance over the first training images, layer by layer as the network sees \
-            them, and writes the network with these as its running statistics, or with its own, corrected by what a \
-            mask changes. Nothing else changes.
+            Measures each layer's mean and variance over the first training images, layer by layer as the network sees \
+            them, and writes the network with these as its running statistics, or with its own ones corrected by a \
+            mask's effect. Nothing else changes.
 
                 winnow-worker recalibrate --model pruned.safetensors --data cifar10 --output recalibrated.safetensors
                 winnow-worker recalibrate --model resnet20.th --batchnorm corrected --masks mask.json --data cifar10 \
                     --output corrected.safetensors
             """)
 
-    @Option("The network: a PyTorch checkpoint or safetensors.", value: "FILE") var model: String
-    @Option("Labelled images: a folder or file in a form that docs/images.md lists.", value: "PATH") var data: String
+    @Option("Network (PyTorch or safetensors).", value: "FILE") var model: String
+    @Option("Labelled images: a folder or file in a format listed in docs/images.md.", value: "PATH") var data: String
     @OptionGroup var dataFormat = DataFormatOptions()
     @Option(
-        "The statistics that are written: recalibrated (the training images') or corrected (the network's own, corrected "
-            + "by how the mask changes the training images').", value: "SOURCE")
+        "Statistics to write: recalibrated (the training images') or corrected (the network's own, corrected "
+            + "by how the mask changes the training images' statistics).", value: "SOURCE")
     var batchnorm: EvaluationSettings.BatchNorm.Source = .recalibrated
-    @Option("The filters that are disabled meanwhile: a file of one mask. By default none.", value: "FILE")
+    @Option("Filters to disable while measuring: a file with one mask. By default none.", value: "FILE")
     var masks: String?
-    @Option("The training images: the first N, or all where there are fewer.", value: "N")
+    @Option("How many training images: the first N, or all if there are fewer.", value: "N")
     var calibrationImages: Int = 1000
-    @Option("Where the network is written, as safetensors.", value: "FILE") var output: String
-    @Flag("Replace a network that is there already.") var force: Bool
+    @Option("Where to write the network, as safetensors.", value: "FILE") var output: String
+    @Flag("Overwrite an existing network.") var force: Bool
     @OptionGroup var normalisationOptions = NormalisationOptions()
     @OptionGroup var engineOptions = EngineOptions()
 

@@ -4,10 +4,10 @@ import Shared
 struct Reconstruct: Command {
     static let description = CommandDescription(
         name: "reconstruct",
-        summary: "write a network without a mask's filters, the layers that read them refitted",
+        summary: "remove a mask's filters and refit the layers that read them",
         discussion: """
-            Removes the filters that a mask disables, and refits the layers that read them by least squares, so that on the \
-            first training images their outputs stay as close as possible to what they were. It uses no labels and no \
+            Removes the filters that a mask disables and refits the layers that read them by least squares, to keep their \
+            outputs on the first training images as close as possible to the original ones. Uses no labels and no \
             gradients, takes seconds to minutes, and gives fine-tuning a much better start.
 
                 winnow-worker reconstruct --model resnet56.th --masks mask.json --data cifar10 \
@@ -15,8 +15,8 @@ struct Reconstruct: Command {
             """)
 
     @OptionGroup var options = ReconstructionOptions()
-    @Option("Where the smaller network is written, as safetensors.", value: "FILE") var output: String
-    @Flag("Replace a network that is there already.") var force: Bool
+    @Option("Where to write the smaller network, as safetensors.", value: "FILE") var output: String
+    @Flag("Overwrite an existing network.") var force: Bool
 
     func validate() throws { try options.validate() }
 

@@ -2,11 +2,11 @@ import Shared
 
 /// The network, the mask and the images that layers are fitted on.
 struct ReconstructionOptions {
-    @Option("The network: ONNX, safetensors or a PyTorch checkpoint.", value: "FILE") var model: String
-    @Option("Labelled images: a folder or file in a form that docs/images.md lists.", value: "PATH") var data: String
+    @Option("Network (ONNX, PyTorch or safetensors).", value: "FILE") var model: String
+    @Option("Labelled images: a folder or file in a format listed in docs/images.md.", value: "PATH") var data: String
     @OptionGroup var dataFormat = DataFormatOptions()
-    @Option("The filters that go: a file of one mask.", value: "FILE") var masks: String
-    @Option("The training images: the first N, or all where there are fewer.", value: "N")
+    @Option("Filters to remove: a file with one mask.", value: "FILE") var masks: String
+    @Option("How many training images: the first N, or all if there are fewer.", value: "N")
     var calibrationImages: Int = 1000
     @OptionGroup var normalisationOptions = NormalisationOptions()
     @OptionGroup var engineOptions = EngineOptions()

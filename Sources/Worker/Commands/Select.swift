@@ -4,17 +4,17 @@ import Shared
 struct Select: Command {
     static let description = CommandDescription(
         name: "select",
-        summary: "choose the filters of each layer that the layers that read it can best do without",
+        summary: "choose the filters of each layer that a refit of the next layers can best make up for",
         discussion: """
-            The mask says how many filters of each layer go. This chooses which, one after the other: the filter that the \
-            layer's other filters can best make up for on the first training images, once the layers that read it are \
-            refitted as 'reconstruct' does it. It uses no labels and no gradients.
+            The mask says how many filters of each layer to remove. This chooses which, one after the other: the filter \
+            that the layer's others can best make up for on the first training images, after a refit of the layers that \
+            read it (see 'reconstruct'). Uses no labels and no gradients.
 
                 winnow-worker select --model resnet56.th --masks mask.json --data cifar10 --output chosen.json
             """)
 
     @OptionGroup var options = ReconstructionOptions()
-    @Option("Where the mask of the chosen filters is written.", value: "FILE") var output: String
+    @Option("Where to write the mask of the chosen filters.", value: "FILE") var output: String
 
     func validate() throws { try options.validate() }
 
@@ -24,7 +24,7 @@ struct Select: Command {
         let choice = try FilterSelection(network, asManyAs: mask, images: images).choice()
         for (layer, reader) in choice.skipped {
             Log.shared.line(
-                "\(layer) keeps the choice of the mask: \(reader) reads too many values for its equations; raise "
+                "\(layer) keeps the mask's filters: the equations of \(reader) need too much memory; raise "
                     + "--memory-limit")
         }
         try MaskFile.write([choice.mask], for: FilterSpace(network.graph), to: output)

@@ -5,11 +5,11 @@ import Shared
 struct Serve: Command {
     static let description = CommandDescription(
         name: "serve",
-        summary: "compute for a coordinator",
+        summary: "work for a coordinator",
         discussion: """
-            Connects to a coordinator, gets the network and the images from it, and evaluates masks or computes shares of \
-            a training until it is stopped. \
-            It may be started before the coordinator, and goes on trying when the coordinator is gone:
+            Connects to a coordinator, downloads the network and the images, and evaluates masks or computes shares of \
+            training steps until stopped. You can start it before the coordinator; it keeps retrying while the \
+            coordinator is away:
 
               winnow-worker serve --connect tcp://HOST:5555
 
@@ -17,27 +17,28 @@ struct Serve: Command {
 
               winnow-worker serve --connect tcp://HOST:5555 --key-file worker.key --server-key-file coordinator.pub
 
-            The keys may stand in the environment instead, in WINNOW_SECRET_KEY and WINNOW_SERVER_KEY.
+            You can give the keys in the environment instead, as WINNOW_SECRET_KEY and WINNOW_SERVER_KEY.
             """)
 
-    @Option("Where the coordinator listens.", value: "tcp://HOST:PORT") var connect: String
-    @Option("Compute threads; all processors that it may use, where not given.", value: "N") var threads: Int?
+    @Option("The coordinator's address.", value: "tcp://HOST:PORT") var connect: String
+    @Option("Compute threads. By default all processors available to this process.", value: "N") var threads: Int?
     @Option(
-        "Where networks and images are kept; $XDG_CACHE_HOME/winnow or ~/.cache/winnow, where not given.", value: "DIR")
+        "Cache for networks and images. By default $XDG_CACHE_HOME/winnow or ~/.cache/winnow.", value: "DIR")
     var cache: String?
-    @Option("The most that the cache holds, in megabytes.", value: "MB") var cacheSize: Int = 4096
+    @Option("Largest size of the cache, in megabytes.", value: "MB") var cacheSize: Int = 4096
     @Option(
-        "The largest network or set of images that is taken from a coordinator, in megabytes; half of this machine's memory, "
-            + "where not given.", value: "MB") var fetchLimit: Int?
-    @Option("A checkpoint on this host, so that it need not be fetched.", value: "FILE") var model: String?
-    @Option("Labelled images on this host, so that they need not be fetched.", value: "PATH") var data: String?
+        "Largest network or image set to accept from a coordinator, in megabytes. By default half of this "
+            + "machine's memory.", value: "MB") var fetchLimit: Int?
+    @Option("A checkpoint on this host, to avoid downloading it.", value: "FILE") var model: String?
+    @Option("Labelled images on this host, to avoid downloading them.", value: "PATH") var data: String?
     @OptionGroup var dataFormat = DataFormatOptions()
     @Option("This worker's secret key.", value: "FILE") var keyFile: String?
     @Option("The coordinator's public key.", value: "FILE") var serverKeyFile: String?
-    @Option("Give up after so many seconds without a coordinator. By default never.", value: "SECONDS")
+    @Option("Exit after this many seconds without a coordinator. By default never.", value: "SECONDS")
     var giveUpAfter: Int?
-    @Flag("End when the run ends, instead of waiting for the next one.") var once: Bool
-    @Flag("End when the standard input does; the coordinator starts its local workers so.") var stopWhenInputEnds: Bool
+    @Flag("Exit when the run ends, instead of waiting for the next one.") var once: Bool
+    @Flag("Exit when standard input closes; the coordinator starts its local workers with this.") var stopWhenInputEnds:
+        Bool
 
     func validate() throws {
         _ = try Endpoint(connectingTo: connect, option: "--connect")
@@ -90,8 +91,9 @@ struct Serve: Command {
         case (let own?, let server?): return .client(own, server: server)
         case (nil, nil): return nil
         case (_?, nil):
-            throw Failure(.usage, "a worker with a key needs the coordinator's public key too: --server-key-file")
-        case (nil, _?): throw Failure(.usage, "a worker that knows the coordinator's key needs its own: --key-file")
+            throw Failure(.usage, "a worker with a key also needs the coordinator's public key: --server-key-file")
+        case (nil, _?):
+            throw Failure(.usage, "a worker that has the coordinator's public key also needs its own key: --key-file")
         }
     }
 }

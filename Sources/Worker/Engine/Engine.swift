@@ -240,8 +240,8 @@ public final class Engine {
         guard total <= memoryBytesMax else {
             throw Failure(
                 .unavailable,
-                "the network's answers to \(images.count) images take \(total >> 20) MB; raise --memory-limit, or use fewer "
-                    + "images")
+                "the network's outputs for \(images.count) images take \(total >> 20) MB; raise "
+                    + "--memory-limit, or use fewer images")
         }
         answers = try backend.answers(program, images, settings.normalisation, isCancelled: isCancelled)
         return answers

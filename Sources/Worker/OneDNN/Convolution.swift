@@ -73,7 +73,7 @@ final class Convolution {
             do {
                 return try context.plan(descriptor, hint: hint, action)
             } catch is Failure where precision == .bfloat16 {
-                throw Failure(.unavailable, "this processor does not multiply bfloat16; train with --precision float32")
+                throw Failure(.unavailable, "this processor does not support bfloat16; train with --precision float32")
             }
         }
 

@@ -130,7 +130,7 @@ final class OneDNNPlan {
     /// The layout that it wants for one of its arguments.
     func memory(_ query: dnnl_query_t) throws -> dnnl_memory_desc_t {
         guard let descriptor = dnnl_primitive_desc_query_md(handle, query, 0) else {
-            throw Failure(.internalFault, "oneDNN does not tell a layout (query \(query.rawValue))")
+            throw Failure(.internalFault, "oneDNN does not report a layout (query \(query.rawValue))")
         }
         return descriptor.pointee
     }

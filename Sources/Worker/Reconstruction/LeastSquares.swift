@@ -63,6 +63,6 @@ enum LeastSquaresRule {
     static func notSolved(_ status: Int32) -> Failure {
         Failure(
             .internalFault,
-            "the equations of a layer could not be solved (LAPACK: \(status)): are the images and the network sound?")
+            "cannot solve the equations of a layer (LAPACK: \(status)): are the images and the network sound?")
     }
 }

@@ -57,7 +57,7 @@ final class TrainingPool: Sendable {
         let graph = try network(work.network).graph
         let layout = ParameterLayout(graph)
         guard layout.trainedCount + layout.statisticsCount == work.rowCount else {
-            throw Failure(.badInput, "the coordinator's network has another number of parameters than it announces")
+            throw Failure(.badInput, "the coordinator's network has a different number of parameters than announced")
         }
         func images(_ blob: CoordinatorMessage.Blob) throws -> ImageLoader {
             let set = try ImageSet(blob: library.take(blob), name: "the coordinator's images")
@@ -124,7 +124,7 @@ final class TrainingPool: Sendable {
         case .gradient(let shard):
             guard shard.images.count == materials.shardSize,
                 shard.images.allSatisfy({ $0 < materials.trainingImages.count })
-            else { throw Failure(.badInput, "the job names images that are not there") }
+            else { throw Failure(.badInput, "the job names images that do not exist") }
             let gradient = try trainer.gradient(of: shard, with: job.parameters)
             return (
                 .gradient(lossSum: gradient.lossSum, correct: gradient.correct, images: gradient.images),
@@ -133,7 +133,7 @@ final class TrainingPool: Sendable {
         case .evaluation(let split, let range):
             let images = split == .train ? materials.trainingImages : materials.testImages
             guard range.upperBound <= images.count else {
-                throw Failure(.badInput, "the job names images that are not there")
+                throw Failure(.badInput, "the job names images that do not exist")
             }
             return (.evaluation(try trainer.evaluate(range, of: images, with: job.parameters)), [])
         case .network: throw Failure(.badInput, "a task about a network, in a training")

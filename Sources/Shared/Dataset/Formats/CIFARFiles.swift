@@ -18,10 +18,10 @@ struct CIFARFiles {
     func paths(_ split: EvaluationSettings.Split) throws -> [String] {
         let paths = (names[split] ?? []).map { "\(folder)/\($0)" }
         guard let last = paths.lastIndex(where: InputFile.isReadable) else {
-            throw Failure(.badInput, "\(paths.first ?? folder) is missing or cannot be read")
+            throw Failure(.badInput, "\(paths.first ?? folder) is missing or unreadable")
         }
         if let gap = paths[...last].first(where: { !InputFile.isReadable($0) }) {
-            throw Failure(.badInput, "\(gap) is missing or cannot be read, though later batches are there")
+            throw Failure(.badInput, "\(gap) is missing or unreadable, though later batches exist")
         }
         return Array(paths[...last])
     }

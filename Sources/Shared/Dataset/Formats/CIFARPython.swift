@@ -62,11 +62,11 @@ struct CIFARPython: ImageReader {
             return value
         }
         guard let labels = pickle.integers(try entry(labelsName)), !labels.isEmpty else {
-            throw wrong("its \(labelsName) are no list of integers")
+            throw wrong("its \(labelsName) is not a list of integers")
         }
         guard let array = try pickle.byteArray(try entry("data")), array.shape == [labels.count, layout.imageBytes],
             array.bytes.count == labels.count * layout.imageBytes
-        else { throw wrong("its data are not \(layout.imageBytes) bytes for each of \(labels.count) labels") }
+        else { throw wrong("its data is not \(layout.imageBytes) bytes for each of \(labels.count) labels") }
         return (labels, array.bytes)
     }
 }

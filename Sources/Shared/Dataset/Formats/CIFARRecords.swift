@@ -16,8 +16,8 @@ struct CIFARRecords {
         guard size > 0, size % bytes == 0 else {
             throw Failure(
                 .badInput,
-                "\(name): \(size) bytes are no whole number of records of \(bytes) bytes; the file is cut short or no "
-                    + "CIFAR batch")
+                "\(name): \(size) bytes are not a whole number of records of \(bytes) bytes; the file is "
+                    + "cut short or not a CIFAR batch")
         }
         guard size / bytes <= Self.recordsMax else {
             throw Failure(.badInput, "\(name): more than \(Self.recordsMax) records")

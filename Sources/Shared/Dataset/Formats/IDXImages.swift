@@ -52,7 +52,7 @@ struct IDXImages: ImageReader {
         for file in found { parts[file.split] = try Self.look(at: file.images, file.labels) }
         let all = Array(parts.values)
         guard let first = all.first, all.allSatisfy({ ($0.height, $0.width) == (first.height, first.width) }) else {
-            throw Failure(.badInput, "\(path): training and test images are of different sizes")
+            throw Failure(.badInput, "\(path): training and test images differ in size")
         }
         layout = ImageLayout(
             shape: Shape(channels: 1, height: first.height, width: first.width),
@@ -123,8 +123,8 @@ struct IDXImages: ImageReader {
         else {
             throw Failure(
                 .badInput,
-                "\(images) is cut short: it cannot hold the \(extents[0]) images of \(extents[1]) × \(extents[2]) that its "
-                    + "header promises")
+                "\(images) is cut short: it cannot hold the \(extents[0]) images of \(extents[1]) × "
+                    + "\(extents[2]) that its header promises")
         }
         return Part(
             images: images, labels: try labelFile.bytes(labelExtents[0]), height: extents[1], width: extents[2])
@@ -136,7 +136,7 @@ struct IDXImages: ImageReader {
         let header = try file.bytes(4 + 4 * dimensions)
         // Two zero bytes, the type (8: unsigned bytes), the number of dimensions; then the extents, highest byte first.
         guard Array(header[..<4]) == [0, 0, 8, UInt8(dimensions)] else {
-            throw Failure(.badInput, "\(path) is no IDX file of bytes in \(dimensions) dimensions")
+            throw Failure(.badInput, "\(path) is not an IDX file of bytes in \(dimensions) dimensions")
         }
         let extents = (0..<dimensions).map { dimension in
             header[4 + 4 * dimension..<8 + 4 * dimension].reduce(0) { $0 << 8 | Int($1) }

@@ -36,19 +36,19 @@ struct NumpyArray {
     init(_ file: any ByteSource) throws {
         func wrong(_ what: String) -> Failure { Failure(.badInput, "\(file.name) \(what)") }
         let start = try file.bytes(8)
-        guard Array(start[..<6]) == Self.magic, (1...3).contains(start[6]) else { throw wrong("is no NumPy array") }
+        guard Array(start[..<6]) == Self.magic, (1...3).contains(start[6]) else { throw wrong("is not a NumPy array") }
         let lengthBytes = start[6] == 1 ? 2 : 4
         let length = try file.bytes(lengthBytes).reversed().reduce(0) { $0 << 8 | Int($1) }
         guard length <= Self.headerBytesMax else { throw wrong("has a header of \(length) bytes") }
         guard let header = String(validating: try file.bytes(length), as: UTF8.self) else {
-            throw wrong("has a header that is no text")
+            throw wrong("has a header that is not text")
         }
         guard let match = header.firstMatch(of: /'descr':\s*'([^']*)'/) else {
-            throw wrong("is an array of records; arrays of numbers are read")
+            throw wrong("is an array of records; an array of numbers is needed")
         }
         element = try Self.element(String(match.1), wrong)
         guard header.contains(/'fortran_order':\s*False/) else {
-            throw wrong("is in Fortran's order; save np.ascontiguousarray(…) of it")
+            throw wrong("is in Fortran order; convert it with np.ascontiguousarray(…)")
         }
         guard let extents = header.firstMatch(of: /'shape':\s*\(([0-9, ]*)\)/) else { throw wrong("has no shape") }
         shape = extents.1.split(separator: ",").compactMap { Int($0.trimmingCharacters(in: .whitespaces)) }
@@ -66,7 +66,7 @@ struct NumpyArray {
     }
 
     private static func element(_ type: String, _ wrong: (String) -> Failure) throws -> Element {
-        if type.hasPrefix(">") { throw wrong("has numbers with the highest byte first; save .astype(…) of it") }
+        if type.hasPrefix(">") { throw wrong("has big-endian numbers; convert it with .astype(…)") }
         switch type.drop(while: { "<|=".contains($0) }) {
         case "u1": return .uint8
         case "f4": return .float32
@@ -80,7 +80,7 @@ struct NumpyArray {
         case "u8": return .integer(bytes: 8, isSigned: false)
         case "i8": return .integer(bytes: 8, isSigned: true)
         case "O": throw wrong("holds Python objects, which are never read; save an array of numbers")
-        default: throw wrong("has values of type \(type); numbers are read: uint8 or float32 pixels, integer labels")
+        default: throw wrong("has values of type \(type); supported are uint8 or float32 pixels and integer labels")
         }
     }
 
@@ -91,7 +91,8 @@ struct NumpyArray {
         case .uint8: isSigned = false
         case .integer(_, let signed): isSigned = signed
         case .float32, .float64:
-            throw Failure(.badInput, "\(file.name) holds floats; labels are integers: save .astype(np.int64) of it")
+            throw Failure(
+                .badInput, "\(file.name) holds floats; labels must be integers: convert it with .astype(np.int64)")
         }
         let bytes = try file.bytes(count * element.bytes)
         let size = element.bytes
@@ -109,7 +110,7 @@ struct NumpyArray {
             switch element {
             case .float32: (0..<count).map { raw.loadUnaligned(fromByteOffset: 4 * $0, as: Float.self) }
             case .float64: (0..<count).map { Float(raw.loadUnaligned(fromByteOffset: 8 * $0, as: Double.self)) }
-            case .uint8, .integer: throw Failure(.badInput, "\(file.name) holds integers where floats are needed")
+            case .uint8, .integer: throw Failure(.badInput, "\(file.name) holds integers, but floats are needed")
             }
         }
     }

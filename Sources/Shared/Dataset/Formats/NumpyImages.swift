@@ -47,12 +47,12 @@ struct NumpyImages: ImageReader {
         for (split, prefix) in prefixes { parts[split] = try Self.look(at: prefix, of: container, path) }
         let labelled = parts.values.count { $0.labels != nil }
         guard labelled == 0 || labelled == parts.count else {
-            throw Failure(.badInput, "\(path): only one of training and test images have labels")
+            throw Failure(.badInput, "\(path): only one of training and test images has labels")
         }
         hasLabels = labelled > 0
         guard var layout = parts.values.first?.layout,
             parts.values.allSatisfy({ ($0.layout.shape, $0.layout.pixelType) == (layout.shape, layout.pixelType) })
-        else { throw Failure(.badInput, "\(path): training and test images are of different shapes or types") }
+        else { throw Failure(.badInput, "\(path): training and test images differ in shape or type") }
         layout.classes = parts.values.map(\.layout.classes).max() ?? 1
         if let classes = try container.array("classes")?.integers().first {
             guard classes >= layout.classes else {
@@ -61,8 +61,8 @@ struct NumpyImages: ImageReader {
                 }.first
                 throw Failure(
                     .badInput,
-                    "\(path): classes is \(classes), but there are labels of \(layout.classes) (the first in "
-                        + "\(place ?? "labels"))")
+                    "\(path): classes is \(classes), but there are labels of \(layout.classes) classes (the "
+                        + "first in \(place ?? "labels"))")
             }
             layout.classes = classes
         }
@@ -78,7 +78,7 @@ struct NumpyImages: ImageReader {
     func read(_ split: EvaluationSettings.Split, count: Int) throws -> ImageSet {
         let part = try part(split)
         guard let array = try container.array("\(part.prefix)images") else {
-            throw Failure(.badInput, "\(path): \(part.prefix)images is gone")
+            throw Failure(.badInput, "\(path): \(part.prefix)images has vanished")
         }
         return try ImageSet(layout, split: split, count: count) { labels, pixels in
             for image in 0..<count { labels[image] = Int32(part.labels?[image] ?? 0) }
@@ -103,7 +103,7 @@ struct NumpyImages: ImageReader {
     /// Reads the labels, and of the images only the header.
     private static func look(at prefix: String, of container: NumpyContainer, _ path: String) throws -> Part {
         guard let array = try container.array("\(prefix)images") else {
-            throw Failure(.badInput, "\(path): \(prefix)images is gone")
+            throw Failure(.badInput, "\(path): \(prefix)images has vanished")
         }
         let pixelType: ImageLayout.PixelType
         switch array.element {
@@ -111,12 +111,12 @@ struct NumpyImages: ImageReader {
         case .float32: pixelType = .float32
         case .float64, .integer:
             throw Failure(
-                .badInput, "\(array.file.name) is neither uint8 nor float32; save .astype(…) of it as one of them")
+                .badInput, "\(array.file.name) is neither uint8 nor float32; convert it with .astype(…)")
         }
         guard let (shape, channelsLast) = shape(of: array.shape) else {
             throw Failure(
                 .badInput,
-                "\(array.file.name) has the shape \(array.shape) where [N, C, H, W], [N, H, W, C] or [N, H, W] "
+                "\(array.file.name) has the shape \(array.shape), but [N, C, H, W], [N, H, W, C] or [N, H, W] "
                     + "is needed")
         }
         let images = array.shape[0]
@@ -132,13 +132,12 @@ struct NumpyImages: ImageReader {
         guard labelArray.shape == [images] || labelArray.shape == [images, 1] else {
             throw Failure(
                 .badInput,
-                "\(labelArray.file.name) has the shape \(labelArray.shape), not a label for each of \(images) "
-                    + "images")
+                "\(labelArray.file.name) has the shape \(labelArray.shape), not one label for each of \(images) images")
         }
         let labels = try labelArray.integers()
         if let image = labels.firstIndex(where: { !(0..<ImageLayout.classesMax).contains($0) }) {
             throw Failure(
-                .badInput, "\(labelArray.file.name): image \(image) has label \(labels[image]); labels count from 0")
+                .badInput, "\(labelArray.file.name): image \(image) has label \(labels[image]); labels start at 0")
         }
         return labels
     }
@@ -173,7 +172,7 @@ struct NumpyImages: ImageReader {
         let values = (mean: try mean.floats(), deviation: try deviation.floats())
         guard values.mean.count == channels, values.deviation.count == channels,
             values.mean.allSatisfy(\.isFinite), values.deviation.allSatisfy({ $0.isFinite && $0 > 0 })
-        else { throw Failure(.badInput, "\(path): mean and deviation are not one number for each channel") }
+        else { throw Failure(.badInput, "\(path): mean and deviation must be one number per channel") }
         return Normalisation(mean: values.mean, deviation: values.deviation)
     }
 

@@ -39,7 +39,7 @@ struct Picture: ~Copyable {
         } else if bytes.starts(with: Array("RIFF".utf8)), bytes.dropFirst(8).starts(with: Array("WEBP".utf8)) {
             self = try Self.webP(bytes)
         } else {
-            throw Failure(.badInput, "it is no JPEG, PNG or WebP")
+            throw Failure(.badInput, "it is not a JPEG, PNG or WebP")
         }
     }
 

@@ -44,7 +44,7 @@ struct PictureDecoding {
                 let index = next.add(1, ordering: .relaxed).oldValue
                 guard index < files.count, otherSize.withLock({ $0 == nil }) else { return }
                 if index > 0, index.isMultiple(of: Self.reportedPictures) {
-                    Log.shared.setStatus("\(index) of \(files.count) pictures are decoded")
+                    Log.shared.setStatus("decoded \(index) of \(files.count) pictures")
                 }
                 do {
                     let picture = try Picture(at: files[index].path)
@@ -64,7 +64,7 @@ struct PictureDecoding {
         if let otherSize = otherSize.withLock({ $0 }) {
             throw Failure(
                 .badInput,
-                "\(otherSize) where others are \(layout.shape.height) × \(layout.shape.width); make them alike, for "
+                "\(otherSize), others are \(layout.shape.height) × \(layout.shape.width); make them equal, for "
                     + "example with --resize 256 --crop 224")
         }
         return failures.withLock { $0.sorted { $0.index < $1.index } }

@@ -106,7 +106,7 @@ struct PictureFolder: ImageReader {
                 for byte in bytes { pixels[byte] = 0 }
             }
         }
-        if !broken.isEmpty { Log.shared.line("left out: \(Self.list(broken, of: files.count))") }
+        if !broken.isEmpty { Log.shared.line("skipped: \(Self.list(broken, of: files.count))") }
         let whole = places.indices.filter { places[$0] >= 0 }
         return whole.count == count ? images : images.picking(whole)
     }
@@ -115,16 +115,16 @@ struct PictureFolder: ImageReader {
     private func check(_ broken: [(file: PictureFile, reason: String)], of total: Int) throws {
         let list = Self.list(broken, of: total)
         guard skipsBroken else {
-            throw Failure(.badInput, "\(list); --skip-broken leaves them out where they are at most one per cent")
+            throw Failure(.badInput, "\(list); --skip-broken skips them if they are at most one per cent")
         }
         guard broken.count * Self.brokenShare <= total else {
-            throw Failure(.badInput, "\(list); those are more than the one per cent that --skip-broken leaves out")
+            throw Failure(.badInput, "\(list); that is more than the one per cent that --skip-broken skips")
         }
     }
 
     private static func list(_ broken: [(file: PictureFile, reason: String)], of total: Int) -> String {
         let named = broken.prefix(namedMax).map { "\($0.file.path) (\($0.reason))" }.joined(separator: "; ")
-        return "\(broken.count) of \(total) pictures cannot be read: \(named)\(broken.count > namedMax ? "; …" : "")"
+        return "\(broken.count) of \(total) pictures are unreadable: \(named)\(broken.count > namedMax ? "; …" : "")"
     }
 
     // MARK: Files
@@ -173,7 +173,7 @@ struct PictureFolder: ImageReader {
         if let empty {
             throw Failure(
                 .badInput,
-                "\(folder)/\(empty) has no JPEG, PNG or WebP; every folder is a class, so remove it or fill it")
+                "\(folder)/\(empty) has no JPEG, PNG or WebP; every folder is a class, so remove or fill it")
         }
         var random = SplitMix64(seed: 1, files.count)
         files.shuffle(using: &random)

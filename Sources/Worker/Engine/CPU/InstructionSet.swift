@@ -23,7 +23,8 @@ public enum InstructionSet: String, Sendable, CaseIterable {
         guard let name = ProcessInfo.processInfo.environment[environmentVariable] else { return available[0] }
         guard let named = InstructionSet(rawValue: name), available.contains(named) else {
             let names = available.map(\.rawValue).joined(separator: ", ")
-            throw Failure(.usage, "\(environmentVariable)=\(name) is none of this machine's instruction sets: \(names)")
+            throw Failure(
+                .usage, "\(environmentVariable)=\(name) is not one of this machine's instruction sets: \(names)")
         }
         return named
     }

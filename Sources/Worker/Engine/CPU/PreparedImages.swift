@@ -14,7 +14,7 @@ final class PreparedImages: Sendable {
 
     /// Takes the first `count` images of a set.
     init(_ source: ImageSet, count: Int, lanes: Int) {
-        precondition(count <= source.count, "there are not so many images")
+        precondition(count <= source.count, "there are not that many images")
         self.source = source
         self.count = count
         self.lanes = lanes

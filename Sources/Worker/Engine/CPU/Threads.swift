@@ -26,7 +26,8 @@ func onThreads(_ count: Int, _ body: (_ thread: Int) -> Void) throws {
         // A joined thread has released its share, so the body has not escaped.
         for thread in threads { pthread_join(thread, nil) }
         if error != 0 {
-            throw Failure(.unavailable, "no \(count) threads (\(String(cString: strerror(error)))); use --threads")
+            throw Failure(
+                .unavailable, "cannot start \(count) threads (\(String(cString: strerror(error)))); use --threads")
         }
     }
 }

@@ -120,7 +120,7 @@ struct PlanBuilder {
         guard node.shape.channels <= limit else {
             throw Failure(
                 .badInput,
-                "\(node.name) has \(node.shape.channels) channels; training takes up to \(limit) in a batch norm")
+                "\(node.name) has \(node.shape.channels) channels; training supports up to \(limit) in a batch norm")
         }
         var nodes = NormalisationStep.Nodes(norm: group.norm)
         if case .batchNorm(let epsilon) = node.operation { nodes.epsilon = epsilon }
