@@ -19,13 +19,13 @@ static void fail(j_common_ptr info) {
     longjmp(failed->back, 1);
 }
 
-// Warnings of damaged data that libjpeg gets over.
+// Warnings of damaged data that libjpeg tolerates.
 static void ignore(j_common_ptr info, int level) {
     (void)info;
     (void)level;
 }
 
-// libjpeg would make up the rest of a picture that is cut short.
+// libjpeg would invent the rest of a picture that is cut short.
 static boolean refill(j_decompress_ptr info) {
     ERREXIT(info, JERR_INPUT_EOF);
     return FALSE;
@@ -70,7 +70,7 @@ int winnow_jpeg_decode(const uint8_t *bytes, size_t count, size_t pixels_max, ui
     *width = (int32_t)info.output_width;
     *height = (int32_t)info.output_height;
     *rgb = pixels;
-    // What follows the pixels is not needed, and may be cut short.
+    // The data after the pixels are not needed, and may be cut short.
     jpeg_abort_decompress(&info);
     jpeg_destroy_decompress(&info);
     return 0;

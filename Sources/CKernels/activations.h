@@ -1,12 +1,12 @@
-// Activations of vectors, from single operations that every instruction set rounds alike. Those with an exponential are
-// within 2e-7 of the true value, relative or where they vanish absolute; a value that is not a number stays one.
+// Activations of vectors, from single operations that every instruction set rounds the same way. Those with an
+// exponential are within 2e-7 of the true value, relative, or absolute where they vanish; NaN stays NaN.
 
 typedef int32_t ints __attribute__((ext_vector_type(LANES)));
 
-// x where a mask's lane is set, else y.
+// x if a mask's lane is set, else y.
 INLINE vec choose(ints mask, vec x, vec y) { return mask ? x : y; }
 
-// x between two bounds; what is not a number stays it.
+// x clamped between two bounds; NaN stays NaN.
 INLINE vec clamped(vec x, vec lowest, vec highest) {
     x = lowest > x ? lowest : x;
     return highest < x ? highest : x;
@@ -54,11 +54,11 @@ INLINE vec sigmoid(vec x) {
     return choose(x < all(0), small, all(1)) / (all(1) + small);
 }
 
-// x * gate, and 0 where the gate is closed, even for an infinite x.
+// x * gate, and 0 if the gate is closed, even for an infinite x.
 INLINE vec gated(vec x, vec gate) { return choose(gate == all(0), all(0), x * gate); }
 
 INLINE vec hyperbolic_tangent(vec x) {
-    // 2 |x| no further than where the result is 1.
+    // 2 |x|, clamped where the result is 1.
     const vec e = exponential_less_one(clamped(all(2) * absolute(x), all(0), all(40)));
     const vec y = e / (e + all(2));
     return choose(x < all(0), -y, y);
@@ -67,8 +67,8 @@ INLINE vec hyperbolic_tangent(vec x) {
 // The probability that a normal variable is less than x.
 INLINE vec normal_distribution(vec x) {
     const vec a = absolute(x), square = x * x;
-    // Near 0: 1/2 + x p(x^2); further out e^(-x^2 / 2) q(1 / (1 + 0.3 |x|)) and what it lacks of 1. Chebyshev
-    // interpolations of both.
+    // Near 0: 1/2 + x p(x^2); further out e^(-x^2 / 2) q(1 / (1 + 0.3 |x|)), or 1 minus that. Chebyshev interpolations
+    // of both.
     vec near = all(-7.66053817138209e-06f);
     near = fma_(near, square, all(0.00011350229619286141f));
     near = fma_(near, square, all(-0.0011863439888019887f));
@@ -98,7 +98,7 @@ INLINE vec gelu_tanh(vec x) {
     return gated(x, sigmoid(twice));
 }
 
-// Applies an activation that is more than bounds to `count` lines of a channel.
+// Applies an activation other than bounds to `count` lines of a channel.
 static void activate(const winnow_activation *activation, int32_t channel, float *lines, int32_t count) {
 #define LINES(expression)                                  \
     for (int32_t i = 0; i < count; i++) {                  \

@@ -1,5 +1,5 @@
 #pragma once
-// How layers are cut into pieces that stay in cache. The pieces decide the speed only, never a bit of the result.
+// How layers are cut into pieces that stay in cache. The pieces affect only the speed, never a bit of the result.
 
 #include "winnow_kernels.h"
 
@@ -14,15 +14,15 @@ enum {
     PIECE_PIXELS_MAX = 64, // pixels of such a piece of a pointwise layer
 };
 
-// Lines (of one vector) between positions in a transformed piece; odd, so that positions do not share cache sets.
+// Lines (of one vector) between positions in a transformed piece; odd, so positions do not share cache sets.
 static inline size_t position_lines(size_t lines) { return lines | 1; }
 
 static inline int32_t minimum(int32_t a, int32_t b) { return a < b ? a : b; }
 static inline int32_t maximum(int32_t a, int32_t b) { return a > b ? a : b; }
 
 // How a direct layer's input is copied for a piece of a row of the output, [channel][kernel row][phase][column]. A
-// phase holds the columns that are a multiple of the stride apart, so that a tap's inputs for neighbouring outputs
-// are neighbours, too.
+// phase holds the columns that are a multiple of the stride apart, so a tap's inputs for neighbouring outputs are
+// neighbours too.
 typedef struct {
     int32_t pixels;   // of the output
     int32_t phases;
@@ -44,7 +44,7 @@ static inline direct_piece direct_piece_of(const winnow_layer *layer) {
     return piece;
 }
 
-// Pixels of a pointwise layer that are copied together; 0 where it reads its input in place.
+// Pixels of a pointwise layer to copy together; 0 to read its input in place.
 static inline int32_t pointwise_pixels(const winnow_layer *layer) {
     const int32_t pixels = layer->output.height * layer->output.width;
     if (layer->stride.height == 1 && layer->stride.width == 1 && pixels <= COLUMNS_MAX) return 0;
@@ -52,7 +52,7 @@ static inline int32_t pointwise_pixels(const winnow_layer *layer) {
     return maximum(minimum(most, PIECE_PIXELS_MAX), COLUMNS_MAX);
 }
 
-// Lines from one channel of such a piece to the next: an odd number of cache lines, so that channels do not share cache
+// Lines from one channel of such a piece to the next: an odd number of cache lines, so channels do not share cache
 // sets.
 static inline int32_t pointwise_stride(int32_t pixels, int32_t lanes) {
     const int32_t lines = maximum(64 / (lanes * (int32_t)sizeof(float)), 1);  // of a vector in a line of the cache

@@ -6,14 +6,14 @@
 //   COLUMNS       vectors of a microkernel's row
 //   AFTER(a, b)   an empty statement that makes the compiler use the integer `a` only after the vector `b` was formed,
 //                 so that it does not load more weights ahead than registers can hold
-// so that ROWS_MAX * COLUMNS accumulators and a row of operands fit the registers.
-// No include guard: it is included once by every such file.
+// so that ROWS_MAX * COLUMNS accumulators and a row of operands fit the registers. No include guard: every such file
+// includes it once.
 
 #include <string.h>
 
 #include "blocking.h"
 
-// Vectors are passed to inlined functions only, so how a call would pass them does not matter.
+// Vectors are only passed to inlined functions, so the calling convention for them does not matter.
 #pragma clang diagnostic ignored "-Wpsabi"
 
 #define INLINE static inline __attribute__((always_inline))

@@ -1,5 +1,5 @@
-// Convolutions as they are defined: the inputs of a piece of an output row are copied, with their padding, and every
-// filter multiplies them.
+// Convolutions by definition: the inputs of a piece of an output row are copied, with their padding, and every filter
+// multiplies them.
 
 // Copies the inputs of `pixels` outputs from (row, column) on.
 INLINE void gather(const winnow_layer *layer, const direct_piece *piece, const float *input, int32_t row,
@@ -26,7 +26,7 @@ INLINE void gather(const winnow_layer *layer, const direct_piece *piece, const f
     }
 }
 
-// Lists the terms of a branch's sums, channel by channel and tap by tap, but for the taps in rows of padding alone.
+// Lists the terms of a branch's sums, channel by channel and tap by tap, except for the taps in rows of padding alone.
 // Returns their number.
 INLINE int32_t list_terms(const winnow_layer *layer, const winnow_branch *branch, const direct_piece *piece,
                           int32_t row, int32_t *data_lines, int32_t *weight_offsets) {

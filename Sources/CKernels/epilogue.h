@@ -1,4 +1,4 @@
-// What follows the sums of a step: scale and shift, residual, activation; and statistics for the former.
+// What follows a step's sums: scale and shift, residual, activation; and statistics for the former.
 
 // What happens to one channel.
 typedef struct {
@@ -11,7 +11,7 @@ typedef struct {
     ptrdiff_t row_step, column_step;  // floats in the residual from one pixel's to that of the next row or column
 } finish;
 
-// A channel of an output whose values stay as they are. Minus zero is what can be added to every number in vain.
+// A channel of an output whose values stay unchanged. Adding minus zero changes no number.
 INLINE finish bare_finish(float *output) {
     const float infinity = __builtin_inff();
     return (finish){.scale = 1, .shift = -0.0f, .lowest = -infinity, .highest = infinity, .output = output};
@@ -47,7 +47,7 @@ INLINE finish finish_of(const winnow_output *output, int32_t index, winnow_place
     return f;
 }
 
-// Where the residual for a pixel lies; NULL where there is none.
+// The residual of a pixel; NULL if there is none.
 INLINE const float *residual_at(const finish *f, int32_t row, int32_t column) {
     return f->residual ? f->residual + row * f->row_step + column * f->column_step : NULL;
 }
@@ -58,12 +58,12 @@ INLINE vec finished(const finish *f, vec value, const float *residual) {
     return clamped(value, all(f->lowest), all(f->highest));
 }
 
-// Applies what `finished` does not to lines that it gave.
+// Applies what `finished` does not to its lines.
 INLINE void settle(const finish *f, float *lines, int32_t count) {
     if (f->curve) activate(f->curve, f->channel, lines, count);
 }
 
-// Whether rows of `width` pixels can be taken for a single long one.
+// Whether rows of `width` pixels can be treated as a single long one.
 INLINE int is_flat(const finish *f, int32_t width) { return !f->residual || f->row_step == width * f->column_step; }
 
 // Finishes `count` pixels from a pixel on, in a channel of `width` columns.
@@ -76,7 +76,7 @@ INLINE void put_pixels(const finish *f, const float *values, int32_t count, int3
     settle(f, target, count);
 }
 
-// Lines that are settled together, while they are in the nearest cache.
+// Lines to settle together, while they are in the first-level cache.
 enum { RUN = 32 };
 
 // Finishes a channel whose values are in its output.
@@ -97,7 +97,7 @@ INLINE void finish_in_place(const finish *f, winnow_extent size) {
     }
 }
 
-// Fills the channels that are not computed, through which the residual passes.
+// Fills the channels that are not computed with the residual.
 INLINE void pass_channels(const winnow_output *output, winnow_place place, winnow_extent size) {
     for (int32_t i = 0; i < output->passed_count; i++) {
         finish f = bare_finish(place.output + (size_t)output->passed_lines[i] * LANES);
@@ -126,7 +126,7 @@ static void normalise(const winnow_output *output, float *arena, winnow_extent s
     pass_channels(output, place, size);
 }
 
-// Sums of a run of pixels, every fourth to the same one, so that additions need not wait for one another.
+// Sums of a run of pixels, every fourth into the same one, so additions need not wait for one another.
 enum { CHAINS = 4 };
 
 static void statistics(const winnow_output *output, const float *arena, int32_t pixels, double *sums) {

@@ -2,8 +2,8 @@
 
 #include "winograd_layer.h"
 
-// Computes all of a branch's filters for `count` neighbouring pixels, whose terms' data lie at `data` one after the
-// other. Asks for what is needed soon.
+// Computes all of a branch's filters for `count` neighbouring pixels; the data of the terms are consecutive at `data`.
+// Prefetches what is needed soon.
 static void multiply_filters(const winnow_layer *layer, const winnow_branch *branch, int32_t terms,
                              const int32_t *weight_offsets, const int32_t *data_lines, const float *data, preload soon,
                              int32_t count, int32_t pixel, winnow_place place) {
@@ -40,8 +40,8 @@ static void multiply_filters(const winnow_layer *layer, const winnow_branch *bra
 #include "pointwise_layer.h"
 
 static void layer(const winnow_layer *layer, winnow_place place, float *scratch) {
-    // The last branch may write its output over the residual, which the others read as well: so they pass it on before
-    // it is computed, and it passes on what no one reads any more.
+    // The last branch may write its output over the residual, which the others also read: so they pass it on before it
+    // is computed, and it passes on what nobody reads any more.
     const int32_t passing = layer->raw ? 0 : layer->branch_count;
     for (int32_t b = 0; b + 1 < passing; b++) pass_channels(&layer->branches[b].output, place, layer->output);
     switch (layer->kind) {

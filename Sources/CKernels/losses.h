@@ -1,5 +1,5 @@
-// Cross-entropy in double precision with our own exponential and logarithm, since those of the C library differ in
-// their last bits from machine to machine.
+// Cross-entropy in double precision with our own exponential and logarithm, since those of C libraries differ in their
+// last bits between machines.
 
 // e^x for x <= 0, within 1 unit in the last place or so: 2^n e^r with |r| <= ln(2) / 2, Taylor's series for e^r.
 INLINE double exponential(double x) {
@@ -37,8 +37,8 @@ INLINE double logarithm(double x) {
     return __builtin_fma((double)n, 0x1.62e42fefa39efp-1, 2 * z * sum);
 }
 
-// The first of the largest outputs of a lane, and the logarithm of the sum of the exponentials of what each is below it.
-// Both are no numbers, or the sum below 1, where an output is none, or the largest is infinite.
+// The first of a lane's largest outputs, and the logarithm of the sum of the exponentials of each output minus the
+// largest. Both are NaN, or the sum below 1, if an output is NaN or the largest is infinite.
 INLINE int32_t largest_of(const float *outputs, size_t stride, int32_t classes, double *total) {
     int32_t best = 0;
     for (int32_t c = 1; c < classes; c++) {
@@ -93,7 +93,7 @@ static void divergences(const float *logits, size_t stride, int32_t classes, con
         const double largest = outputs[best * stride], log_total = total >= 1 ? logarithm(total) : 0;
         double divergence = 0;
         int32_t answered = 0;
-        // Each term is zero where both give the same: the same outputs have no divergence, to the last bit.
+        // Each term is zero if both outputs agree: equal outputs have no divergence, to the last bit.
         for (int32_t c = 0; c < classes; c++) {
             const double now = ((double)outputs[c * stride] - largest) - log_total;
             divergence = __builtin_fma(image[2 * c + 1], image[2 * c] - now, divergence);

@@ -2,7 +2,7 @@
 
 #include "windows.h"
 
-// Where a channel's value for a pixel lies, one of a single pixel being the same for all.
+// The place of a channel's value for a pixel; a single pixel is the same for all.
 typedef struct {
     const float *first;
     ptrdiff_t row_step, column_step;

@@ -1,7 +1,7 @@
 // The microkernels: products of a few filters' weights and a few vectors, summed over a list of terms.
 
-// sums[r][c] = sum over k of weights[r][weight_offsets[k]] * line data_lines[k] + c of data, k ascending. Asks for the
-// weights that lie `ahead` floats further, unless that is 0, and for lines later_lines[k] of `later`, unless it is NULL.
+// sums[r][c] = sum over k of weights[r][weight_offsets[k]] * line data_lines[k] + c of data, k ascending. Prefetches
+// the weights `ahead` floats further, unless that is 0, and lines later_lines[k] of `later`, unless it is NULL.
 INLINE void sum_terms(const int rows, const int columns, int32_t terms, const int32_t *weight_offsets,
                       const int32_t *data_lines, const float *const *weights, size_t ahead, const float *data,
                       const float *later, const int32_t *later_lines, vec sums[ROWS_MAX][COLUMNS]) {
@@ -17,7 +17,7 @@ INLINE void sum_terms(const int rows, const int columns, int32_t terms, const in
         size_t offset = (size_t)weight_offsets[k];
         if (ahead) {
             __builtin_prefetch(w[0] + offset + ahead);
-            // The last filter's may lie in another line; a narrow microkernel has no time to ask for both.
+            // The last filter's may be in another line; a narrow microkernel has no time to prefetch both.
             if (COLUMNS > 2) __builtin_prefetch(w[rows - 1] + offset + ahead);
         }
         if (later) __builtin_prefetch(later + (size_t)later_lines[k] * LANES, 0, 2);
@@ -53,7 +53,7 @@ INLINE void multiply_sized(const int rows, const int columns, int32_t terms, con
 INLINE void finish_sized(const int rows, const int columns, int32_t terms, const int32_t *weight_offsets,
                          const int32_t *data_lines, const float *const *weights, const float *data, const float *later,
                          const int32_t *later_lines, const finish *f, int32_t pixel) {
-    // Pieces of channels are too short for the machine to guess where the next one lies.
+    // Pieces of channels are too short for the hardware to predict the next one.
 #pragma unroll
     for (int r = 0; r < rows; r++) {
         const float *target = f[r].output + (size_t)pixel * LANES;
@@ -88,7 +88,7 @@ INLINE void finish_sized(const int rows, const int columns, int32_t terms, const
         case 5: sized(5, columns, __VA_ARGS__); break;         \
         default: sized(ROWS_MAX, columns, __VA_ARGS__); break; \
     }
-// Columns in groups of COLUMNS, 2 and 1; what `next` does lies between two groups.
+// Columns in groups of COLUMNS, 2 and 1, with `next` between two groups.
 #define WITH_COLUMNS(next, sized, ...)                  \
     for (; columns >= COLUMNS; columns -= COLUMNS) {    \
         WITH_ROWS(sized, COLUMNS, __VA_ARGS__)          \
@@ -108,14 +108,14 @@ static void multiply(int rows, int columns, int32_t terms, const int32_t *weight
 #undef NEXT
 }
 
-// Data that will be needed soon: the next of `left` pixels of all terms.
+// Data needed soon: the next of `left` pixels of all terms.
 typedef struct {
     const float *next;
     const int32_t *lines;
     int32_t left;
 } preload;
 
-// The same, finished. Every group of columns asks for a pixel of what is needed soon.
+// The same, finished. Every group of columns prefetches a pixel of what is needed soon.
 static void multiply_and_finish(int rows, int columns, int32_t terms, const int32_t *weight_offsets,
                                 const int32_t *data_lines, const float *const *weights, const float *data,
                                 preload *soon, const finish *f, int32_t pixel) {
@@ -134,7 +134,7 @@ static void multiply_and_finish(int rows, int columns, int32_t terms, const int3
 #undef WITH_ROWS
 #undef WITH_COLUMNS
 
-// How many of the `left` filters the next microkernel takes: as even as possible, at most ROWS_MAX.
+// How many of the `left` filters the next microkernel takes: as evenly as possible, at most ROWS_MAX.
 INLINE int32_t rows_of(int32_t left) {
     int32_t groups = (left + ROWS_MAX - 1) / ROWS_MAX;
     return (left + groups - 1) / groups;

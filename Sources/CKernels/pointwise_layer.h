@@ -1,4 +1,4 @@
-// 1x1 convolutions and linear layers: products of a matrix of weights and the pixels.
+// 1x1 convolutions and linear layers: products of a weight matrix and the pixels.
 
 // Copies `count` pixels of all channels from an output's pixel on, channels `room` lines apart.
 INLINE void gather_pixels(const winnow_layer *layer, const float *input, int32_t pixel, int32_t count, int32_t room,
@@ -34,7 +34,7 @@ static void pointwise_layer(const winnow_layer *layer, winnow_place place, float
         for (int32_t b = 0; b < layer->branch_count; b++) {
             const winnow_branch *branch = layer->branches + b;
             preload soon = {.next = place.input + (size_t)end * LANES, .lines = later_lines};
-            // The pieces of a channel are too short for the machine to guess where the next one lies.
+            // The pieces of a channel are too short for the hardware to predict the next one.
             if (b == 0 && is_dense && room > 0) soon.left = minimum(most, pixels - end);
             for (int32_t k = 0; k < branch->channel_count; k++) {
                 const int32_t row = branch->input_rows[k];

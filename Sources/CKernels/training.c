@@ -1,11 +1,11 @@
 #include "training.h"
 
-// A loop over channels would leave vectors half empty where the channels are few or odd in number. So the loops run
-// over periods: the fewest whole pixels that fill whole vectors, at least four of them so that sums do not wait for
-// one another. What belongs to a channel is repeated for every pixel of the period.
+// A loop over channels would leave vectors half empty if the channels are few or odd in number. So the loops run over
+// periods: the fewest whole pixels that fill whole vectors, at least four of them so that sums do not wait for one
+// another. Per-channel values are repeated for every pixel of the period.
 enum { VECTOR = 16, PERIOD_MIN = 4 * VECTOR };
 
-// Periods whose sums are formed in single precision before they go to double precision.
+// Periods to sum in single precision before adding to double precision.
 enum { PERIODS_PER_PARTIAL_SUM = 64 };
 
 static size_t period_length(size_t channels) {
@@ -94,7 +94,7 @@ void winnow_scale_shift(
     }
 }
 
-// One loop for each combination of what is there, so that none carries a test.
+// One loop per combination of arguments, so that none carries a test.
 #define GRADIENT_LOOP(TOTAL_GRADIENT, ACTIVE)                    \
     VECTORISED for (size_t i = 0; i < n; i++) {                  \
         const size_t k = base + i;                               \

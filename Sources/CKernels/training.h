@@ -1,11 +1,11 @@
 #pragma once
-// What the kernels of training share.
+// Shared by the training kernels.
 
 #include "winnow_training.h"
 
 #include <string.h>
 
-// The choice of a clone happens while the program is loaded, before ThreadSanitizer's instrumentation of it may run.
+// A clone is chosen while the program is loaded, before ThreadSanitizer's instrumentation of it may run.
 #if defined(__x86_64__) && !__has_feature(thread_sanitizer)
 #define EVERY_INSTRUCTION_SET __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else

@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-// Activations that oneDNN has not, or not with a slope for each channel, and sums and products.
+// Activations that oneDNN lacks, or lacks with per-channel slopes, and sums and products.
 
 EVERY_INSTRUCTION_SET
 void winnow_prelu(const float *x, size_t pixels, size_t channels, const float *slopes, float *y) {

@@ -1,12 +1,12 @@
-// Depthwise convolutions and pools: a window slides over a channel. What is outside of it takes no part, so a sum is
-// over the window's taps inside, row by row.
+// Depthwise convolutions and pools: a window slides over a channel. Values outside do not count, so a sum is over the
+// window's taps inside, row by row.
 
-// The window of a row of outputs, and where it is inside of the channel.
+// The window of a row of outputs, and its part inside the channel.
 typedef struct {
     int32_t y, from, to;  // its first row; the kernel's rows inside
 } window_rows;
 
-// How many of a window's `taps`, `step` apart from `first` on, lie before `end`.
+// How many of a window's `taps`, `step` apart from `first` on, are before `end`.
 INLINE int32_t taps_before(int32_t end, int32_t first, int32_t step, int32_t taps) {
     if (first >= end) return 0;
     return minimum(taps, (end - first - 1) / step + 1);
@@ -38,7 +38,7 @@ INLINE float divisor(const winnow_map *map, int32_t y, int32_t x, int32_t inside
                              taps_before(width, x, map->dilation.width, map->kernel.width));
 }
 
-// One output, wherever its window lies.
+// One output, wherever its window is.
 INLINE vec window_value(const int kind, const winnow_map *map, const float *input, const float *weights,
                         window_rows rows, int32_t column) {
     const int32_t x = column * map->stride.width - map->pad_left, step = map->dilation.width;

@@ -1,6 +1,6 @@
 // Winograd's transformations of a tile, with the interpolation points 0, 1, -1, b, -b and infinity for b = 2.
 
-// One dimension of the input's: six values to six positions.
+// One dimension of the input transform: six values to six positions.
 INLINE void forward(vec d0, vec d1, vec d2, vec d3, vec d4, vec d5, vec *out, int stride) {
     const vec bb = all(4), sum = all(-5), b = all(2);
     vec even1 = fma_(-bb, d2, d4), odd1 = fma_(-bb, d1, d3);
@@ -13,7 +13,7 @@ INLINE void forward(vec d0, vec d1, vec d2, vec d3, vec d4, vec d5, vec *out, in
     out[5 * stride] = fma_(bb, d1, fma_(sum, d3, d5));
 }
 
-// One dimension of the output's: six positions to four values.
+// One dimension of the output transform: six positions to four values.
 INLINE void backward(vec m0, vec m1, vec m2, vec m3, vec m4, vec m5, vec *out, int stride) {
     vec sum1 = m1 + m2, difference1 = m1 - m2;
     vec sum2 = m3 + m4, difference2 = m3 - m4;
@@ -23,10 +23,10 @@ INLINE void backward(vec m0, vec m1, vec m2, vec m3, vec m4, vec m5, vec *out, i
     out[3 * stride] = fma_(all(8), difference2, difference1) + m5;
 }
 
-// What lies beyond the borders: as many lines as a tile's input has columns.
+// Zeros beyond the borders: as many lines as a tile's input has columns.
 static const float zeros[6 * LANES] __attribute__((aligned(64)));
 
-// Asks for a tile's own 4x4 pixels, in the nearest cache or the next.
+// Prefetches a tile's own 4x4 pixels, into the first-level cache or the next.
 INLINE void prefetch_tile(const float *plane, int32_t width, int32_t row, int32_t column, const int nearest) {
     const float *first = plane + ((size_t)row * TILE * width + (size_t)column * TILE) * LANES;
 #pragma unroll

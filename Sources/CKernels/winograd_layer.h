@@ -32,7 +32,7 @@ INLINE void put_tile(const finish *f, const vec *out, float *target, ptrdiff_t l
     }
 }
 
-// The same for a tile of a channel, at the borders only what is inside; whole tiles apart for speed.
+// The same for a tile of a channel, clipped at the borders; whole tiles are separate for speed.
 INLINE void put_tile_at(const finish *f, const vec *out, int32_t row, int32_t column, winnow_extent size) {
     const int32_t rows = minimum(TILE, size.height - row), columns = minimum(TILE, size.width - column);
     const ptrdiff_t line = (ptrdiff_t)size.width * LANES;
@@ -47,8 +47,8 @@ INLINE void put_tile_at(const finish *f, const vec *out, int32_t row, int32_t co
     }
 }
 
-// Asks for a share of what will be needed soon, which is far away where a layer's channels are large: the tiles of the
-// next piece, and the places of a piece's outputs with their residuals.
+// Prefetches a share of what is needed soon, which is far away if a layer's channels are large: the tiles of the next
+// piece, and the places of a piece's outputs with their residuals.
 INLINE void prefetch_inputs(const winnow_layer *layer, const float *input, const tile_list *tiles, int32_t share,
                             int32_t shares) {
     const int32_t all = layer->input_count * tiles->count;
@@ -88,7 +88,7 @@ static void winograd_layer(const winnow_layer *layer, winnow_place place, float 
         const tile_list later = tiles_from(minimum(start + TILES_MAX, tiles), tiles, across);
         for (int32_t k = 0; k < layer->input_count; k++) {
             const float *plane = place.input + (size_t)layer->input_lines[k] * LANES;
-            // The pieces of a channel are too short for the machine to guess where the next one lies.
+            // The pieces of a channel are too short for the hardware to predict the next one.
             const int32_t next = k + 1 < layer->input_count ? k + 1 : 0;
             const tile_list *ahead = next > 0 ? &now : &later;
             const float *next_plane = place.input + (size_t)layer->input_lines[next] * LANES;

@@ -14,8 +14,8 @@
 
 int winnow_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
 
-/// Runs in a thread that a library started before `main` blocked the signal, as OpenBLAS does when it is loaded: blocks
-/// the signal there from now on, and gives it to the process again, where the descriptor waits for it.
+/// Runs in a thread that a library started before `main` blocked the signal, as OpenBLAS does when loaded: blocks the
+/// signal there from now on, and sends it to the process again, where the descriptor receives it.
 static void pass_on(int signal, siginfo_t *info, void *context) {
     (void)info;
     sigaddset(&((ucontext_t *)context)->uc_sigmask, signal);

@@ -3,7 +3,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-/// Starts a server with a thread of its own. Here, because Swift cannot call a function with variable arguments.
+/// Starts a server with its own thread. In C, because Swift cannot call variadic functions.
 static inline struct MHD_Daemon *_Nullable winnow_http_start(
     const struct sockaddr *_Nonnull address, MHD_AccessHandlerCallback _Nonnull handler, void *_Nonnull context,
     unsigned int connections_max, unsigned int connections_per_address_max, unsigned int timeout_seconds,
@@ -16,7 +16,7 @@ static inline struct MHD_Daemon *_Nullable winnow_http_start(
         request_bytes_max, MHD_OPTION_END);
 }
 
-/// The port that a server listens on; 0 where it does not say.
+/// The port that a server listens on; 0 if unknown.
 static inline uint16_t winnow_http_port(struct MHD_Daemon *_Nonnull daemon) {
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_BIND_PORT);
     return info ? info->port : 0;

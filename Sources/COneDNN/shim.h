@@ -1,5 +1,5 @@
 #pragma once
 #include <dnnl.h>
 
-// Debian's oneDNN runs on GCC's OpenMP. One declaration saves a dependency on GCC's own header folder.
+// Debian's oneDNN uses GCC's OpenMP. One declaration saves a dependency on GCC's header folder.
 extern void omp_set_num_threads(int threads);

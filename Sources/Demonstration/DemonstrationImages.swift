@@ -1,9 +1,9 @@
 import Shared
 
-/// Images for a first try, made on the spot and the same bytes on every machine: a textured figure of one of ten kinds
-/// (disc, square, triangle, ring or cross; striped or checked) at any place, size and turn, before a background of two
-/// colours, with smaller figures of other kinds, things in front of it, and noise. Hard enough that a small network
-/// errs now and then.
+/// Synthetic images for a first try, the same bytes on every machine: a textured figure of one of ten kinds (disc,
+/// square, triangle, ring or cross; striped or checked) at any place, size and angle, on a background of two colours,
+/// with smaller figures of other kinds, objects in front of it, and noise. Hard enough that a small network errs now
+/// and then.
 public struct DemonstrationImages: Sendable {
     /// Decides all images.
     let seed: UInt64
@@ -11,7 +11,7 @@ public struct DemonstrationImages: Sendable {
     /// Images of a seed.
     public init(seed: UInt64) { self.seed = seed }
 
-    /// Image `index` of a split as one record: the label, then the pixels. Labels take turns, so that every prefix is
+    /// Image `index` of a split as one record: the label, then the pixels. Labels alternate, so every prefix is
     /// balanced.
     public func record(_ split: EvaluationSettings.Split, _ index: Int) -> [UInt8] {
         let stream = UInt64(index) << 1 | (split == .test ? 1 : 0)
@@ -27,12 +27,12 @@ private struct Scene {
     /// Samples along each side of a pixel.
     private static let samples = 2
 
-    /// From the back to the front; the first is what the image shows.
+    /// From back to front; the first is the image's subject.
     private var figures: [Figure]
     private var background: (Figure.Colour, Figure.Colour)
-    /// Which way the background changes from one colour to the other, in 1/32 for every pixel.
+    /// The direction in which the background changes from one colour to the other, in 1/32 per pixel.
     private var slope: (x: Int, y: Int)
-    /// Rectangles in front of all: left, top, width and height in pixels, and colour.
+    /// Rectangles in front of everything: left, top, width and height in pixels, and colour.
     private var occluders: [(x: Int, y: Int, width: Int, height: Int, colour: Figure.Colour)] = []
     private var noise: Int
 

@@ -59,7 +59,7 @@ struct Figure {
         return (column + row) & 1 == 0 ? colours.0 : colours.1
     }
 
-    /// Whether a point lies inside, in 1/1024 of the radius.
+    /// Whether a point is inside, in 1/1024 of the radius.
     private func covers(u: Int, v: Int) -> Bool {
         let square = u * u + v * v
         switch outline {
@@ -71,8 +71,8 @@ struct Figure {
         }
     }
 
-    /// A random turn. Points of the unit circle with rational coordinates need no sine:
-    /// ((1-t²)/(1+t²), 2t/(1+t²)) for t of -1…1 is the right half of it.
+    /// A random angle. Points of the unit circle with rational coordinates need no sine: ((1-t²)/(1+t²), 2t/(1+t²)) for
+    /// t in -1…1 is its right half.
     private static func turn(using random: inout RandomSource) -> (cosine: Int, sine: Int) {
         let t = random.integer(in: -256...256)
         let denominator = 65_536 + t * t

@@ -1,14 +1,14 @@
 #pragma once
 // The mask-aware kernels.
 //
-// One vector lane is one image: a block of `lanes` images is stored as lines of `lanes` floats, a line for every pixel
-// of every channel. A channel is `height * width` lines, row after row; where it lies is the number of its first line in
-// the arena, so that a list of places may gather channels from anywhere. Every lane does the same operations in the same
-// order whatever the width of a vector, and every multiply-add is an explicit fused one, so all instruction sets give
-// the same bits for an image, whichever images share its block.
+// One vector lane is one image: a block of `lanes` images is stored as lines of `lanes` floats, one line for every
+// pixel of every channel. A channel is `height * width` lines, row after row; its place is the number of its first line
+// in the arena, so a list of places may gather channels from anywhere. Every lane does the same operations in the same
+// order for every vector width, and every multiply-add is explicitly fused, so all instruction sets give the same bits
+// for an image, whichever images share its block.
 //
-// Places are relative to the arena, so that one description of a step serves every thread. A step may be computed a few
-// rows at a time, and a value that only the next step reads may have memory for just these rows.
+// Places are relative to the arena, so one description of a step serves every thread. A step may be computed a few rows
+// at a time, and a value that only the next step reads may have memory for just these rows.
 
 #include <stddef.h>
 #include <stdint.h>
@@ -40,7 +40,7 @@ typedef struct {
     int32_t height, width;
 } winnow_extent;
 
-// What a step makes under one mask: y = activation(scale * x + shift + residual). Lists of channels are ascending.
+// A step's output under one mask: y = activation(scale * x + shift + residual). Lists of channels are ascending.
 typedef struct {
     int32_t count;
     const int32_t *channels;         // the channels it computes: numbers in weights, scale, shift and slopes
@@ -63,7 +63,7 @@ enum {
     WINNOW_POINTWISE = 2,  // 1x1 without padding, any stride; a linear layer is one of a single pixel
 };
 
-// What a layer gives under one mask.
+// A layer's output under one mask.
 typedef struct {
     const int32_t *input_rows;  // the channels it reads: positions in the layer's `input_lines`
     const int32_t *channels;    // the same channels' numbers in the weights
@@ -71,8 +71,8 @@ typedef struct {
     winnow_output output;
 } winnow_branch;
 
-// A convolution (of one group) or linear layer, for one or more masks that share its input. The output of the last branch
-// may lie over its residual, channel for channel, where no channel moves.
+// A convolution (of one group) or linear layer, for one or more masks that share its input. The last branch may write
+// its output over its residual, channel for channel, if no channel moves.
 typedef struct {
     int32_t kind;                // WINNOW_WINOGRAD, ...
     int32_t raw;                 // 1: leave the sums alone (no scale, shift, residual, activation)
@@ -114,9 +114,9 @@ typedef struct {
     winnow_output output_channels;
 } winnow_map;
 
-// Where a step finds and leaves values, and the rows of its output that it computes. Lines count from `arena`; those of
-// the input and of the output may count from elsewhere: a channel with memory for some of its rows only begins as far
-// before as the rows that are missing above would take.
+// Where a step finds and leaves values, and the rows of its output to compute. Lines count from `arena`; those of the
+// input and of the output may count from elsewhere: a channel with memory for only some of its rows begins before that
+// memory, by the rows missing above.
 typedef struct {
     const float *input;   // of `input_lines`
     const float *arena;   // of all else that is read
@@ -134,11 +134,12 @@ static inline winnow_place winnow_everything(float *arena, winnow_extent output)
 typedef struct {
     const char *name;
     int32_t lanes;
-    // Computes rows of a layer; a Winograd one's begin with a tile. `scratch` holds winnow_scratch_floats(layer, lanes) floats.
+    // Computes rows of a layer; with Winograd they begin at a tile. `scratch` holds winnow_scratch_floats(layer, lanes)
+    // floats.
     void (*layer)(const winnow_layer *layer, winnow_place place, float *scratch);
-    // Computes rows of an operation on each channel; all of them for an adaptive average.
+    // Computes rows of a channel-wise operation; all of them for an adaptive average.
     void (*map)(const winnow_map *map, winnow_place place);
-    // Applies scale, shift, residual and activation to what a raw step left, for channels of `size`.
+    // Applies scale, shift, residual and activation to the output of a raw step, for channels of `size`.
     void (*normalise)(const winnow_output *output, float *arena, winnow_extent size);
     // Sums of the values and of their squares of every computed channel of `pixels` pixels, for every image:
     // sums[channel][2][lanes], each in double, in an order that is the same for every instruction set.
@@ -147,26 +148,26 @@ typedef struct {
     // Lanes without an image get zero bytes.
     void (*prepare)(const uint8_t *bytes, size_t image_stride, int32_t images, int32_t count, float scale, float shift,
                     float *target, size_t stride);
-    // The same for floats, which stay as they are; lanes without an image get zeros.
+    // The same for floats, unchanged; lanes without an image get zeros.
     void (*prepare_floats)(const float *values, size_t image_stride, int32_t images, int32_t count, float *target,
                            size_t stride);
     // Cross-entropies of `count` images, summed in 2^-32 nats, and how many have their label's output largest (the
-    // first of equal ones counts). Outputs are logits[class * stride + lane]. A loss that is not a number, or larger
-    // than `loss_max` nats, counts as `loss_max`, and an image with such outputs is not correct.
+    // first of equal ones counts). Outputs are logits[class * stride + lane]. A loss that is NaN, or larger than
+    // `loss_max` nats, counts as `loss_max`, and an image with such outputs is not correct.
     void (*losses)(const float *logits, size_t stride, int32_t classes, const int32_t *labels, int32_t count,
                    double loss_max, int64_t *sum, int64_t *correct);
-    // What a network answers, for `divergences`: of each of `count` images the logarithm of every class's probability and
-    // the probability, answers[image][class][2]. Not numbers where the outputs are none.
+    // A network's outputs, for `divergences`: for each of `count` images, the logarithm of every class's probability
+    // and the probability, answers[image][class][2]. NaN if the outputs are.
     void (*answers)(const float *logits, size_t stride, int32_t classes, int32_t count, double *answers);
     // Kullback-Leibler divergences of such outputs from answers, sum over classes of p (ln p - ln q), in place of
-    // cross-entropies; correct is an image whose largest output is the answers' largest.
+    // cross-entropies; an image is correct if its largest output is the answers' largest.
     void (*divergences)(const float *logits, size_t stride, int32_t classes, const double *answers, int32_t count,
                         double loss_max, int64_t *sum, int64_t *correct);
     // `iterations` x the returned number of fused multiply-adds on registers, to measure the machine's peak.
     int64_t (*multiply_adds)(int64_t iterations);
 } winnow_kernels;
 
-// The kernels of an instruction set ("avx512", "avx2", "neon", "plain"), or NULL where this machine lacks it.
+// The kernels of an instruction set ("avx512", "avx2", "neon", "plain"), or NULL if this machine lacks it.
 const winnow_kernels *winnow_kernels_named(const char *name);
 
 // Floats of scratch space that a layer needs.

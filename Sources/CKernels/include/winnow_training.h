@@ -4,30 +4,30 @@
 #include <stdint.h>
 
 // Elementwise and reducing kernels of training. Activations are [image, row, column, channel]; a "pixel" is one
-// position of one image, so an activation is `pixels` rows of `channels` floats. Sums are formed in one fixed order,
-// so that every instruction set gives the same bits.
+// position of one image, so an activation is `pixels` rows of `channels` floats. Sums are formed in one fixed order, so
+// every instruction set gives the same bits.
 
-/// The most channels that these kernels take; it bounds what they put on the stack (five times 16 floats a channel).
+/// The most channels of these kernels; it bounds their stack (five times 16 floats per channel).
 enum { WINNOW_TRAINING_CHANNELS_MAX = 4096 };
 
 /// The mean and the population variance of every channel.
 void winnow_channel_statistics(const float *x, size_t pixels, size_t channels, float *mean, float *variance);
 
-/// y = x * scale + shift, plus `residual` where it is not null, then max(·, 0) where `relu`. `y` may be `residual`.
-/// `rounded` gets y as bfloat16 where it is not null.
+/// y = x * scale + shift, plus `residual` if it is not null, then max(·, 0) if `relu`. `y` may be `residual`. `rounded`
+/// gets y as bfloat16 if it is not null.
 void winnow_scale_shift(
     const float *x, size_t pixels, size_t channels, const float *scale, const float *shift, const float *residual,
     bool relu, float *y, uint16_t *rounded);
 
-/// The gradient before a ReLU, g = (dy + dy2) where y > 0, and what batch normalisation's gradient needs of it: for
-/// every channel sum(g) and sum(g * (x - mean) * deviation_inverse). `dy2` may be null (none), and `y` (no ReLU).
-/// `g` may be `dy` or `dy2`.
+/// The gradient before a ReLU, g = (dy + dy2) where y > 0, and the sums that batch normalisation's gradient needs: for
+/// every channel sum(g) and sum(g * (x - mean) * deviation_inverse). `dy2` may be null (none), and `y` (no ReLU). `g`
+/// may be `dy` or `dy2`.
 void winnow_normalisation_gradient_sums(
     const float *dy, const float *dy2, const float *y, const float *x, size_t pixels, size_t channels,
     const float *mean, const float *deviation_inverse, float *g, float *sum_g, float *sum_gx);
 
-/// dx = factor * (g - offset - (x - mean) * slope), channel by channel. `dx` may be `x` or `g`. Where `rounded` is not
-/// null it gets dx as bfloat16, and nothing is written to `dx`.
+/// dx = factor * (g - offset - (x - mean) * slope), channel by channel. `dx` may be `x` or `g`. If `rounded` is not
+/// null, it gets dx as bfloat16, and nothing is written to `dx`.
 void winnow_normalisation_gradient(
     const float *g, const float *x, size_t pixels, size_t channels, const float *factor, const float *offset,
     const float *mean, const float *slope, float *dx, uint16_t *rounded);
@@ -35,7 +35,7 @@ void winnow_normalisation_gradient(
 /// x as bfloat16, the upper half of a float, rounded to nearest with ties to even; NaN stays NaN.
 void winnow_round_to_bfloat16(const float *x, size_t count, uint16_t *rounded);
 
-/// The gradient of each image's loss with respect to a gate on each channel of x * scale + shift, or of x where they are
+/// The gradient of each image's loss with respect to a gate on each channel of x * scale + shift, or of x if they are
 /// null: gates[image, channel] = sum over the image's pixels of g * (x * scale + shift).
 void winnow_gate_gradients(
     const float *g, const float *x, size_t images, size_t image_pixels, size_t channels, const float *scale,
@@ -74,12 +74,12 @@ void winnow_add_to_rows(float *y, size_t rows, size_t columns, const float *bias
 /// The sum of the rows.
 void winnow_sum_of_rows(const float *x, size_t rows, size_t columns, float *sums);
 
-/// An operand of a sum or product, [image, pixel, channel]; a single pixel or channel stands for all of them.
+/// An operand of a sum or product, [image, pixel, channel]; a single pixel or channel is broadcast.
 typedef struct {
     size_t pixels, channels;
 } winnow_operand;
 
-/// y = a * b where `multiplies`, otherwise a + b, for `images` images of y's extents. `y` may be an operand of the same
+/// y = a * b if `multiplies`, otherwise a + b, for `images` images of y's extents. `y` may be an operand of the same
 /// extents.
 void winnow_combine(
     const float *a, winnow_operand a_extents, const float *b, winnow_operand b_extents, bool multiplies, size_t images,
@@ -98,8 +98,8 @@ typedef struct {
     int32_t counted; // what a mean divides by in this direction
 } winnow_window;
 
-/// The largest value or the mean of each window. For the largest, `chosen` gets the pixel that it came from (the first
-/// of several) where it is not null.
+/// The largest value or the mean of each window. For the largest, `chosen` gets its pixel (the first of several) if it
+/// is not null.
 void winnow_pool(
     const float *x, size_t images, size_t height, size_t width, size_t channels, const winnow_window *rows,
     size_t row_count, const winnow_window *columns, size_t column_count, bool largest, float *y, int32_t *chosen);
@@ -109,7 +109,7 @@ void winnow_pool_gradient(
     const float *dy, size_t images, size_t height, size_t width, size_t channels, const winnow_window *rows,
     size_t row_count, const winnow_window *columns, size_t column_count, const int32_t *chosen, float *dx);
 
-/// y[image, r, c, o] = x[image, top + r * row_step, left + c * column_step, map[o]], or 0 where that is outside or map[o]
+/// y[image, r, c, o] = x[image, top + r * row_step, left + c * column_step, map[o]], or 0 if that is outside or map[o]
 /// is negative. Without `map` the channels are x's.
 typedef struct {
     size_t images, height, width, channels; // of x

@@ -1,7 +1,7 @@
 #ifndef WINNOW_VERSION_H
 #define WINNOW_VERSION_H
 
-/// The commit that the build was told of (`WINNOW_COMMIT` in the environment of `swift build`), or an empty text.
+/// The build's commit (`WINNOW_COMMIT` in the environment of `swift build`), or an empty text.
 const char *_Nonnull winnow_commit(void);
 
 #endif

@@ -1,6 +1,6 @@
-/// A ResNet for small images as He et al. (2016, section 4.2) build it: a 3×3 convolution, residual blocks of two 3×3
-/// convolutions with parameter-free shortcuts, global average pooling and one linear layer. Any channel count may differ
-/// from the published one, because pruning changes them.
+/// A ResNet for small images by He et al. (2016, section 4.2): a 3×3 convolution, residual blocks of two 3×3
+/// convolutions with parameter-free shortcuts, global average pooling and one linear layer. Channel counts may differ
+/// from the published ones, because pruning changes them.
 public struct CIFARResNet: Sendable, Equatable {
     /// One residual block: `relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x))`.
     public struct Block: Sendable, Equatable {
@@ -12,9 +12,9 @@ public struct CIFARResNet: Sendable, Equatable {
         public var input: Int
         /// Filters of `conv1`.
         public var hidden: Int
-        /// Filters of `conv2`, the channels that go out.
+        /// Filters of `conv2`, the output channels.
         public var output: Int
-        /// For every output channel the input channel that the shortcut adds to it, or nil where it adds zero.
+        /// For every output channel, the input channel that the shortcut adds to it, or nil if it adds zero.
         public var shortcut: [Int?]
 
         /// Makes a block.
@@ -28,8 +28,8 @@ public struct CIFARResNet: Sendable, Equatable {
             self.shortcut = shortcut
         }
 
-        /// The published shortcut: identity where the channels stay, otherwise zero-padded by half the difference on
-        /// both sides, or by all of it at the end.
+        /// The published shortcut: identity if the channels stay, otherwise zero-padded by half the difference on both
+        /// sides, or by all of it at the end.
         public static func paddedShortcut(input: Int, output: Int, atEnd: Bool = false) -> [Int?] {
             let offset = atEnd ? 0 : (output - input) / 2
             return (0..<output).map { (0..<input).contains($0 - offset) ? $0 - offset : nil }

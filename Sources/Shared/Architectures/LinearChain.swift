@@ -10,7 +10,7 @@ public struct LinearChain: Sendable, Equatable {
         public var output: Int
         /// Whether it has a bias.
         public var hasBias: Bool
-        /// The name of the batch norm behind it, if there is one.
+        /// The name of the batch norm after it, if any.
         public var norm: String?
 
         /// Makes a layer.
@@ -23,15 +23,14 @@ public struct LinearChain: Sendable, Equatable {
         }
     }
 
-    /// The layers, in order. The last one's outputs are the classes.
+    /// The layers, in order. The last one outputs the classes.
     public var layers: [Linear]
 
     /// Describes a network.
     public init(layers: [Linear]) { self.layers = layers }
 
-    /// Its graph for images of a shape; without one the first layer's inputs tell the shape, if they are as many as an
-    /// image of the usual data sets has. Throws a `.badInput` ``Failure`` where the layers do not fit each other or the
-    /// images.
+    /// Its graph for images of a shape. Without a shape, the first layer's inputs imply it if they match the images of
+    /// a common data set. Throws a `.badInput` ``Failure`` if the layers do not fit each other or the images.
     public func graph(
         image: Shape? = nil, activation: Operation.Activation = .relu, epsilon: Double = CheckpointHints.usualEpsilon
     ) throws -> Graph {

@@ -4,8 +4,8 @@ enum LinearChainFamily: ArchitectureFamily {
 
     static func matches(_ state: StateDict) -> Bool { !state.isConvolutional && !state.linearLayers.isEmpty }
 
-    /// The layers in the order that the user names, or the file's, or in the order of their names where that makes a chain
-    /// and the file's does not (safetensors files may list tensors in any order).
+    /// The layers in the order that the user gives, or in the file's, or in the order of their names if that makes a
+    /// chain and the file's does not (safetensors files may list tensors in any order).
     static func graph(of state: StateDict, image: Shape?, hints: CheckpointHints) throws -> Graph {
         var orders = [state.linearLayers, state.linearLayers.sorted(by: NaturalOrder.precedes)]
         if !hints.layerOrder.isEmpty {
@@ -37,7 +37,7 @@ enum LinearChainFamily: ArchitectureFamily {
             let (outputs, inputs) = try state.linear(name)
             var layer = LinearChain.Linear(
                 name: name, input: inputs, output: outputs, hasBias: state.has("\(name).bias"))
-            // Batch norms follow the layers in the order of their names, each the next one of its width.
+            // Batch norms follow the layers in the order of their names, each the next one with its width.
             if name != names.last,
                 let index = norms.firstIndex(where: { state["\($0).running_mean"]?.shape == [outputs] })
             {

@@ -1,6 +1,6 @@
 /// Finds out which network a checkpoint's tensors are.
 struct NetworkRecognition {
-    /// The key under which files that Winnow writes carry their graph.
+    /// The key under which Winnow's files carry their graph.
     static let graphKey = "winnow.graph"
 
     /// A network that was recognised.
@@ -8,11 +8,11 @@ struct NetworkRecognition {
         let graph: Graph
         /// The tensors, under the graph's names.
         var state: StateDict
-        /// What a layer before the network says of the images.
+        /// How a normalising layer in front of the network treats images.
         var normalisation: Normalisation?
-        /// What was taken for granted of the forward pass; nil where the file says it all.
+        /// The assumptions about the forward pass; nil if the file contains it.
         let assumptions: String?
-        /// What a user should know of how the file was read, a sentence each.
+        /// Notes for the user on how the file was read, one sentence each.
         var notes: [String] = []
     }
 
@@ -28,8 +28,8 @@ struct NetworkRecognition {
         self.image = image
     }
 
-    /// The network that tensors are, and all of them. Throws a `.badInput` ``Failure`` that names the tensor that does
-    /// not fit. Every tensor that the graph needs is there with its shape.
+    /// The network that the tensors make, using all of them. Throws a `.badInput` ``Failure`` that names the tensor
+    /// that does not fit. Every tensor that the graph needs is there with its shape.
     func network(of stored: StateDict) throws -> Recognised {
         guard !stored.names.isEmpty else { throw Failure(.badInput, "holds no tensors") }
         if let text = stored.metadata[Self.graphKey] {
@@ -56,8 +56,8 @@ struct NetworkRecognition {
         return recognised
     }
 
-    /// Tries the names as they are, then without prefixes that all have, then without auxiliary classifiers. Where nothing
-    /// fits, the complaint is that about the names which are some family's.
+    /// Tries the names as they are, then without common prefixes, then without auxiliary classifiers. If nothing fits,
+    /// reports the complaint about the names that some family recognises.
     private func recognise(_ state: StateDict) throws -> Recognised {
         var complaint: Failure?
         for (candidate, note) in try candidates(state) {

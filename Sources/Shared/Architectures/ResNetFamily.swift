@@ -1,7 +1,7 @@
-/// ResNets in the names of torchvision and of the CIFAR repositories: `conv1`, `bn1`, `layer1.0.conv1`, …, and one linear
-/// layer. Basic blocks (two 3×3 convolutions) and bottlenecks (1×1, 3×3 with the stride, 1×1); projections under
-/// `downsample` or `shortcut`, or parameter-free shortcuts. A first kernel of 7 has stride 2 and is followed by a pooling,
-/// as He et al. (2016) have it for ImageNet.
+/// ResNets with the names of torchvision and of the CIFAR repositories: `conv1`, `bn1`, `layer1.0.conv1`, …, and one
+/// linear layer. Basic blocks (two 3×3 convolutions) and bottlenecks (1×1, 3×3 with the stride, 1×1); projections under
+/// `downsample` or `shortcut`, or parameter-free shortcuts. A first kernel of 7 has stride 2 and is followed by a
+/// pooling, as in He et al. (2016) for ImageNet.
 enum ResNetFamily: ArchitectureFamily {
     static let summary = "ResNets (conv1, bn1, layer1.0.conv1, …, fc)"
 

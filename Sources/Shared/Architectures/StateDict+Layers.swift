@@ -11,13 +11,13 @@ extension StateDict {
     /// Whether a tensor is there.
     func has(_ name: String) -> Bool { self[name] != nil }
 
-    /// Whether tensors of a batch norm of that name are there.
+    /// Whether there is a batch norm of that name.
     func hasNorm(_ name: String) -> Bool {
         has("\(name).running_mean") || has("\(name).running_var") || self["\(name).weight"]?.shape.count == 1
     }
 
-    /// The first two extents of a weight of so many dimensions, and its kernel. Throws where it is missing or of another
-    /// form.
+    /// The first two extents of a weight with this many dimensions, and its kernel. Throws if it is missing or has
+    /// another form.
     func weight(
         _ layer: String, dimensions: Int, form: String
     ) throws -> (output: Int, input: Int, kernel: [Int]) {
@@ -72,7 +72,7 @@ extension GraphBuilder {
         return try add(norm, .batchNorm(epsilon: hints.epsilon ?? CheckpointHints.usualEpsilon), [node], isExact: true)
     }
 
-    /// Adds the activation that the user names, or ReLU, under a name that begins so.
+    /// Adds the activation that the user names, or ReLU, under a name with this prefix.
     mutating func addActivation(_ prefix: String, hints: CheckpointHints, number: String = "", after input: Int) throws
         -> Int
     {

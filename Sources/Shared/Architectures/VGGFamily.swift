@@ -1,6 +1,6 @@
-/// VGGs in torchvision's names: `features.N` are 3×3 convolutions, batch norms, activations and poolings, of which only those
-/// with parameters are in a checkpoint; a gap in the numbers is a pooling. `classifier` or `classifier.N` are linear
-/// layers with activations between them (and dropout, which does nothing).
+/// VGGs with torchvision's names: `features.N` are 3×3 convolutions, batch norms, activations and poolings; a
+/// checkpoint has only those with parameters, and a gap in the numbers is a pooling. `classifier` or `classifier.N` are
+/// linear layers with activations between them (and dropout, which does nothing).
 enum VGGFamily: ArchitectureFamily {
     static let summary = "VGGs (features.0, …, classifier.0, …)"
 
@@ -32,7 +32,7 @@ enum VGGFamily: ArchitectureFamily {
             let hasNorm = state.hasNorm(norm)
             node = try builder.addConvolution(name, norm: norm, of: state, hints: hints, kernel: 3, after: node)
             node = try builder.addActivation("\(name).", hints: hints, after: node)
-            // Convolution, batch norm and activation have a number each; where there is one more, it is a pooling's.
+            // Convolution, batch norm and activation have one number each; an extra one is a pooling's.
             let behind = number + (hasNorm ? 3 : 2)
             if index == numbers.count - 1 || numbers[index + 1] == behind + 1 {
                 let pool = Operation.Pool(.max, kernel: .init(2), stride: .init(2))
@@ -50,7 +50,7 @@ enum VGGFamily: ArchitectureFamily {
         return try builder.graph(output: node)
     }
 
-    /// Rows and columns of what the first linear layer reads.
+    /// Rows and columns of the first linear layer's input.
     private static func side(of layer: String, _ state: StateDict, _ shape: Shape) throws -> Int {
         let (_, inputs) = try state.linear(layer)
         let side = Int((Double(inputs) / Double(shape.channels)).squareRoot().rounded())

@@ -4,7 +4,7 @@ struct ByteReader {
     /// The next byte's offset.
     private(set) var position: Int
     private let end: Int
-    /// What is being read, for the error about a file cut short.
+    /// The part being read, for the error about a file cut short.
     var part: String
 
     /// Reads `bytes`, or a range of them.
@@ -35,7 +35,7 @@ struct ByteReader {
         return value
     }
 
-    /// A little-endian count of 1…8 bytes; one that no memory could hold is taken for a file cut short.
+    /// A little-endian count of 1…8 bytes; an impossibly large one counts as a file cut short.
     mutating func count(bytes size: Int) throws -> Int {
         Int(clamping: try unsigned(bytes: size))
     }

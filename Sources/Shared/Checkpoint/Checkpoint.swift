@@ -1,14 +1,14 @@
-/// Trained networks in files: PyTorch's two formats, safetensors and ONNX, recognised by their content. Nothing that a
-/// file holds is ever run.
+/// Trained networks in files: PyTorch's two formats, safetensors and ONNX, recognised by their content. Nothing in a
+/// file is ever executed.
 public enum Checkpoint {
-    /// The longest file that is read.
+    /// The longest file to read.
     public static let bytesMax = 1 << 30
     /// The most parameters of a network (VGG-19 has 144 million).
     public static let parametersMax = 1 << 28
 
-    /// Reads a network, for images of a shape where the file does not say it, and an ONNX model's tensors from files beside
-    /// it. What a user should know of how the file was read goes to `note`. Throws a `.badInput` ``Failure`` that names the
-    /// file and what in it is wrong.
+    /// Reads a network, for images of a shape if the file does not say it; an ONNX model's tensors may be in files
+    /// beside it. Notes for the user go to `note`. Throws a `.badInput` ``Failure`` that names the file and what is
+    /// wrong in it.
     public static func network(
         at path: String, image: Shape? = nil, hints: CheckpointHints = CheckpointHints(),
         note: (String) -> Void = { Log.shared.line($0) }
@@ -18,7 +18,7 @@ public enum Checkpoint {
         return try network(bytes: bytes, name: path, image: image, hints: hints, note: note)
     }
 
-    /// Reads a network from a file's bytes; `name` stands in errors.
+    /// Reads a network from a file's bytes; `name` is for errors.
     public static func network(
         bytes: [UInt8], name: String, image: Shape? = nil, hints: CheckpointHints = CheckpointHints(),
         note: (String) -> Void = { Log.shared.line($0) }
@@ -53,7 +53,7 @@ public enum Checkpoint {
         return Network(graph: read.graph, parameters: read.parameters, facts: read.facts)
     }
 
-    /// Throws where a user says something of a forward pass that the file itself says.
+    /// Throws if the user specifies a forward pass that the file already contains.
     private static func checkNeed(of hints: CheckpointHints, saysAll: Bool) throws {
         let options = hints.forwardOptions
         guard saysAll, hints.mustBeNeeded, !options.isEmpty else { return }
@@ -62,9 +62,9 @@ public enum Checkpoint {
             "the file says what the network computes; leave out \(options.joined(separator: " and "))")
     }
 
-    /// A file from which anybody reads this network's graph and parameters as they are: the one it was read from, if that
-    /// says all by itself, so that hosts which have it need not fetch it; otherwise safetensors. Throws a ``Failure`` where
-    /// the file cannot be read.
+    /// A file from which any program reads this network's graph and parameters unchanged: the original file if it is
+    /// self-contained, so that hosts that have it need not fetch it; otherwise safetensors. Throws a ``Failure`` if the
+    /// file cannot be read.
     public static func portable(_ network: Network, from path: String) throws -> [UInt8] {
         let bytes = try InputFile.bytes(at: path, bytesMax: bytesMax)
         if let alone = try? self.network(bytes: bytes, name: "", note: { _ in }), alone.graph == network.graph,
@@ -75,8 +75,8 @@ public enum Checkpoint {
         return safetensors(of: network)
     }
 
-    /// A network as a safetensors file, which ``network(at:image:hints:note:)`` and other programs read. Its graph stands in
-    /// the metadata, under `winnow.graph`, and what is known of it beside, see ``NetworkFacts``.
+    /// A network as a safetensors file, readable by ``network(at:image:hints:note:)`` and other programs. Its metadata
+    /// hold the graph, under `winnow.graph`, and the network's ``NetworkFacts``.
     public static func safetensors(of network: Network) -> [UInt8] {
         Safetensors.write(
             network.graph.parameters.map { (name: $0.name, tensor: network[$0.name]) },

@@ -1,10 +1,9 @@
-/// What a user says of a checkpoint that does not say it itself. A state dict has names and shapes; what the forward pass
-/// does with them is convention, which may be another one.
+/// The user's hints on a checkpoint. A state dict has names and shapes; the forward pass is convention, and may differ.
 public struct CheckpointHints: Sendable, Hashable {
-    /// How a shortcut without parameters brings its input to the shape of the block's output.
+    /// How a parameter-free shortcut brings its input to the shape of the block's output.
     public enum Shortcut: String, Sendable, CaseIterable {
-        /// Every second pixel, and channels of zeros on both sides (He et al. 2016, option A). Where the channels differ by an
-        /// odd number, the last one is at the end.
+        /// Every second pixel, and channels of zeros on both sides (He et al. 2016, option A). If the channels differ
+        /// by an odd number, the last one is at the end.
         case padded
         /// Every second pixel, and channels of zeros at the end.
         case paddedAtEnd = "padded-at-end"
@@ -26,18 +25,18 @@ public struct CheckpointHints: Sendable, Hashable {
         }
     }
 
-    /// The key of the weights that are meant, where the file has several dictionaries of tensors.
+    /// The key of the weights to use, if the file has several dictionaries of tensors.
     public var weights: String?
-    /// The function between layers; ReLU where nil.
+    /// The activation between layers; nil for ReLU.
     public var activation: Operation.Activation?
-    /// Shortcuts of residual blocks; padded where nil.
+    /// Shortcuts of residual blocks; nil for padded.
     public var shortcut: Shortcut?
-    /// The epsilon of batch norms; ``usualEpsilon`` where nil.
+    /// The epsilon of batch norms; nil for ``usualEpsilon``.
     public var epsilon: Double?
-    /// The layers of a chain in the order in which they are used; that of the file where empty.
+    /// The layers of a chain in their order of use; empty for the file's order.
     public var layerOrder: [String]
 
-    /// Whether saying something of a forward pass that the file itself says is an error.
+    /// Whether hints on a forward pass that the file contains are an error.
     public var mustBeNeeded = true
 
     /// PyTorch's default.
@@ -55,7 +54,7 @@ public struct CheckpointHints: Sendable, Hashable {
         self.layerOrder = layerOrder
     }
 
-    /// The options by which a user said something of the forward pass.
+    /// The options with which the user described the forward pass.
     var forwardOptions: [String] {
         var options: [String] = []
         if activation != nil { options.append("--activation") }
@@ -67,7 +66,7 @@ public struct CheckpointHints: Sendable, Hashable {
 }
 
 extension Operation.Activation {
-    /// The functions that can be named, by their names.
+    /// The activations that can be named, by their names.
     private static let named: KeyValuePairs<String, Operation.Activation> = [
         "relu": .relu, "relu6": .clip(lowest: 0, highest: 6), "leaky-relu": .leakyReLU(slope: 0.01),
         "elu": .elu(alpha: 1), "silu": .silu, "gelu": .gelu, "gelu-tanh": .geluTanh, "tanh": .tanh,
@@ -77,7 +76,7 @@ extension Operation.Activation {
     /// The names, for help and messages.
     public static var names: [String] { named.map(\.key) }
 
-    /// A function by its name; `leaky-relu` and `elu` may have their number after a colon.
+    /// An activation by its name; `leaky-relu` and `elu` may have their number after a colon.
     public init?(named text: String) {
         let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
         guard let usual = Self.named.first(where: { $0.key == parts[0] })?.value else { return nil }
@@ -91,7 +90,7 @@ extension Operation.Activation {
         }
     }
 
-    /// What it is called in a sentence.
+    /// Its name in a sentence.
     var words: String {
         switch self {
         case .relu: "ReLU"

@@ -4,7 +4,7 @@ enum ElementType: Hashable, Sendable {
     case float32
     case float16
     case bfloat16
-    /// An integer or truth value of so many bytes: counters beside the parameters.
+    /// An integer or boolean of this many bytes: counters beside the parameters.
     case integer(bytes: Int)
 
     /// Bytes of one element.
@@ -17,7 +17,7 @@ enum ElementType: Hashable, Sendable {
         }
     }
 
-    /// Converts one little-endian element, of a type that ``isFloat``.
+    /// Converts one little-endian element of a type with ``isFloat``.
     @inline(__always)
     func float(_ bytes: UnsafeRawBufferPointer, at offset: Int) -> Float {
         switch self {

@@ -1,7 +1,7 @@
 /// What a pickle describes.
 ///
-/// Containers are referred to by number, so that however a pickle nests them or makes them contain themselves, nothing
-/// here recurses and nothing leaks.
+/// Containers are referred to by number, so however a pickle nests them or makes them contain themselves, nothing
+/// recurses and nothing leaks.
 struct Pickle {
     /// A value: a plain one, or the number of an object.
     enum Value {
@@ -26,21 +26,21 @@ struct Pickle {
         case rebuilt(PickleGlobal, [Value])
         /// Something outside of the pickle, by its description: a storage.
         case persistent([Value])
-        /// Something that is of no use here, and what Python would make it with, such as `pathlib.PosixPath`.
+        /// An object of no use here, and what Python would make it with, such as `pathlib.PosixPath`.
         case other(String)
     }
 
     /// All objects, by number.
     let objects: [Object]
-    /// The value that the pickle stands for.
+    /// The pickle's value.
     let root: Value
 
-    /// The object that a value is, or nil for a plain value.
+    /// The object behind a value, or nil for a plain value.
     func object(_ value: Value) -> Object? {
         if case .object(let number) = value { objects[number] } else { nil }
     }
 
-    /// The entries of a dictionary whose keys are texts, in order; nil for anything else.
+    /// The entries of a dictionary with text keys, in order; nil for anything else.
     func entries(_ value: Value) -> [(name: String, value: Value)]? {
         guard case .dictionary(let pairs) = object(value) else { return nil }
         return pairs.compactMap { if case .string(let name) = $0.key { (name, $0.value) } else { nil } }

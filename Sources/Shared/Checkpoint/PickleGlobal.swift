@@ -1,5 +1,5 @@
-/// The classes and functions that a pickle names. Nothing is ever run: the reader knows what those would have made that
-/// tensors need, and passes over what any other would.
+/// The classes and functions that a pickle names. Nothing is ever executed: the reader knows what those that tensors
+/// need would have made, and skips the results of all others.
 enum PickleGlobal: Hashable, Sendable {
     /// `collections.OrderedDict`
     case orderedDictionary
@@ -20,7 +20,7 @@ enum PickleGlobal: Hashable, Sendable {
     /// Anything else, by its name: training scripts save paths, dates, options and metrics beside the parameters.
     case other(String)
 
-    /// The longest name that is kept of something that is of no use.
+    /// The longest name to keep of an object of no use.
     private static let nameLengthMax = 80
 
     /// The global of that name.

@@ -1,10 +1,10 @@
-/// Python's pickle machine, without Python: reads the opcodes that PyTorch's checkpoints and CIFAR's batches are made
-/// of (protocols 2 to 5) into a ``Pickle``, and refuses every other. Objects of classes that it does not know become
+/// Python's pickle machine, without Python: reads the opcodes used by PyTorch's checkpoints and CIFAR's batches
+/// (protocols 2 to 5) into a ``Pickle``, and refuses all others. Objects of unknown classes become
 /// ``Pickle/Object/other(_:)``.
 ///
 /// Nothing that a pickle names is ever called. Time and memory are proportional to the pickle's length, and bounded.
 struct PickleReader {
-    /// The most steps that are taken. ResNet-1202's checkpoint takes about 150,000.
+    /// The most steps to take. ResNet-1202's checkpoint takes about 150,000.
     static let stepsMax = 4_000_000
     /// The longest text.
     static let textBytesMax = 1 << 20
@@ -22,8 +22,8 @@ struct PickleReader {
 
     private init(_ reader: ByteReader) { self.reader = reader }
 
-    /// Reads one pickle and leaves `reader` behind it. Throws a `.badInput` ``Failure`` where it is not one of a
-    /// checkpoint, saying at which byte.
+    /// Reads one pickle and leaves `reader` after it. Throws a `.badInput` ``Failure`` with the byte if it is not a
+    /// checkpoint's.
     static func read(_ reader: inout ByteReader) throws -> Pickle {
         var machine = PickleReader(reader)
         for _ in 0..<stepsMax {
@@ -107,7 +107,7 @@ struct PickleReader {
             _ = try pop()  // arguments by keyword, which only classes have that are of no use
             try reduce()
         case Opcode.build:
-            // Attributes of an object, such as a state dict's version numbers, are of no use here; those of an array
+            // Attributes of an object, such as a state dict's version numbers, are not needed here; those of an array
             // are its shape and bytes.
             let state = try pop()
             guard case .object(let number) = try top() else { throw damaged("gives attributes to a plain value") }
@@ -227,17 +227,17 @@ struct PickleReader {
             for index in stride(from: 0, to: items.count, by: 2) { pairs.append((items[index], items[index + 1])) }
             objects[number] = .dictionary(pairs)
         case .other:
-            // Whatever takes entries is a dictionary of some class, such as `collections.defaultdict`.
+            // Anything that takes entries is a dictionary of some class, such as `collections.defaultdict`.
             objects[number] = .dictionary([])
             try setItems(items)
         default: throw damaged("sets entries of something that is not a dictionary")
         }
     }
 
-    /// What calling a global with a tuple of arguments would have made.
+    /// The result of calling a global with a tuple of arguments.
     private mutating func reduce() throws {
         let call = try pop(count: 2)
-        // A method, say, that was itself looked up by calling something.
+        // For example a method that was itself looked up by calling something.
         if case .object(let callee) = call[0], case .other(let name) = objects[callee] { return push(.other(name)) }
         guard case .global(let global) = call[0] else { throw damaged("calls something that is not a class") }
         guard case .object(let number) = call[1], case .tuple(let arguments) = objects[number] else {
@@ -254,7 +254,7 @@ struct PickleReader {
         }
     }
 
-    /// The keys and values of a list of pairs, as an old `OrderedDict` is made from.
+    /// The keys and values of a list of pairs, which an old `OrderedDict` is made from.
     private mutating func pairs(_ value: Pickle.Value) throws -> [Pickle.Value] {
         guard case .object(let number) = value, case .list(let items) = objects[number] else {
             throw damaged("makes a dictionary from something that is not a list of pairs")

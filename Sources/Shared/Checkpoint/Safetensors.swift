@@ -1,13 +1,13 @@
 /// The safetensors format: the header's length as 64 bits, a JSON header, the elements of all tensors without gaps.
 ///
-/// Reads any file whose tensors are a network known here, and writes files that are read again, by other tools too.
+/// Reads any file whose tensors are a known network, and writes files that other tools can read too.
 enum Safetensors {
     /// The longest header. ResNet-1202's takes 600 kB.
     static let headerBytesMax = 16 << 20
     /// Bytes of the header's length, at the file's start.
     static let lengthBytes = 8
 
-    /// Whether bytes begin like this format: a length that is possible, then JSON's opening brace.
+    /// Whether bytes begin like this format: a possible length, then JSON's opening brace.
     static func matches(_ bytes: [UInt8]) -> Bool {
         bytes.count > lengthBytes && bytes[lengthBytes] == UInt8(ascii: "{")
             && bytes[4..<lengthBytes].allSatisfy { $0 == 0 }
@@ -15,7 +15,7 @@ enum Safetensors {
 
     // MARK: Reading
 
-    /// Reads the tensors, in the order in which their elements lie in the file.
+    /// Reads the tensors, in the order of their elements in the file.
     static func read(_ bytes: [UInt8]) throws -> StateDict {
         var start = ByteReader(bytes, part: "the header's length")
         let length = try start.count(bytes: lengthBytes)
@@ -127,7 +127,7 @@ enum Safetensors {
 
     // MARK: Writing
 
-    /// A file with the given tensors, in that order, and texts beside them. The same bytes for the same input.
+    /// A file with the given tensors, in that order, and texts beside them. The same input gives the same bytes.
     static func write(_ tensors: [(name: String, tensor: Tensor)], metadata: [(String, String)]) -> [UInt8] {
         var header = "{\"__metadata__\":{"
         header += metadata.map { "\(JSONText.quoted($0.0)):\(JSONText.quoted($0.1))" }.joined(separator: ",") + "}"

@@ -1,15 +1,15 @@
-/// The shortcuts of residual blocks where they are not the published ones, as they stand in the `__metadata__` of a
-/// safetensors file under the key `winnow.shortcuts`:
+/// Shortcuts of residual blocks that differ from the published ones, as stored in the `__metadata__` of a safetensors
+/// file under the key `winnow.shortcuts`:
 ///
 ///     {"layer2.0": [null, 0, 1, 3, null], …}
 ///
-/// For every block that needs it, for each output channel, the input channel that is added to it, or null. Files written
-/// before they carried a graph have it.
+/// For every block that needs it, for each output channel, the input channel to add to it, or null. Written by versions
+/// whose files did not carry a graph yet.
 enum ShortcutMaps {
     /// The key in `__metadata__`.
     static let key = "winnow.shortcuts"
 
-    /// Reads the maps of a text, by block. Whether they fit the blocks is for ``ResNetFamily`` to check.
+    /// Reads the maps from a text, by block. ``ResNetFamily`` checks whether they fit the blocks.
     static func read(_ text: String) throws -> [String: [Int?]] {
         var json = JSONReader(Array(text.utf8))
         var maps: [String: [Int?]] = [:]

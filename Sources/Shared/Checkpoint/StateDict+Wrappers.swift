@@ -1,6 +1,6 @@
-/// What training scripts and libraries put around a network's tensors, taken off.
+/// Removes what training scripts and libraries wrap around a network's tensors.
 extension StateDict {
-    /// Parts of names that wrappers add: `DataParallel` and `torch.compile`.
+    /// Parts of names added by wrappers: `DataParallel` and `torch.compile`.
     private static let wrappers: Set<Substring> = ["module", "_orig_mod"]
 
     /// The tensors without wrappers' parts of their names.
@@ -9,12 +9,12 @@ extension StateDict {
         guard isWrapped else { return self }
         return try renamed { name in
             let parts = name.split(separator: ".")
-            // A tensor itself may have any name.
+            // The tensor's own name is free.
             return (parts.dropLast().filter { !Self.wrappers.contains($0) } + parts.suffix(1)).joined(separator: ".")
         }
     }
 
-    /// The tensors with weights that `torch.nn.utils.prune` masks as it computes with them: `weight_orig` times
+    /// The tensors, with weights masked by `torch.nn.utils.prune` computed as it does: `weight_orig` times
     /// `weight_mask`.
     func applyingPruningMasks() throws -> StateDict {
         let masked = names.filter { $0.hasSuffix("_orig") && self[Self.mask(of: $0)] != nil }
@@ -36,8 +36,8 @@ extension StateDict {
 
     private static func mask(of original: String) -> String { original.dropLast("_orig".count) + "_mask" }
 
-    /// The tensors without the means and deviations of a layer that normalises the image before the network, and what
-    /// they are; nil where there is no such layer. Its tensors are called `….mean` and `….std`, one value a channel.
+    /// The tensors without the means and deviations of a layer that normalises the image before the network, and these
+    /// values; nil if there is no such layer. Its tensors are called `….mean` and `….std`, with one value per channel.
     func takingNormalisation() throws -> (state: StateDict, layer: ImageNormalisationLayer)? {
         for name in names {
             let last = name.split(separator: ".").last ?? ""
@@ -55,18 +55,18 @@ extension StateDict {
         return nil
     }
 
-    /// The first part of names that auxiliary classifiers have, which help training and compute nothing of the outputs.
+    /// The first name part of auxiliary classifiers, which help training and do not affect the outputs.
     private static func isAuxiliary(_ name: String) -> Bool { name.lowercased().hasPrefix("aux") }
 
-    /// The tensors without those of auxiliary classifiers, and the names of these; nil where there is none.
+    /// The tensors without those of auxiliary classifiers, and the names of these; nil if there is none.
     func withoutAuxiliaryHeads() throws -> (state: StateDict, heads: [String])? {
         let heads = Set(names.filter(Self.isAuxiliary).map { String($0.prefix { $0 != "." }) })
         guard !heads.isEmpty else { return nil }
         return (try renamed { Self.isAuxiliary($0) ? nil : $0 }, heads.sorted())
     }
 
-    /// Networks beside each other under different prefixes, all with the same tensors: raw and averaged weights. By prefix;
-    /// empty where the tensors are not such.
+    /// Networks side by side under different prefixes, all with the same tensors: raw and averaged weights. By prefix;
+    /// empty if the tensors are different.
     func sideBySide() throws -> [(prefix: String, state: StateDict)] {
         var groups: [String: StateDict] = [:]
         var order: [String] = []
@@ -83,19 +83,19 @@ extension StateDict {
     }
 }
 
-/// A layer in front of a network that normalises the image.
+/// A layer before the network that normalises the image.
 struct ImageNormalisationLayer {
     /// More channels than images have.
     static let channelsMax = 16
     /// The largest value of pixels in bytes.
     private static let byteMax: Float = 255
 
-    /// What it does, for pixels in 0…1.
+    /// Its normalisation, for pixels in 0…1.
     let normalisation: Normalisation
     /// Whether the layer is for pixels in 0…255.
     let isForBytes: Bool
 
-    /// Nil where these are no mean and deviation.
+    /// Nil if these are no mean and deviation.
     init?(mean: [Float], deviation: [Float]) {
         guard deviation.allSatisfy({ $0 > 0 }) else { return nil }
         isForBytes = mean.contains { abs($0) > Normalisation.meanMax }
@@ -103,7 +103,7 @@ struct ImageNormalisationLayer {
         normalisation = Normalisation(mean: mean.map { $0 / scale }, deviation: deviation.map { $0 / scale })
     }
 
-    /// What a user should know of it.
+    /// A note about it for the user.
     var note: String {
         "it normalises the image itself: Winnow uses that as --mean and --deviation (\(normalisation)"
             + (isForBytes ? ", here for pixels in 0…1)" : ")")

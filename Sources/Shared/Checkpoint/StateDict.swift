@@ -1,20 +1,20 @@
-/// The tensors of a checkpoint by their names, in the file's order, and what the file says beside them.
+/// The tensors of a checkpoint by name, in the file's order, and the file's other values.
 struct StateDict {
     /// More tensors than any network here has (ResNet-1202 has 6,000).
     static let tensorsMax = 100_000
 
-    /// What training leaves beside parameters: counts of batches, of averaged models, of operations (by `thop`).
+    /// Counters that training leaves beside parameters: of batches, of averaged models, of operations (by `thop`).
     private static let counters: Set<String> = ["num_batches_tracked", "n_averaged", "total_ops", "total_params"]
 
     /// Names in the file's order.
     private(set) var names: [String] = []
     private var tensors: [String: StoredTensor] = [:]
-    /// Values that are no tensors, and what Python would make them by.
+    /// Values that are not tensors, and what Python would make them with.
     private(set) var passedOver: [String: String] = [:]
     /// Texts beside the tensors (safetensors' `__metadata__`).
     var metadata: [String: String] = [:]
 
-    /// Adds a tensor, unless it is a counter. Throws where the name is there already.
+    /// Adds a tensor, unless it is a counter. Throws if the name exists already.
     mutating func add(_ tensor: StoredTensor, named name: String) throws {
         if Self.counters.contains(String(name.split(separator: ".").last ?? "")) { return }
         guard tensors.updateValue(tensor, forKey: name) == nil else {
@@ -26,13 +26,13 @@ struct StateDict {
         }
     }
 
-    /// Notes a value of that name which is no tensor.
+    /// Records a value of that name that is not a tensor.
     mutating func passOver(_ name: String, madeBy maker: String) { passedOver[name] = maker }
 
     /// The tensor of a name, or nil.
     subscript(name: String) -> StoredTensor? { tensors[name] }
 
-    /// The same tensors under other names; those whose new name is nil are left out. Throws where two have the same.
+    /// The same tensors under other names, without those whose new name is nil. Throws if two names are equal.
     func renamed(_ newName: (String) -> String?) throws -> StateDict {
         var state = StateDict()
         state.metadata = metadata
@@ -45,7 +45,7 @@ struct StateDict {
         return state
     }
 
-    /// What stands up to the first dot of every tensor's name; nil where they differ, or where a name has no dot.
+    /// The part before the first dot that all tensor names share; nil if they differ, or if a name has no dot.
     var commonPrefix: Substring? {
         guard let first = names.first, let dot = first.firstIndex(of: ".") else { return nil }
         let prefix = first[...dot]

@@ -1,4 +1,4 @@
-/// A tensor as a file holds it, not yet converted.
+/// A tensor as stored in a file, not yet converted.
 struct StoredTensor {
     let type: ElementType
     let shape: [Int]
@@ -9,11 +9,11 @@ struct StoredTensor {
     /// The storage, which other tensors may share.
     let bytes: ArraySlice<UInt8>
 
-    /// The most elements of a tensor that repeats some of its storage (PyTorch's `expand`), as scales of ones do. Every
-    /// other has no more elements than its storage, so that what a file makes us allocate is bounded by its size.
+    /// The most elements of a tensor that repeats some of its storage (PyTorch's `expand`), as scales of ones do. Any
+    /// other has no more elements than its storage, so a file's size bounds what it makes us allocate.
     static let repeatedElementsMax = 1 << 16
 
-    /// Makes a tensor that lies within its storage. Throws where it does not.
+    /// Makes a tensor within its storage. Throws if it exceeds it.
     init(type: ElementType, shape: [Int], strides: [Int], offset: Int, bytes: ArraySlice<UInt8>) throws {
         self.type = type
         self.shape = shape
@@ -45,7 +45,7 @@ struct StoredTensor {
         }
     }
 
-    /// Makes a tensor whose elements lie in row-major order without gaps.
+    /// Makes a tensor of contiguous elements in row-major order.
     init(type: ElementType, shape: [Int], bytes: ArraySlice<UInt8>) throws {
         try self.init(type: type, shape: shape, strides: Self.rowMajorStrides(shape), offset: 0, bytes: bytes)
     }
@@ -61,7 +61,7 @@ struct StoredTensor {
     /// More dimensions than any network's parameters have.
     static let dimensionsMax = 8
 
-    /// The elements between neighbours of a tensor without gaps; overflowing ones wrap and are refused later.
+    /// The strides of a contiguous tensor; overflowing ones wrap and are refused later.
     private static func rowMajorStrides(_ shape: [Int]) -> [Int] {
         var strides = [Int](repeating: 1, count: shape.count)
         for index in shape.indices.dropLast().reversed() {
@@ -73,7 +73,7 @@ struct StoredTensor {
     /// The number of elements.
     var count: Int { shape.reduce(1, *) }
 
-    /// The tensor as 32-bit floats in row-major order. Throws where it holds integers, NaN or infinity.
+    /// The tensor as 32-bit floats in row-major order. Throws if it holds integers, NaN or infinity.
     func converted() throws -> Tensor {
         guard type.isFloat else { throw Failure(.badInput, "holds integers, but floating-point numbers are needed") }
         let values = bytes.withUnsafeBytes { storage in

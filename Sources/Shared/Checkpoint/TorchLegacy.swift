@@ -5,7 +5,7 @@ enum TorchLegacy {
     /// `0x1950a86a20f9469cfc6c` from its lowest byte.
     private static let magic: [UInt8] = [0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19]
     private static let formatVersion = 1001
-    /// How far into the file the magic number can stand behind the opcodes of any protocol.
+    /// The farthest that the magic number can be from the start, after any protocol's opcodes.
     private static let magicReach = 16
 
     /// Whether bytes begin like this format.

@@ -7,7 +7,7 @@ struct TorchPickle {
         /// Elements.
         let count: Int
 
-        /// Its length in bytes. A pickle may claim any count; the product is held at the largest integer, which no
+        /// Its length in bytes. A pickle may claim any count; the product saturates at the largest integer, which no
         /// file has.
         var bytes: Int {
             let (bytes, overflow) = count.multipliedReportingOverflow(by: type.size)
@@ -15,16 +15,16 @@ struct TorchPickle {
         }
     }
 
-    /// How deep dictionaries are looked for in each other.
+    /// How deep to search dictionaries within dictionaries.
     private static let depthMax = 8
-    /// The longest way to a dictionary that is followed, in bytes of its keys.
+    /// The longest path to a dictionary, in bytes of its keys.
     private static let keyBytesMax = 256
 
     private let pickle: Pickle
 
     init(_ pickle: Pickle) { self.pickle = pickle }
 
-    /// Every storage that the pickle refers to, by key, also those of an optimizer's state. Throws where one is
+    /// Every storage that the pickle refers to, by key, including those of an optimizer's state. Throws if one is
     /// described in two ways.
     func storages() throws -> [String: Storage] {
         var storages: [String: Storage] = [:]
@@ -37,8 +37,8 @@ struct TorchPickle {
         return storages
     }
 
-    /// All dictionaries of tensors, by the keys on the way to each, joined by dots; `read` gives a storage's bytes. Throws
-    /// where there is none, saying what there is.
+    /// All dictionaries of tensors, by their paths of keys joined by dots; `read` gives a storage's bytes. Throws if
+    /// there is none, saying what there is.
     func weights(read: (Storage) throws -> ArraySlice<UInt8>) throws -> [StoredWeights] {
         var found: [StoredWeights] = []
         for (key, entries) in dictionaries() {
@@ -51,7 +51,7 @@ struct TorchPickle {
         return found
     }
 
-    /// Dictionaries with names for keys, outer ones first, each once.
+    /// Dictionaries with names as keys, outer ones first, each once.
     private func dictionaries() -> [(key: String, entries: [(name: String, value: Pickle.Value)])] {
         var found: [(key: String, entries: [(name: String, value: Pickle.Value)])] = []
         var seen: Set<Int> = []
@@ -102,7 +102,8 @@ struct TorchPickle {
         return state
     }
 
-    /// What Python would make a value by that is no tensor as it is read here: a tensor of complex numbers, for instance.
+    /// What Python would make a value with that is not readable as a tensor here: a tensor of complex numbers, for
+    /// instance.
     private func maker(of value: Pickle.Value) -> String? {
         switch pickle.object(value) {
         case .other(let maker): return maker
@@ -138,7 +139,7 @@ struct TorchPickle {
         let offset: Int
     }
 
-    /// Reads a value as a tensor, or as a parameter or a subclass around one; nil where it is neither.
+    /// Reads a value as a tensor, or as a parameter or a subclass around one; nil if it is neither.
     private func tensor(_ value: Pickle.Value) throws -> Reference? {
         var value = value
         for _ in 0..<3 {
@@ -174,7 +175,7 @@ struct TorchPickle {
         return Reference(storage: try Self.storage(description), shape: shape, strides: strides, offset: offset)
     }
 
-    /// Reads `("storage", type, key, location, count)`; the old format has one entry more, for views into another
+    /// Reads `("storage", type, key, location, count)`; the old format has one more entry, for views into another
     /// storage, which PyTorch has not written since 0.4.
     private static func storage(_ description: [Pickle.Value]) throws -> Storage {
         guard description.count >= 5, case .string("storage") = description[0],

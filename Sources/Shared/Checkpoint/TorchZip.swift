@@ -1,5 +1,5 @@
-/// PyTorch's format since 1.6: a zip archive with one folder, in it the checkpoint as `data.pkl` and every storage as
-/// `data/<key>`, uncompressed; archives that somebody packed again may be compressed.
+/// PyTorch's format since 1.6: a zip archive with one folder that holds the checkpoint as `data.pkl` and every storage
+/// as `data/<key>`, uncompressed; repacked archives may be compressed.
 enum TorchZip {
     /// The longest `data.pkl`.
     static let pickleBytesMax = 64 << 20
@@ -28,7 +28,7 @@ enum TorchZip {
             var reader = ByteReader(try archive.bytes(of: description), part: description.name)
             let checkpoint = TorchPickle(try PickleReader.read(&reader))
 
-            // Entries that overlap in the archive, or expand without end, could else take any memory.
+            // Otherwise entries that overlap in the archive, or expand without end, could use any amount of memory.
             var bytesLeft = isCompressed ? Checkpoint.bytesMax : bytes.count
             var cache: [String: ArraySlice<UInt8>] = [:]
             return try checkpoint.weights { storage in

@@ -1,11 +1,11 @@
 /// Which of a checkpoint's dictionaries of tensors is the network.
 struct WeightsChoice {
-    /// The keys under which training scripts put the weights that were trained, the most usual first.
+    /// The keys under which training scripts save the trained weights, the most usual first.
     private static let usualKeys = ["state_dict", "model_state_dict", "model", "net", "network", "weights", "params"]
 
     private let stored: [StoredWeights]
     private let recognition: NetworkRecognition
-    /// The key of the weights that the user wants.
+    /// The key that the user chose.
     private let wanted: String?
 
     init(_ stored: [StoredWeights], _ recognition: NetworkRecognition, _ wanted: String?) {
@@ -16,8 +16,8 @@ struct WeightsChoice {
 
     private typealias Candidate = (key: String, network: NetworkRecognition.Recognised)
 
-    /// The network: the one dictionary that is one, or, of several, the one that is meant. Which it is and what else
-    /// there is stands in its notes. Throws a `.badInput` ``Failure`` where there is none, or nothing tells which is meant.
+    /// The network: the only dictionary that is one, or the chosen one of several. Its notes say which it is and what
+    /// else there is. Throws a `.badInput` ``Failure`` if there is none, or if the choice is unclear.
     func network() throws -> NetworkRecognition.Recognised {
         let candidates = try self.candidates()
         if let wanted {
@@ -48,7 +48,7 @@ struct WeightsChoice {
         return chosen
     }
 
-    /// All dictionaries that are networks, at least one. Throws the complaint about the largest where none is.
+    /// All dictionaries that are networks, at least one. If there is none, throws the complaint about the largest.
     private func candidates() throws -> [Candidate] {
         var candidates: [Candidate] = []
         var complaint: (failure: Failure, tensors: Int)?
@@ -73,7 +73,7 @@ struct WeightsChoice {
         throw complaint?.failure ?? Failure(.badInput, "holds no tensors")
     }
 
-    /// Networks that stand side by side in one dictionary.
+    /// Networks side by side in one dictionary.
     private func parts(of state: StateDict, under key: String) -> [Candidate] {
         ((try? state.sideBySide()) ?? []).compactMap { prefix, part in
             guard let network = try? recognition.network(of: part) else { return nil }

@@ -13,7 +13,7 @@ struct ZipArchive: ~Copyable {
         let size: Int
         /// Its length in the archive.
         let storedSize: Int
-        /// Whether it is compressed, so that a small archive may hold much.
+        /// Whether it is compressed, so a small archive may expand to much.
         let isCompressed: Bool
     }
 
@@ -70,7 +70,7 @@ struct ZipArchive: ~Copyable {
         }
     }
 
-    /// Opens an entry to be read from its front. The caller closes it by `zip_fclose` before the archive goes.
+    /// Opens an entry for reading from its start. The caller closes it with `zip_fclose` before the archive is closed.
     func open(_ entry: Entry) throws -> OpaquePointer {
         guard let file = zip_fopen_index(handle, entry.index, 0) else {
             throw damaged("its \(entry.name) is unreadable")
@@ -78,7 +78,7 @@ struct ZipArchive: ~Copyable {
         return file
     }
 
-    /// The bytes of an entry, checked by its checksum. The caller bounds its size.
+    /// The bytes of an entry, verified by its checksum. The caller bounds its size.
     func bytes(of entry: Entry) throws -> [UInt8] {
         let file = try open(entry)
         defer { zip_fclose(file) }

@@ -1,4 +1,4 @@
-/// The options that say of a checkpoint what it does not say itself.
+/// The options that describe what a checkpoint does not contain.
 public struct CheckpointOptions {
     @Option(
         "Key of the weights to use, if the checkpoint has several (raw and averaged ones, for instance).",

@@ -26,7 +26,7 @@ public struct CommandDescription: Sendable {
     public let name: String
     /// One line, for the list of subcommands.
     public let summary: String
-    /// What it does and how it is used, with an example, for its own help.
+    /// What it does and how to use it, with an example, for its own help.
     public let discussion: String
 
     /// Describes a subcommand.
@@ -39,13 +39,13 @@ public struct CommandDescription: Sendable {
 
 /// A value that can be read from a word of the command line.
 public protocol ArgumentValue {
-    /// Reads a word, or returns nil where it is not such a value.
+    /// Parses a word, or returns nil if it is not such a value.
     init?(argument: String)
     /// How the value looks as a default in the help.
     var argumentText: String { get }
-    /// What may be written, for an error message.
+    /// The accepted values, for an error message.
     static var expectation: String { get }
-    /// All that may be written, where that is a list; for shell completion.
+    /// All accepted values, if that is a list; for shell completion.
     static var choices: [String] { get }
 }
 

@@ -1,4 +1,4 @@
-/// The options that say how images are stored, beside where they are.
+/// The options that say how images are stored.
 public struct DataFormatOptions {
     @Option(
         "Format of the images, if the folder holds several: cifar10, cifar100, idx (MNIST and the like), numpy "
@@ -25,7 +25,7 @@ public struct DataFormatOptions {
         }
     }
 
-    /// The images of a folder or file. Where nothing is said here, they are read as `other` was.
+    /// The images of a folder or file. Without options, they are read like `other`.
     public func source(_ path: String, like other: ImageSource? = nil) -> ImageSource {
         ImageSource(
             path, format: dataFormat ?? other?.format, classes: classes ?? other?.classes,

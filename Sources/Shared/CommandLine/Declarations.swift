@@ -1,7 +1,7 @@
-/// What the parser needs to know of a declared property.
+/// What the parser needs to know about a declared property.
 protocol Declaration: AnyObject {
     var help: String { get }
-    /// `--name`'s name where it differs from the property's.
+    /// The name in `--name`, if it differs from the property's.
     var givenName: String? { get }
     /// The placeholder of its value in the help; nil for a flag.
     var valueName: String? { get }
@@ -11,12 +11,12 @@ protocol Declaration: AnyObject {
     var accepts: Bool { get }
     /// Its default as the help shows it.
     var defaultText: String? { get }
-    /// Takes a value; false where it is not of the type.
+    /// Parses a value; false if it is not of the type.
     func take(_ word: String) -> Bool
-    /// What it took, as it was written; an empty text for a flag.
+    /// The parsed value as written; an empty text for a flag.
     var words: [String] { get }
     var expectation: String { get }
-    /// All values that may be written, where that is a list.
+    /// All accepted values, if that is a list.
     var choices: [String] { get }
 }
 
@@ -39,7 +39,7 @@ public final class Option<Value>: Declaration {
 
     var accepts: Bool { isRepeatable || words.isEmpty }
 
-    /// The value. Reading a required one before the command line was parsed is a fault.
+    /// The value. Reading a required one before the command line was parsed is a bug.
     public var wrappedValue: Value {
         get {
             guard let value else { preconditionFailure("option read before it was parsed: \(help)") }
@@ -87,7 +87,7 @@ public final class Option<Value>: Declaration {
             read: { word, _ in Value(argument: word) })
     }
 
-    /// An option that may be left out.
+    /// An optional option.
     public convenience init<Wrapped: ArgumentValue>(
         wrappedValue: Wrapped? = nil, _ help: String, name: String? = nil, value: String
     ) where Value == Wrapped? {
@@ -97,7 +97,7 @@ public final class Option<Value>: Declaration {
             read: { word, _ in Wrapped(argument: word).map { .some($0) } })
     }
 
-    /// An option that may be given several times.
+    /// An option that may be repeated.
     public convenience init<Element: ArgumentValue>(
         wrappedValue: [Element] = [], _ help: String, name: String? = nil, value: String
     ) where Value == [Element] {
@@ -197,12 +197,12 @@ extension OptionGroup: GroupDeclaration {
     var group: Any { wrappedValue }
 }
 
-/// What the parser needs to know of an included group.
+/// What the parser needs to know about an included group.
 protocol GroupDeclaration {
     var group: Any { get }
 }
 
-/// The declared properties of a command or group, those of its groups too, with the names that users write.
+/// The declared properties of a command or group, including those of its groups, with the names that users write.
 func declarations(in value: Any) -> [(name: String, declaration: any Declaration)] {
     Mirror(reflecting: value).children.flatMap { child -> [(String, any Declaration)] in
         if let group = child.value as? any GroupDeclaration { return declarations(in: group.group) }

@@ -1,6 +1,6 @@
-/// An error that ends a program, with what to do about it and the exit code that tells its kind.
+/// An error that ends a program, with a remedy and the exit code of its kind.
 public struct Failure: Error, Sendable, Equatable, CustomStringConvertible {
-    /// The exit codes, BSD's `sysexits.h` where it has one.
+    /// The exit codes, from BSD's `sysexits.h` if it has one.
     public enum Kind: Int32, Sendable {
         /// The command line is wrong.
         case usage = 64
@@ -10,7 +10,7 @@ public struct Failure: Error, Sendable, Equatable, CustomStringConvertible {
         case unavailable = 69
         /// A fault of ours.
         case internalFault = 70
-        /// The user interrupted; what was done is kept.
+        /// The user interrupted; progress is kept.
         case interrupted = 130
     }
 

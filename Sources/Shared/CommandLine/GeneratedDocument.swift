@@ -1,5 +1,5 @@
-/// A text for the system that `PROGRAM --generate DOCUMENT` prints, made from the same declarations as the help, so
-/// that it cannot differ from them. `deploy/install` puts each where it belongs.
+/// A document for the system that `PROGRAM --generate DOCUMENT` prints. It is made from the same declarations as the
+/// help, so the two cannot differ. `deploy/install` installs each.
 enum GeneratedDocument: String {
     /// Completions for a shell.
     case bash, zsh, fish

@@ -1,6 +1,6 @@
 import Foundation
 
-/// Options as their user wrote them, kept so that a later command can use them again.
+/// Options as the user wrote them, kept for a later command.
 public struct GivenOptions: Codable, Sendable, Equatable, ExpressibleByDictionaryLiteral {
     /// One option.
     private struct Entry: Codable, Sendable, Equatable {
@@ -12,8 +12,8 @@ public struct GivenOptions: Codable, Sendable, Equatable, ExpressibleByDictionar
 
     private var entries: [Entry] = []
 
-    /// The options of a command, or of a group of options, that were given. Paths are made absolute: the later command
-    /// may be started in another folder.
+    /// The given options of a command, or of a group of options. Paths become absolute: the later command may start in
+    /// another folder.
     public init(in command: Any) {
         for (name, declaration) in declarations(in: command) where !declaration.isPositional {
             for word in declaration.words {
@@ -29,7 +29,7 @@ public struct GivenOptions: Codable, Sendable, Equatable, ExpressibleByDictionar
         entries = options.map { Entry(name: $0.0, value: $0.1) }
     }
 
-    /// Without the options of other names than `command` has, and without those of `names`.
+    /// Without the options that `command` does not have, and without those in `names`.
     public func understood(by command: Any, except names: String...) -> GivenOptions {
         let known = Set(declarations(in: command).map(\.name)).subtracting(names)
         var result = self
@@ -37,12 +37,13 @@ public struct GivenOptions: Codable, Sendable, Equatable, ExpressibleByDictionar
         return result
     }
 
-    /// Replaces the value of an option where it was given.
+    /// Replaces an option's value if it was given.
     public mutating func replace(_ name: String, by value: String) {
         for index in entries.indices where entries[index].name == name { entries[index].value = value }
     }
 
-    /// Gives a command the options that it was not given itself. What it does not know, or no longer takes, is left out.
+    /// Gives a command the options that it was not given itself. Options that it does not know, or no longer accepts,
+    /// are dropped.
     public func restore(into command: Any) {
         let missing = declarations(in: command).filter { !$0.declaration.isPositional && $0.declaration.words.isEmpty }
         for (name, declaration) in missing {
@@ -52,6 +53,6 @@ public struct GivenOptions: Codable, Sendable, Equatable, ExpressibleByDictionar
         }
     }
 
-    /// The words of a command line that give these options.
+    /// The command-line words that give these options.
     public var words: [String] { entries.flatMap { ["--\($0.name)"] + [$0.value].compactMap { $0 } } }
 }

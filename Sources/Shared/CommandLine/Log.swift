@@ -1,13 +1,13 @@
 import Foundation
 import Synchronization
 
-/// What a program tells its user while it works: lines on standard error, and on a terminal one line below them that
-/// changes. Any thread may use it.
+/// A program's messages to its user: lines on standard error, and on a terminal one changing line below them. Any
+/// thread may use it.
 public final class Log: Sendable {
     /// The log of this process.
     public static let shared = Log(descriptor: STDERR_FILENO)
 
-    /// Characters of the changing line at most, where the terminal does not say how wide it is.
+    /// Longest changing line, in characters, if the terminal does not report its width.
     private static let defaultWidth = 80
 
     /// Whether the lines go to a terminal.
@@ -24,8 +24,8 @@ public final class Log: Sendable {
         isTerminal = isatty(descriptor) == 1
     }
 
-    /// Writes a line, with the time where it does not go to a terminal. Characters that could control a terminal are
-    /// replaced: some texts come from other hosts.
+    /// Writes a line, with the time if not to a terminal. Characters that could control a terminal are replaced: some
+    /// texts come from other hosts.
     public func line(_ text: String) {
         let clean = Self.printable(text)
         kept.withLock { lines in
@@ -41,13 +41,13 @@ public final class Log: Sendable {
         }
     }
 
-    /// Leaves the time out of the lines, where the reader adds it.
+    /// Omits the time from lines, because the reader adds it.
     public func omitTime() { showsTime.store(false, ordering: .relaxed) }
 
     /// The last lines with their times, oldest first, at most `count`.
     public func recent(_ count: Int) -> [String] { kept.withLock { Array($0.suffix(count)) } }
 
-    /// Sets the line that changes; without a terminal it is not shown.
+    /// Sets the changing line; without a terminal it is not shown.
     public func setStatus(_ text: String) {
         guard isTerminal else { return }
         status.withLock { status in
@@ -56,7 +56,7 @@ public final class Log: Sendable {
         }
     }
 
-    /// Says what begins now: the line that changes on a terminal, a line elsewhere.
+    /// Announces a step: as the changing line on a terminal, as a line elsewhere.
     public func step(_ text: String) {
         if isTerminal { setStatus("\(text) …") } else { line(text) }
     }
@@ -76,8 +76,8 @@ public final class Log: Sendable {
         return Int(size.ws_col)
     }
 
-    /// A text without characters that could control a terminal, break its line, or show it in another order than it has
-    /// (the invisible ones of Unicode's bidirectional algorithm).
+    /// A text without characters that could control a terminal, break its line, or reorder it (the invisible ones of
+    /// Unicode's bidirectional algorithm).
     public static func printable(_ text: String) -> String {
         String(String.UnicodeScalarView(text.unicodeScalars.map { isHarmless($0) ? $0 : " " }))
     }

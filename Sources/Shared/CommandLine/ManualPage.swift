@@ -76,7 +76,7 @@ extension Program {
         return lines
     }
 
-    /// The text with the characters that the formatter gives a meaning taken literally.
+    /// The text with the formatter's special characters escaped.
     private func escaped(_ text: String) -> String {
         var result = ""
         for character in text {

@@ -13,7 +13,7 @@ public struct NormalisationOptions {
     /// Whether any was given.
     public var isGiven: Bool { mean != nil || deviation != nil }
 
-    /// Complains of values that cannot be. Throws a `.usage` ``Failure``.
+    /// Rejects impossible values. Throws a `.usage` ``Failure``.
     public func validate() throws {
         if let mean, mean.values.contains(where: { abs($0) > Normalisation.meanMax }) {
             let scaled = ChannelValues(mean.values.map { $0 / 255 })
@@ -27,9 +27,9 @@ public struct NormalisationOptions {
         }
     }
 
-    /// What was chosen for the images of a data set, or is said of a network that will see them, or is usual for their
-    /// form, in this order. Says so where the user chose another than the network's. Throws a `.usage` ``Failure`` where
-    /// it is not for their channels.
+    /// The normalisation of a data set's images: the given one, or that of the network that will see them, or the usual
+    /// one for their format, in this order. Says so if the user's choice differs from the network's. Throws a `.usage`
+    /// ``Failure`` if it does not fit their channels.
     public func normalisation(for data: DataSet, of network: Network? = nil) throws -> Normalisation {
         if data.layout.pixelType == .float32 {
             guard !isGiven else {
@@ -45,10 +45,10 @@ public struct NormalisationOptions {
             of: "the images of \(data.source.path)")
     }
 
-    /// What was chosen for the images that a network takes, or is said of it, where nothing else is known. Throws a
-    /// `.usage` ``Failure`` where that is not for their channels.
+    /// The normalisation of a network's images, given or the network's, if nothing else is known. Throws a `.usage`
+    /// ``Failure`` if it does not fit their channels.
     public func normalisation(for network: Network) throws -> Normalisation {
-        // A network of flattened images may not say how many channels they had.
+        // A network of flattened images may not know how many channels they had.
         let known = network.facts.normalisation
         let shape = network.graph.imageShape
         let channels = shape.isVector ? (mean?.values ?? known?.mean)?.count ?? 3 : shape.channels
@@ -76,7 +76,7 @@ public struct NormalisationOptions {
     }
 }
 
-/// One number for each of an image's channels, written with commas.
+/// One number per channel, separated by commas.
 struct ChannelValues: ArgumentValue {
     let values: [Float]
 

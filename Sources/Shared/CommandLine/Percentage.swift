@@ -1,4 +1,4 @@
-/// A number of per cent, or of percentage points, on the command line: `91.7` or `91.7%`.
+/// A percentage, or a number of percentage points, on the command line: `91.7` or `91.7%`.
 public struct Percentage: ArgumentValue, Sendable, Equatable {
     /// In per cent, 0 to 100.
     public let percent: Double

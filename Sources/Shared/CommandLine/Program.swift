@@ -1,6 +1,6 @@
 import Foundation
 
-/// A program of subcommands: chooses one, parses its options, runs it, and turns what it throws into an exit code.
+/// A program with subcommands: chooses one, parses its options, runs it, and turns thrown errors into an exit code.
 public struct Program: Sendable {
     let name: String
     let summary: String
@@ -32,8 +32,8 @@ public struct Program: Sendable {
         }
     }
 
-    /// Ends the process without what libraries do at its exit: OpenBLAS frees its buffers there, also under a thread that
-    /// still computes, such as a fit that is left behind, and the process would end by a segmentation fault.
+    /// Ends the process without the libraries' exit handlers: OpenBLAS frees its buffers there, even while a thread
+    /// still uses them, such as an abandoned fit, and the process would end with a segmentation fault.
     private func end(_ code: Int32) -> Never {
         fflush(nil)
         _exit(code)
@@ -71,7 +71,7 @@ public struct Program: Sendable {
             try fill(command, with: rest)
             try command.validate()
         } catch let failure as Failure where failure.kind == .usage {
-            // A suggestion stands last, where the eye is.
+            // The suggestion comes last, where the eye is.
             if failure.description.hasSuffix("?") { throw failure }
             let name = "\(self.name) \(type.description.name)"
             throw Failure(.usage, "\(failure.description); '\(name) --help' lists the options")
@@ -140,7 +140,7 @@ public struct Program: Sendable {
         try demandRequired(options, positional)
     }
 
-    /// Throws a `.usage` ``Failure`` that names everything that must be given and was not.
+    /// Throws a `.usage` ``Failure`` that names all missing required options.
     private func demandRequired(
         _ options: [(name: String, declaration: any Declaration)],
         _ positional: [(name: String, declaration: any Declaration)]
@@ -156,7 +156,7 @@ public struct Program: Sendable {
         throw Failure(.usage, "\(list) missing")
     }
 
-    /// The name, the version and the commit, where the build knows it.
+    /// The name, the version and the commit, if the build knows it.
     var versionText: String {
         "\(name) \(version)" + (Version.commit.map { " (\($0))" } ?? "")
     }

@@ -121,7 +121,7 @@ extension Program {
         return zshQuoted("\(flag)[\(zshEscaped(option.help))]\(value)")
     }
 
-    /// Characters that `_arguments` and `_describe` give a meaning.
+    /// Special characters of `_arguments` and `_describe`.
     private func zshEscaped(_ text: String) -> String {
         text.map { "[]:\\".contains($0) ? "\\\($0)" : String($0) }.joined()
     }

@@ -1,4 +1,4 @@
-/// `; did you mean '…'?` with the name that is nearest to a misspelt word, or nothing where none is near.
+/// `; did you mean '…'?` with the name closest to a misspelt word, or nothing if none is close.
 public func suggestion(for word: String, among names: some Sequence<String>) -> String {
     var best: (name: String, distance: Int)?
     for name in names {
@@ -9,7 +9,7 @@ public func suggestion(for word: String, among names: some Sequence<String>) -> 
     return "; did you mean '\(best.name)'?"
 }
 
-/// The least number of insertions, deletions and replacements that turn one text into the other. O(|a|·|b|).
+/// The edit distance of two texts. O(|a|·|b|).
 func editDistance(_ a: String, _ b: String) -> Int {
     let b = Array(b)
     var row = Array(0...b.count)

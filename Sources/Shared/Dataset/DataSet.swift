@@ -1,10 +1,10 @@
 import Foundation
 
-/// A data set whose form was recognised. Its images are read when they are asked for.
+/// A data set whose format was recognised. Reads its images on demand.
 public struct DataSet: Sendable {
     /// Where it is.
     public let source: ImageSource
-    /// What the images have in common.
+    /// The common properties of the images.
     public let layout: ImageLayout
     private let reader: any ImageReader
 
@@ -27,22 +27,22 @@ public struct DataSet: Sendable {
 
     /// The form in which the images are stored.
     public var format: ImageFormat { reader.format }
-    /// How networks for such images usually normalise them; without channels where pixels are inputs as they are.
+    /// The usual normalisation for such images; without channels if pixels are inputs already.
     public var normalisation: Normalisation { layout.pixelType == .float32 ? .none : reader.normalisation }
-    /// Whether a mirrored image is still one of its class; digits are not.
+    /// Whether a mirrored image keeps its class; digits do not.
     public var mayBeMirrored: Bool { reader.mayBeMirrored }
 
-    /// Whether training and test images are told apart. Where they are not, all images are of either split.
+    /// Whether training and test images are separate. If not, all images count as either split.
     public var hasSplits: Bool { reader.hasSplits }
-    /// The splits that are there; one of them where they are not told apart.
+    /// The available splits; only one if they are not separate.
     public var splits: [EvaluationSettings.Split] {
         hasSplits ? [.train, .test].filter { (try? count($0)) != nil } : [.train]
     }
 
-    /// Whether it is known what the images show.
+    /// Whether the images have labels.
     public var hasLabels: Bool { reader.hasLabels }
 
-    /// The same images where they have labels; otherwise as many classes are told apart as a network has.
+    /// The same images if they have labels; otherwise with as many classes as the network.
     public func fitting(_ graph: Graph) throws -> DataSet {
         if hasLabels || source.classes != nil { return self }
         var source = source
@@ -50,11 +50,11 @@ public struct DataSet: Sendable {
         return try DataSet(source, reader)
     }
 
-    /// How many images a split has. Throws a `.badInput` ``Failure`` where there is no such split.
+    /// How many images a split has. Throws a `.badInput` ``Failure`` if there is no such split.
     public func count(_ split: EvaluationSettings.Split) throws -> Int { try reader.count(split) }
 
-    /// Reads the first `limit` images of a split, or all. Throws a `.badInput` ``Failure`` that names the place where
-    /// something is wrong, also where there are fewer images than wanted.
+    /// Reads the first `limit` images of a split, or all. Throws a `.badInput` ``Failure`` that says what is wrong and
+    /// where, also if there are fewer images than wanted.
     public func read(_ split: EvaluationSettings.Split, limit: Int? = nil) throws -> ImageSet {
         let available = try reader.count(split)
         if let limit, limit > available {
@@ -74,7 +74,7 @@ public struct DataSet: Sendable {
         return images.layout == layout ? images : images.telling(classes: layout.classes)
     }
 
-    /// One line for a person: what the images are and how they become inputs.
+    /// One line for the user: the images and how they become inputs.
     public func summary(_ normalisation: Normalisation) -> String {
         "\(format.rawValue) images of \(layout), \(normalisation)"
     }

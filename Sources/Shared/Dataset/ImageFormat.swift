@@ -1,4 +1,4 @@
-/// The forms in which images are stored that can be read.
+/// The supported formats of images.
 public enum ImageFormat: String, Sendable, Hashable, Codable, CaseIterable {
     /// CIFAR-10: binary batches, or the Python version that torchvision downloads.
     case cifar10
@@ -8,7 +8,7 @@ public enum ImageFormat: String, Sendable, Hashable, Codable, CaseIterable {
     case idx
     /// NumPy's `.npz`, or a folder of `.npy`.
     case numpy
-    /// A folder of pictures for each class.
+    /// One folder of pictures per class.
     case folder
 }
 

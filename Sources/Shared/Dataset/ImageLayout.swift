@@ -1,10 +1,10 @@
-/// What the images of a set have in common: their shape, how many classes there are, and how pixels are stored.
+/// The common properties of a set's images: their shape, the number of classes, and how pixels are stored.
 public struct ImageLayout: Sendable, Hashable, Codable {
-    /// How one value of a pixel is stored.
+    /// How one pixel value is stored.
     public enum PixelType: String, Sendable, Codable, CaseIterable {
         /// A byte of 0…255, which a ``Normalisation`` turns into an input.
         case uint8
-        /// A number that is a network's input as it is.
+        /// A number that enters the network unchanged.
         case float32
 
         /// Bytes of one value.
@@ -16,7 +16,7 @@ public struct ImageLayout: Sendable, Hashable, Codable {
         }
     }
 
-    /// The most channels, rows or columns: far beyond what networks take, so that products of them never overflow.
+    /// The most channels, rows or columns: far beyond what networks take, so their products never overflow.
     public static let extentMax = 1 << 14
     /// The most classes; ImageNet-21k has 21,841.
     public static let classesMax = 1 << 20

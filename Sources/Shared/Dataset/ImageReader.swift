@@ -1,20 +1,20 @@
-/// A place where images are stored in some form, looked at but not read yet.
+/// A place where images are stored in some format, inspected but not read yet.
 protocol ImageReader: Sendable {
     /// The form.
     var format: ImageFormat { get }
-    /// What the images have in common.
+    /// The common properties of the images.
     var layout: ImageLayout { get }
-    /// Whether training and test images are told apart. Where they are not, all images are of either split.
+    /// Whether training and test images are separate. If not, all images count as either split.
     var hasSplits: Bool { get }
-    /// Whether it is known what the images show. Where not, all have label 0.
+    /// Whether the images have labels. If not, all have label 0.
     var hasLabels: Bool { get }
     /// How networks for such images usually normalise them.
     var normalisation: Normalisation { get }
-    /// Whether a mirrored image is still one of its class.
+    /// Whether a mirrored image keeps its class.
     var mayBeMirrored: Bool { get }
-    /// How many images a split has. Throws a `.badInput` ``Failure`` where it is not there.
+    /// How many images a split has. Throws a `.badInput` ``Failure`` if there is no such split.
     func count(_ split: EvaluationSettings.Split) throws -> Int
-    /// Reads the first `count` images of a split, which are there by ``count(_:)``.
+    /// Reads the first `count` images of a split, which exist according to ``count(_:)``.
     func read(_ split: EvaluationSettings.Split, count: Int) throws -> ImageSet
 }
 

@@ -25,7 +25,7 @@ extension ImageSet {
         pixelsOffset(count: count) + count * layout.imageBytes
     }
 
-    /// How many such images a set of so many bytes has, or nil where it can be no set of them.
+    /// How many such images a set of this many bytes has, or nil if it cannot be a set of them.
     public static func count(_ layout: ImageLayout, blobBytes: Int) -> Int? {
         let (count, rest) = (blobBytes - headerBytes).quotientAndRemainder(
             dividingBy: layout.imageBytes + MemoryLayout<Int32>.stride)
@@ -40,8 +40,7 @@ extension ImageSet {
         return magic + fields.flatMap { field in withUnsafeBytes(of: field.littleEndian, Array.init) }
     }
 
-    /// Reads a set; `name` stands in errors. Throws a `.badInput` ``Failure`` where it is not whole, or says of itself
-    /// what is not so.
+    /// Reads a set; `name` is for errors. Throws a `.badInput` ``Failure`` if it is incomplete or inconsistent.
     public init(blob: [UInt8], name: String) throws {
         guard blob.count >= Self.headerBytes, blob.starts(with: Self.magic) else {
             throw Failure(.badInput, "\(name): not an image set")
@@ -59,7 +58,7 @@ extension ImageSet {
             shape: Shape(channels: fields[4], height: fields[5], width: fields[6]), classes: fields[3],
             pixelType: fields[2] == 0 ? .uint8 : .float32)
         let count = fields[7]
-        // A header may claim more bytes than a number can hold, so the size is divided rather than multiplied.
+        // A header may claim more bytes than a number can hold, so divide the size rather than multiply.
         guard fields[1] <= 1, fields[2] <= 1, layout.isWithinLimits,
             Self.count(layout, blobBytes: blob.count) == count
         else { throw Failure(.badInput, "\(name): the header contradicts the size of the image set") }

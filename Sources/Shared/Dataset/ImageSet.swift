@@ -1,17 +1,17 @@
-/// Labelled images of one shape. A set says of itself all that is known of it, and so do the bytes by which it travels
-/// and is known: its ``blob``.
+/// Labelled images of one shape. A set describes itself completely, and so do the bytes that transfer and identify it:
+/// its ``blob``.
 public struct ImageSet: Sendable, Equatable {
-    /// What the images have in common.
+    /// The common properties of the images.
     public let layout: ImageLayout
     /// Which part of a data set it is of.
     public let split: EvaluationSettings.Split
     /// The number of images.
     public let count: Int
-    /// The whole set as bytes, in the form that `ImageSet+Blob.swift` describes. Its digest names the set.
+    /// The whole set as bytes, in the format of `ImageSet+Blob.swift`. Its digest identifies the set.
     public let blob: [UInt8]
 
-    /// Makes a set of `count` images, whose labels and pixels (`[image, channel, row, column]`) `fill` must all write.
-    /// Labels must be of the layout's classes; readers check that.
+    /// Makes a set of `count` images; `fill` must write all labels and pixels (`[image, channel, row, column]`). Labels
+    /// must be among the layout's classes; readers check that.
     public init(
         _ layout: ImageLayout, split: EvaluationSettings.Split, count: Int,
         fill: (_ labels: UnsafeMutableBufferPointer<Int32>, _ pixels: UnsafeMutableRawBufferPointer) throws -> Void
@@ -33,7 +33,7 @@ public struct ImageSet: Sendable, Equatable {
         }
     }
 
-    /// A set whose parts were read and checked; see ``init(blob:name:)``.
+    /// A set from parts that were read and checked; see ``init(blob:name:)``.
     init(checked layout: ImageLayout, _ split: EvaluationSettings.Split, count: Int, blob: [UInt8]) {
         self.layout = layout
         self.split = split
@@ -41,7 +41,7 @@ public struct ImageSet: Sendable, Equatable {
         self.blob = blob
     }
 
-    /// The digest that names the set. Takes time in proportion to its size.
+    /// The digest that identifies the set. O(size).
     public var digest: Digest { Digest(sha256Of: blob) }
 
     /// The label of an image.
@@ -72,7 +72,7 @@ public struct ImageSet: Sendable, Equatable {
         }
     }
 
-    /// The same images, of which more classes are told apart than have any.
+    /// The same images with more classes than occur.
     func telling(classes: Int) -> ImageSet {
         var layout = layout
         layout.classes = classes
@@ -105,10 +105,10 @@ public struct ImageSet: Sendable, Equatable {
 }
 
 extension ImageSet {
-    /// Checks that a network takes these images and tells their classes apart. Throws a `.badInput` ``Failure``.
+    /// Checks that a network takes these images and has their classes. Throws a `.badInput` ``Failure``.
     public func check(fits graph: Graph) throws {
         let input = graph.imageShape
-        // What is flattened first may have any shape of as many values.
+        // Inputs that are flattened first may have any shape with as many values.
         let isFlattened = graph.readers[0].allSatisfy { graph.nodes[$0].operation == .flatten }
         guard graph.classes == layout.classes,
             input == layout.shape || (isFlattened && input.count == layout.shape.count)
@@ -119,7 +119,7 @@ extension ImageSet {
         }
     }
 
-    /// Checks that a normalisation is for images of so many channels. Throws a `.badInput` ``Failure``.
+    /// Checks that a normalisation has this many channels. Throws a `.badInput` ``Failure``.
     public func check(_ normalisation: Normalisation) throws {
         guard layout.pixelType == .float32 || normalisation.mean.count == layout.shape.channels else {
             throw Failure(

@@ -1,6 +1,6 @@
 import Foundation
 
-/// Where images are, and what the user said of them: as much as it takes to read the same images again.
+/// Where images are and the user's options for them: all that is needed to read the same images again.
 public struct ImageSource: Sendable, Hashable, Codable {
     /// Which of CIFAR-100's labels count.
     public enum CIFAR100Labels: String, Sendable, Hashable, Codable, CaseIterable {
@@ -12,17 +12,17 @@ public struct ImageSource: Sendable, Hashable, Codable {
 
     /// A folder or file.
     public var path: String
-    /// The form of the images; nil for what is recognised.
+    /// The format of the images; nil to recognise it.
     public var format: ImageFormat?
-    /// The number of classes, where more are meant than have images.
+    /// The number of classes, if more than occur.
     public var classes: Int?
     /// CIFAR-100's labels.
     public var cifar100Labels: CIFAR100Labels
-    /// The length that the shorter side of a picture is scaled to.
+    /// The target length of a picture's shorter side.
     public var resize: Int?
-    /// Height and width of what is cut out of the middle of a picture.
+    /// Height and width of the central crop of a picture.
     public var crop: Int?
-    /// Whether pictures that cannot be read are left out, where they are few.
+    /// Whether to skip unreadable pictures, if they are few.
     public var skipsBroken: Bool
 
     /// Names images.
@@ -39,7 +39,7 @@ public struct ImageSource: Sendable, Hashable, Codable {
         self.skipsBroken = skipsBroken
     }
 
-    /// The options of a command line that name the same images.
+    /// The command-line options that name the same images.
     public var arguments: [String] {
         var words = ["--data", path]
         func add(_ name: String, _ value: (some CustomStringConvertible)?) {
@@ -54,12 +54,12 @@ public struct ImageSource: Sendable, Hashable, Codable {
         return words
     }
 
-    /// Finds out in which form the images are. Throws a `.badInput` ``Failure`` where there is none, or several, or where the
-    /// images have no labels and these are needed.
+    /// Recognises the format of the images. Throws a `.badInput` ``Failure`` if there is none, or several, or if labels
+    /// are needed and missing.
     public func open(needsLabels: Bool = true) throws -> DataSet {
         let formats = format.map { [$0] } ?? ImageFormat.allCases.filter { $0 != .folder }
         var readers = try formats.compactMap { try reader($0) }
-        // Folders of pictures lie beside anything, so they count only where nothing else does.
+        // Folders of pictures may be beside anything, so they count only if there is nothing else.
         if readers.isEmpty, format == nil, let pictures = try reader(.folder) { readers.append(pictures) }
         guard readers.count <= 1 else {
             let found = readers.map { $0.format.rawValue }.joined(separator: " and ")

@@ -1,7 +1,7 @@
-/// How many images of a data set a command uses: as many as it would like, or all where there are fewer.
+/// How many images of a data set a command uses: as many as it wants, or all if there are fewer.
 public enum ImageSupply {
-    /// The number of images to use where `wanted` are wanted for a purpose, such as "correct batch norms". Says so where
-    /// there are fewer. Throws a `.badInput` ``Failure`` where there are none.
+    /// The number of images to use if `wanted` are wanted for a purpose, such as "correct batch norms". Says so if
+    /// there are fewer. Throws a `.badInput` ``Failure`` if there are none.
     public static func count(
         _ wanted: Int, of split: EvaluationSettings.Split, in data: DataSet, to purpose: String
     ) throws -> Int {

@@ -1,24 +1,24 @@
-/// How pixels of bytes become a network's inputs: scaled to 0…1, then `(x - mean) / deviation` for each channel.
+/// How byte pixels become a network's inputs: scaled to 0…1, then `(x - mean) / deviation` per channel.
 public struct Normalisation: Sendable, Hashable, Codable {
     /// The mean of each channel.
     public var mean: [Float]
     /// The standard deviation of each channel.
     public var deviation: [Float]
 
-    /// Makes a normalisation of as many channels as there are means.
+    /// Makes a normalisation with as many channels as means.
     public init(mean: [Float], deviation: [Float]) {
         precondition(mean.count == deviation.count, "a mean and a deviation for each channel")
         self.mean = mean
         self.deviation = deviation
     }
 
-    /// The largest mean that pixels in 0…1 have; those of pixels in 0…255 are far above.
+    /// The largest possible mean of pixels in 0…1; those of pixels in 0…255 are far above.
     static let meanMax: Float = 1
 
     /// Nothing is done: pixels are inputs as they are.
     public static let none = Normalisation(mean: [], deviation: [])
 
-    /// Scales to 0…1 and leaves it at that.
+    /// Only scales to 0…1.
     public static func scaling(channels: Int) -> Normalisation {
         Normalisation(
             mean: [Float](repeating: 0, count: channels), deviation: [Float](repeating: 1, count: channels))

@@ -1,4 +1,4 @@
-/// A SHA-256 digest: the name under which a network or a set of images travels and is cached.
+/// A SHA-256 digest: identifies a network or an image set in transfers and caches.
 public struct Digest: Sendable, Hashable, CustomStringConvertible {
     /// Bytes of a digest.
     public static let byteCount = 32

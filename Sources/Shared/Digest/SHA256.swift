@@ -11,7 +11,7 @@ extension Digest {
     }
 }
 
-/// SHA-256 of bytes that come in parts.
+/// SHA-256 of bytes that arrive in parts.
 public struct SHA256 {
     private var state = crypto_hash_sha256_state()
 

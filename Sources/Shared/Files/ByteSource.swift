@@ -1,18 +1,18 @@
-/// Bytes that are read from the front, and never more of them than are asked for.
+/// Bytes read from the front, only as many as requested.
 protocol ByteSource: AnyObject {
     /// What is read, for errors.
     var name: String { get }
-    /// The most bytes that it can hold, whatever it says of itself.
+    /// The most bytes that it can hold, whatever it claims.
     var bytesMax: Int { get }
     /// Reads as many bytes as are left, at most the buffer's. Throws a `.badInput` ``Failure``.
     func read(into buffer: UnsafeMutableRawBufferPointer) throws -> Int
 }
 
 extension ByteSource {
-    /// The most that a byte of deflated data can become.
+    /// The largest expansion of a byte of deflated data.
     static var deflationMax: Int { 1032 }
 
-    /// Fills a buffer. Throws a `.badInput` ``Failure`` where there are fewer bytes.
+    /// Fills a buffer. Throws a `.badInput` ``Failure`` if there are fewer bytes.
     func fill(_ buffer: UnsafeMutableRawBufferPointer) throws {
         var filled = 0
         while filled < buffer.count {

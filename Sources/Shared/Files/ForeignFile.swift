@@ -1,5 +1,4 @@
-/// What a file is that was given where something else is wanted: told by its first bytes, so that the error names the
-/// likely mistake.
+/// Recognises a file given by mistake by its first bytes, so the error can name the likely mistake.
 public enum ForeignFile {
     /// Bytes that are looked at.
     private static let looked = 512
@@ -18,10 +17,10 @@ public enum ForeignFile {
         (Array("%PDF".utf8), "it is a PDF"),
     ]
 
-    /// What a file is, with what to do; nil where its bytes do not tell.
+    /// What a file is and what to do with it; nil if its bytes do not show it.
     public static func words(of bytes: some Collection<UInt8>) -> String? {
         for (start, words) in signatures where bytes.starts(with: start) { return words }
-        // A tar archive says so after the first file's name.
+        // A tar archive's magic comes after the first file's name.
         if bytes.dropFirst(257).starts(with: Array("ustar".utf8)) {
             return "it is a tar archive; unpack it first (tar -xf)"
         }

@@ -1,6 +1,6 @@
 import CZlib
 
-/// A file that may be compressed by gzip.
+/// A file that may be gzip-compressed.
 final class GzipFile: ByteSource {
     let name: String
     let bytesMax: Int

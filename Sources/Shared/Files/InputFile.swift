@@ -1,9 +1,9 @@
 import Foundation
 
-/// Reading files that the user named, with errors that say what was being done to which file.
+/// Reading files that the user named, with errors that say what failed on which file.
 public enum InputFile {
-    /// The bytes of a whole file. Throws a `.badInput` ``Failure`` where it cannot be read or is longer than
-    /// `bytesMax`, which is checked before memory is taken.
+    /// The bytes of a whole file. Throws a `.badInput` ``Failure`` if it cannot be read or is longer than `bytesMax`,
+    /// which is checked before memory is allocated.
     public static func bytes(at path: String, bytesMax: Int) throws -> [UInt8] {
         try withFile(path) { file, size in
             guard size <= bytesMax else {
@@ -13,12 +13,12 @@ public enum InputFile {
         }
     }
 
-    /// The first bytes of a file, `count` of them or as many as it has.
+    /// The first `count` bytes of a file, or all if there are fewer.
     public static func prefix(of path: String, count: Int) throws -> [UInt8] {
         try withFile(path) { file, size in try read(file, count: min(count, size), from: 0, path: path) }
     }
 
-    /// A range of a file's bytes. Throws where the file is shorter.
+    /// A range of a file's bytes. Throws if the file is shorter.
     public static func bytes(at path: String, in range: Range<Int>) throws -> [UInt8] {
         try withFile(path) { file, size in
             guard range.upperBound <= size else {
@@ -31,7 +31,7 @@ public enum InputFile {
     /// The size of a regular file in bytes.
     public static func size(of path: String) throws -> Int { try withFile(path) { _, size in size } }
 
-    /// Whether there is a regular file that can be opened for reading.
+    /// Whether a regular file exists and can be opened for reading.
     public static func isReadable(_ path: String) -> Bool { (try? size(of: path)) != nil }
 
     private static func withFile<Result>(_ path: String, _ body: (Int32, Int) throws -> Result) throws -> Result {

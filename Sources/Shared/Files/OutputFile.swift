@@ -1,20 +1,21 @@
 import Foundation
 
-/// Writes a file that appears under its name only when it is whole: until then its content stands beside it, and is
-/// removed when something goes wrong. What is there already and no regular file (`/dev/stdout`) is written to at once.
+/// Writes a file that appears under its name only when complete: until then its content is in a file beside it, which
+/// is removed on failure. An existing path that is not a regular file (`/dev/stdout`) is written directly.
 public final class OutputFile {
-    /// Bytes that are gathered before they are written.
+    /// Bytes to buffer before writing.
     private static let bufferBytes = 1 << 16
 
     private let path: String
     private let partPath: String
-    /// Whether the file is to take its name when it is whole.
+    /// Whether the file takes its name when complete.
     private let isReplacing: Bool
     private var descriptor: Int32
     private var buffer: [UInt8] = []
     private var isFinished = false
 
-    /// Starts a file. The name of another process's unfinished one differs. Throws an `.unavailable` ``Failure`` where it cannot be made.
+    /// Starts a file. Another process's unfinished one has another name. Throws an `.unavailable` ``Failure`` if it
+    /// cannot be created.
     public init(_ path: String) throws {
         self.path = path
         var status = stat()
@@ -26,7 +27,7 @@ public final class OutputFile {
         buffer.reserveCapacity(Self.bufferBytes)
     }
 
-    /// Writes a whole file. Throws an `.unavailable` ``Failure`` where that is not possible.
+    /// Writes a whole file. Throws an `.unavailable` ``Failure`` on failure.
     public static func write(_ bytes: [UInt8], to path: String) throws {
         let file = try OutputFile(path)
         try file.write(bytes)
@@ -48,7 +49,7 @@ public final class OutputFile {
         if buffer.count >= Self.bufferBytes { try flush() }
     }
 
-    /// Writes what is left to the disk and gives the file its name. Throws where there is no space.
+    /// Flushes the rest to disk and gives the file its name. Throws if there is no space.
     public func finish() throws {
         try flush()
         guard !isReplacing || fsync(descriptor) == 0 else { throw Self.failure("write", path) }

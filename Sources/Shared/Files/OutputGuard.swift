@@ -1,19 +1,18 @@
 import Foundation
 
-/// Looks at what a command is going to write before it computes anything: an input is never written over, a network or
-/// a run only when its user says so, and a folder that cannot be written to is noticed at once.
+/// Checks a command's outputs before it computes anything: it never overwrites an input, overwrites a network or a run
+/// only if the user says so, and detects an unwritable folder at once.
 public struct OutputGuard {
     private let inputs: [String]
     private let isForced: Bool
 
-    /// For a command that reads `inputs` (nil for those that were not given); `isForced` lets it replace networks.
+    /// For a command that reads `inputs` (nil for those not given); `isForced` lets it replace networks.
     public init(reading inputs: [String?], isForced: Bool = false) {
         self.inputs = inputs.compactMap { $0 }
         self.isForced = isForced
     }
 
-    /// Checks a file that will be written; nil where it was not asked for. Throws a ``Failure`` that says what is in the
-    /// way.
+    /// Checks an output file; nil if not requested. Throws a ``Failure`` that says what is in the way.
     public func check(_ path: String?) throws {
         guard let path else { return }
         var status = stat()
@@ -32,7 +31,8 @@ public struct OutputGuard {
         try Self.checkFolder(of: path)
     }
 
-    /// Makes a folder where there is none, and checks that files can be made in it. Throws an `.unavailable` ``Failure``.
+    /// Creates a folder if it is missing, and checks that files can be created in it. Throws an `.unavailable`
+    /// ``Failure``.
     public static func prepareFolder(_ path: String) throws {
         do {
             try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
@@ -58,13 +58,13 @@ public struct OutputGuard {
         return stat(path, &other) == 0 && other.st_dev == status.st_dev && other.st_ino == status.st_ino
     }
 
-    /// Whether a file begins as networks and run files do. What cannot be read is not known to be harmless.
+    /// Whether a file begins like a network or run file. An unreadable one may be.
     private static func isPrecious(_ path: String) -> Bool {
         guard let start = try? InputFile.prefix(of: path, count: 16) else { return true }
         if start.starts(with: [0x50, 0x4B]) || start.first == 0x80 { return true }  // zip, pickle
         if start.starts(with: Array("SQLite format 3".utf8)) { return true }
         if start.count > 8, start[8] == UInt8(ascii: "{"), start[4..<8].allSatisfy({ $0 == 0 }) { return true }
-        // ONNX: the field that tells its version comes first.
+        // ONNX: the version field comes first.
         return start.count > 1 && start[0] == 0x08 && start[1] < 32
     }
 }

@@ -1,7 +1,7 @@
-/// Writing Python source that holds text from elsewhere, such as the names in a checkpoint.
+/// Writing Python source with text from elsewhere, such as the names in a checkpoint.
 public enum PythonText {
-    /// A string literal of Python 3 that stands for exactly this text, in double quotes and printable ASCII: nothing in
-    /// it ends the literal, the line or the file.
+    /// A Python 3 string literal for exactly this text, in double quotes and printable ASCII: nothing in it ends the
+    /// literal, the line or the file.
     public static func quoted(_ text: String) -> String {
         var result = "\""
         for scalar in text.unicodeScalars {

@@ -1,14 +1,14 @@
 import Foundation
 
-/// Unfinished files that killed programs left beside the finished ones: `NAME.PID.part`.
+/// Unfinished files left by killed programs beside the finished ones: `NAME.PID.part`.
 public enum StaleParts {
-    /// Seconds for which a part must not have been written to: its process may be on another host that shares the folder.
+    /// Seconds since the last write to a part: its process may be on another host that shares the folder.
     private static let quietSeconds: TimeInterval = 60
 
     /// The name of this process's unfinished `path`.
     public static func name(for path: String) -> String { "\(path).\(getpid()).part" }
 
-    /// Removes the parts of `path` whose processes are gone, with what SQLite keeps beside a file.
+    /// Removes the parts of `path` whose processes are gone, with SQLite's companion files.
     public static func remove(beside path: String) {
         let url = URL(fileURLWithPath: path)
         let folder = url.deletingLastPathComponent().path

@@ -7,14 +7,14 @@ final class ZipEntryFile: ByteSource {
     private let archive: ZipArchive
     private let file: OpaquePointer
 
-    /// Opens an entry; nil where there is none of that name. Throws a `.badInput` ``Failure``.
+    /// Opens an entry; nil if there is none of that name. Throws a `.badInput` ``Failure``.
     init?(of path: String, _ entryName: String) throws {
         let archive = try ZipArchive(at: path)
         guard let entry = try archive.entries().first(where: { $0.name == entryName }) else {
             return nil
         }
         name = "\(entryName) in \(path)"
-        // An entry may claim any length; what it can become is bounded by what is stored of it.
+        // An entry may claim any length; its stored size bounds what it can expand to.
         bytesMax = min(entry.size, entry.storedSize.multipliedReportingOverflow(by: Self.deflationMax).partialValue)
         file = try archive.open(entry)
         self.archive = archive

@@ -1,7 +1,7 @@
-/// Reads JSON front to back, as the caller asks for it: nothing is built that is not wanted, the order of members is
-/// seen, and every error says at which byte. Values that are not wanted are skipped, and checked on the way.
+/// Reads JSON front to back, driven by the caller: it builds nothing unwanted, shows the order of members, and every
+/// error names the byte. Unwanted values are skipped, and checked on the way.
 public struct JSONReader {
-    /// The deepest nesting that is skipped.
+    /// The deepest nesting to skip.
     static let depthMax = 64
 
     private let bytes: [UInt8]
@@ -18,7 +18,7 @@ public struct JSONReader {
         end = range.upperBound
     }
 
-    /// Reads an object: calls `member` with each key; it must read the value. Throws on a key that comes twice.
+    /// Reads an object: calls `member` with each key; it must read the value. Throws on a duplicate key.
     public mutating func object(_ member: (inout JSONReader, String) throws -> Void) throws {
         try take(UInt8(ascii: "{"), "an object {…}")
         if takeIf(UInt8(ascii: "}")) { return }
@@ -32,7 +32,7 @@ public struct JSONReader {
         try take(UInt8(ascii: "}"), "a comma or }")
     }
 
-    /// Reads an array: calls `element` for each element with its index; it must read it.
+    /// Reads an array: calls `element` with the index of each element; it must read it.
     public mutating func array(_ element: (inout JSONReader, Int) throws -> Void) throws {
         try take(UInt8(ascii: "["), "an array […]")
         if takeIf(UInt8(ascii: "]")) { return }
@@ -98,13 +98,13 @@ public struct JSONReader {
     /// Reads a value of any kind and drops it.
     public mutating func skip() throws { try skip(depth: 0) }
 
-    /// Checks that nothing but space is left.
+    /// Checks that only space is left.
     public mutating func finish() throws {
         skipSpace()
         guard position == end else { throw damaged("there is text after the end") }
     }
 
-    /// An error about what is at the current position.
+    /// An error at the current position.
     public func damaged(_ what: String) -> Failure {
         Failure(.badInput, "\(what), at byte \(position)\(position >= end ? ", where the text ends" : "")")
     }
@@ -155,7 +155,7 @@ public struct JSONReader {
         position += length
     }
 
-    /// Takes what JSON's grammar allows as a number, or returns nil.
+    /// Reads what JSON's grammar allows as a number, or returns nil.
     private mutating func numberText() -> String? {
         let start = position
         func isDigit(_ position: Int) -> Bool {
@@ -183,7 +183,7 @@ public struct JSONReader {
         return String(decoding: bytes[start..<position], as: UTF8.self)
     }
 
-    /// Reads what follows a backslash, as UTF-8.
+    /// Reads the rest of an escape sequence, as UTF-8.
     private mutating func escape() throws -> [UInt8] {
         guard position < end else { throw damaged("the string is unterminated") }
         let byte = bytes[position]

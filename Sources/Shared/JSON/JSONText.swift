@@ -1,4 +1,4 @@
-/// Writing JSON by hand where it is streamed.
+/// Writing streamed JSON by hand.
 public enum JSONText {
     /// A string in quotes, escaped.
     public static func quoted(_ text: String) -> String {

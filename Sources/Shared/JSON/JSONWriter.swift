@@ -1,6 +1,6 @@
-/// Writes a JSON text value by value, several times faster than encoding a tree of values: for what is written often.
+/// Writes JSON value by value, several times faster than encoding a tree of values: for frequent writing.
 ///
-/// Commas are put where they belong. Inside ``object(_:_:)`` everything has a name, inside ``array(_:of:_:)`` nothing.
+/// Adds commas itself. Inside ``object(_:_:)`` everything has a name, inside ``array(_:of:_:)`` nothing.
 public struct JSONWriter {
     /// What was written.
     public private(set) var text = ""
@@ -16,7 +16,7 @@ public struct JSONWriter {
         end("}")
     }
 
-    /// An array with one value for each element, which `value` writes.
+    /// An array with one value per element, written by `value`.
     public mutating func array<Elements: Sequence>(
         _ name: String? = nil, of elements: Elements, _ value: (inout JSONWriter, Elements.Element) -> Void
     ) {
@@ -71,7 +71,7 @@ extension Int: JSONScalar {}
 extension UInt64: JSONScalar {}
 
 extension Double: JSONScalar {
-    /// Null where it is not finite, which JSON cannot say.
+    /// Null if it is not finite, which JSON cannot express.
     public var jsonText: String { isFinite ? description : "null" }
 }
 

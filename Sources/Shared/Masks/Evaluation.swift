@@ -1,14 +1,13 @@
-/// The loss of a network under one mask: cross-entropy with the images' labels, or divergence from the unmasked network's
-/// answers (``EvaluationSettings/Labels``).
+/// A network's loss under one mask: cross-entropy with the images' labels, or divergence from the unmasked network's
+/// outputs (``EvaluationSettings/Labels``).
 ///
-/// Losses of images are summed as 64-bit fixed-point numbers, so that the sum is the same bits in whatever order and
-/// parts it was formed.
+/// Losses of images are summed as 64-bit fixed-point numbers, so the sum has the same bits in any order and split.
 public struct Evaluation: Sendable, Hashable {
     /// Units of ``lossSum`` in one nat: 2^32.
     public static let unitsPerNat = 4_294_967_296.0
-    /// The largest loss of one image, in nats; a larger one is counted as this. 2^14 nats × 2^17 images still fit.
+    /// The largest loss of one image, in nats; larger ones count as this. 2^14 nats × 2^17 images still fit.
     public static let imageLossMax = 16_384.0
-    /// The most images that an evaluation may count without its sum overflowing.
+    /// The most images that an evaluation may count without overflow of its sum.
     public static let imagesMax = 131_071
 
     /// The sum of the images' losses, in 2^-32 nats.
@@ -28,14 +27,13 @@ public struct Evaluation: Sendable, Hashable {
     /// The mean loss in nats.
     public var loss: Double { Double(lossSum) / Self.unitsPerNat / Double(max(images, 1)) }
 
-    /// Whether so many images can have so many right ones and so great a loss.
+    /// Whether this many images can have this many correct ones and this loss.
     public var isPossible: Bool {
         (0...Self.imagesMax).contains(images) && (0...images).contains(correct) && lossSum >= 0
             && Double(lossSum) <= Double(images) * Self.imageLossMax * Self.unitsPerNat
     }
 
-    /// The evaluation of both sets of images. Of more than ``imagesMax`` images the sum of the losses ends at the
-    /// largest number that there is.
+    /// The evaluation of both sets of images. Beyond ``imagesMax`` images the sum of the losses saturates.
     public static func + (a: Evaluation, b: Evaluation) -> Evaluation {
         let (sum, overflows) = a.lossSum.addingReportingOverflow(b.lossSum)
         return Evaluation(
@@ -51,14 +49,14 @@ public struct EvaluationSettings: Sendable, Hashable, Codable {
         case train
     }
 
-    /// Where the statistics of the batch normalisations come from.
+    /// The source of batch-norm statistics.
     public enum BatchNorm: Sendable, Hashable, Codable {
         /// The checkpoint's running statistics.
         case frozen
-        /// The first images of the training batches, as the masked network sees them, layer by layer.
+        /// The first training images, as the masked network sees them, layer by layer.
         case recalibrated(images: Int)
-        /// The checkpoint's running statistics, corrected by how the mask changes those of the first images of the
-        /// training batches, layer by layer: without a mask they are the checkpoint's.
+        /// The checkpoint's running statistics, corrected by how the mask changes those of the first training images,
+        /// layer by layer: without a mask they are the checkpoint's.
         case corrected(images: Int)
 
         /// The ways without their number of images, as options name them.
@@ -68,7 +66,7 @@ public struct EvaluationSettings: Sendable, Hashable, Codable {
             case corrected
         }
 
-        /// A way, with the images that it takes.
+        /// A source, with its number of images.
         public init(_ source: Source, images: Int) {
             switch source {
             case .frozen: self = .frozen
@@ -86,7 +84,7 @@ public struct EvaluationSettings: Sendable, Hashable, Codable {
             }
         }
 
-        /// The training images that it takes, the first ones; nil where it takes none.
+        /// The number of training images it uses, the first ones; nil if it uses none.
         public var calibrationImages: Int? {
             switch self {
             case .frozen: nil
@@ -95,15 +93,15 @@ public struct EvaluationSettings: Sendable, Hashable, Codable {
         }
     }
 
-    /// What a masked network's outputs are compared with.
+    /// What to compare a masked network's outputs with.
     public enum Labels: String, Sendable, Codable, CaseIterable {
         /// The images' labels: a loss is a cross-entropy.
         case given
-        /// The unmasked network's answers p: a loss is the Kullback-Leibler divergence Σ p (ln p − ln q) of the masked
-        /// network's answers q.
+        /// The unmasked network's outputs p: a loss is the Kullback-Leibler divergence Σ p (ln p − ln q) of the masked
+        /// network's outputs q.
         case network
 
-        /// What the mean over the images is called.
+        /// The name of the mean over the images.
         public var lossName: String {
             switch self {
             case .given: "mean cross-entropy"
@@ -114,13 +112,13 @@ public struct EvaluationSettings: Sendable, Hashable, Codable {
 
     /// Which images are evaluated.
     public var split: Split
-    /// How many of them every mask is evaluated on: the first records of the split, unless images rotate.
+    /// How many of them to evaluate every mask on: the first records of the split, unless images rotate.
     public var images: Int
     /// Where batch-norm statistics come from.
     public var batchNorm: BatchNorm
     /// How pixels become inputs.
     public var normalisation: Normalisation
-    /// What outputs are compared with; nil, as in files of earlier releases, for the images' labels.
+    /// What to compare outputs with; nil, as in files of earlier releases, for the images' labels.
     private var answers: Labels?
 
     /// What outputs are compared with.
@@ -133,7 +131,7 @@ public struct EvaluationSettings: Sendable, Hashable, Codable {
         case split, images, batchNorm, normalisation, rotation
         case answers = "labels"
     }
-    /// Which images each mask is evaluated on, where groups of masks have their own; nil where all share the first ones.
+    /// Which images to evaluate each mask on, if groups of masks have their own; nil if all share the first ones.
     public var rotation: ImageRotation?
 
     /// Makes settings.
@@ -153,26 +151,26 @@ public struct EvaluationSettings: Sendable, Hashable, Codable {
     /// The first records of the split that masks may be evaluated on.
     public var pool: Int { rotation?.pool ?? images }
 
-    /// Whether the images that batch norms are calibrated with are the first ones of those that a mask is evaluated on,
-    /// rather than the first training images for every mask. Test images calibrate nothing.
+    /// Whether batch norms are calibrated with the first of a mask's own evaluation images, rather than with the first
+    /// training images for every mask. Test images never calibrate.
     public var calibratesOnOwnImages: Bool { rotation != nil && split == .train }
 
-    /// The images that a mask takes from the pool: those that it is evaluated on and those that calibrate.
+    /// The images that a mask takes from the pool, for evaluation and calibration.
     public var imagesTaken: Int {
         calibratesOnOwnImages ? max(images, batchNorm.calibrationImages ?? 0) : images
     }
 
-    /// The numbers in the pool of the images of a group of masks, ``imagesTaken`` of them. The first are evaluated, and
-    /// the first calibrate.
+    /// The numbers of a group's images in the pool, ``imagesTaken`` of them. The first are evaluated, and the first
+    /// calibrate.
     public func images(ofGroup group: Int) -> [Int] {
         rotation?.images(ofGroup: group, count: imagesTaken) ?? Array(0..<images)
     }
 
-    /// The most images that a network is measured on by ``measuring``.
+    /// The most images that ``measuring`` uses for a network.
     public static let measuredMax = 4096
 
-    /// The settings for networks that are measured once each, rather than compared under many masks: all on the same
-    /// images of the pool, and more of them.
+    /// The settings for measuring a few networks once each, rather than comparing many masks: all on the same images of
+    /// the pool, and more of them.
     public var measuring: EvaluationSettings {
         var settings = self
         settings.images = max(images, min(pool, Self.measuredMax))
@@ -180,7 +178,7 @@ public struct EvaluationSettings: Sendable, Hashable, Codable {
         return settings
     }
 
-    /// Whether the settings say of masks of an ensemble what can be so.
+    /// Whether the settings are possible for an ensemble's masks.
     public func fits(_ ensemble: Ensemble) -> Bool {
         (1...Evaluation.imagesMax).contains(images) && rotation?.fits(ensemble, images: imagesTaken) ?? true
     }

@@ -1,7 +1,7 @@
 /// Names of layers as people write them.
 public enum LayerName {
-    /// The layer of a tensor or of a wrapped network's layer: without the wrapper's prefix and the tensor's suffix.
-    /// `module.layer1.0.conv1.weight` is `layer1.0.conv1`.
+    /// The layer that a tensor, or a wrapped network's layer, belongs to: without the wrapper's prefix and the tensor's
+    /// suffix. `module.layer1.0.conv1.weight` is `layer1.0.conv1`.
     public static func plain(_ written: String) -> String {
         var name = written[...]
         for prefix in ["module.", "_orig_mod.", "model."] where name.hasPrefix(prefix) {
@@ -13,6 +13,6 @@ public enum LayerName {
 }
 
 extension FilterSpace {
-    /// The layer of a name as people write it: the checkpoint's own first.
+    /// The layer with a name as people write it: the checkpoint's own first.
     public func layer(written name: String) -> Layer? { layer(named: name) ?? layer(named: LayerName.plain(name)) }
 }

@@ -2,7 +2,7 @@
 ///
 ///     {"model":…,"images":N,"results":[{"loss":0.37266,"correct":9173}, …]}
 public enum LossFile {
-    /// Writes evaluations to a file. Losses are written so that reading gives the same number.
+    /// Writes evaluations to a file. Losses are written so that they read back exactly.
     public static func write(
         _ evaluations: some Sequence<Evaluation>, model: String, images: Int, to path: String
     ) throws {

@@ -1,4 +1,4 @@
-/// Which filters of a network are disabled: one bit for each filter of its ``FilterSpace``, set where disabled.
+/// Which filters of a network are disabled: one bit per filter of its ``FilterSpace``, set if disabled.
 public struct Mask: Sendable, Hashable {
     /// The number of filters.
     public let count: Int
@@ -17,7 +17,7 @@ public struct Mask: Sendable, Hashable {
         for filter in disabled { self[filter] = true }
     }
 
-    /// A mask from its words, or nil where their number is wrong or a bit past `count` is set.
+    /// A mask from its words, or nil if their number is wrong or a bit past `count` is set.
     public init?(count: Int, words: [UInt64]) {
         guard words.count == (count + 63) / 64 else { return nil }
         if count % 64 != 0, let last = words.last, last >> UInt64(count % 64) != 0 { return nil }

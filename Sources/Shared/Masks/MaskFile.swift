@@ -1,28 +1,28 @@
-/// Masks in JSON, by the names of layers and the numbers of filters within them:
+/// Masks in JSON, by layer names and filter numbers within them:
 ///
 ///     {"masks":[{"disabled":{"layer1.0.conv1":[0,3]}}, …]}
 ///
-/// Where masks are to be evaluated on images of their own, the file also has lists of images, numbers of records of the
-/// split, and every mask names its list:
+/// If masks have their own images, the file also has lists of images (record numbers of the split), and every mask
+/// names its list:
 ///
 ///     {"image_lists":[[7,12], …],"masks":[{"disabled":{"layer1.0.conv1":[0,3]},"images":0}, …]}
 ///
-/// Members that are not known are skipped, so that a file may say more about its masks.
+/// Unknown members are skipped, so a file may hold more about its masks.
 public enum MaskFile {
     /// What a file holds.
     public struct Contents: Sendable, Equatable {
         /// The masks.
         public var masks: [Mask]
-        /// Lists of images, all of one length; empty where all masks see the same images.
+        /// Lists of images, all of one length; empty if all masks see the same images.
         public var images: [[Int]]
-        /// For each mask its list; empty where there are no lists.
+        /// The list of each mask; empty if there are no lists.
         public var listOfMask: [Int]
     }
 
     /// The most images in all lists.
     public static let listedImagesMax = 1 << 26
 
-    /// The longest file that is read: a million masks that disable a hundred filters each take less than half.
+    /// The longest file to read: a million masks that disable a hundred filters each take less than half.
     public static let bytesMax = 1 << 30
     /// The most memory that the masks of a file may take, in bytes: enough for a million masks of 30,000 filters.
     public static let maskBytesMax = 4 << 30
@@ -33,7 +33,7 @@ public enum MaskFile {
         try read(try InputFile.bytes(at: path, bytesMax: bytesMax), name: path, for: space)
     }
 
-    /// Reads the mask of a file that has one. Throws a `.badInput` ``Failure`` also where there is none, or more.
+    /// Reads a file with one mask. Throws a `.badInput` ``Failure``, also if there is none, or more.
     public static func mask(at path: String, for space: FilterSpace) throws -> Mask {
         let masks = try read(at: path, for: space)
         guard let mask = masks.first, masks.count == 1 else {
@@ -42,17 +42,17 @@ public enum MaskFile {
         return mask
     }
 
-    /// Reads the masks of a file's bytes; `name` stands in errors.
+    /// Reads the masks from a file's bytes; `name` is for errors.
     public static func read(_ bytes: [UInt8], name: String, for space: FilterSpace) throws -> [Mask] {
         try contents(bytes, name: name, for: space).masks
     }
 
-    /// Reads all of a file. Throws a `.badInput` ``Failure`` likewise.
+    /// Reads a whole file. Throws a `.badInput` ``Failure`` likewise.
     public static func contents(at path: String, for space: FilterSpace) throws -> Contents {
         try contents(try InputFile.bytes(at: path, bytesMax: bytesMax), name: path, for: space)
     }
 
-    /// Reads all of a file's bytes; `name` stands in errors.
+    /// Reads a file from its bytes; `name` is for errors.
     public static func contents(_ bytes: [UInt8], name: String, for space: FilterSpace) throws -> Contents {
         do {
             var masks: [(mask: Mask, list: Int?)]?
@@ -156,8 +156,8 @@ public enum MaskFile {
 
     // MARK: Writing
 
-    /// Writes masks to a file, one line each, without holding more than one as text; and, where images rotate, the
-    /// images of each of `count` masks, which are those of the settings.
+    /// Writes masks to a file, one line each, with only one as text in memory; and, if images rotate, the settings'
+    /// images of each of `count` masks.
     public static func write(
         _ masks: some Sequence<Mask>, for space: FilterSpace, to path: String,
         images: (settings: EvaluationSettings, rotation: ImageRotation, count: Int)? = nil

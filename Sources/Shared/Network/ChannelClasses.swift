@@ -1,25 +1,25 @@
 /// Which filters the channels of a network come from, and which filters can only be removed together.
 ///
-/// Channels are followed from the filter that makes them through everything that works on each channel alone. Where two
-/// meet in a sum, neither vanishes without the other: their filters are joined to one class. A grouped convolution joins
-/// the channels at the same place of every group, since what is left of it must have groups of one size. Found from the
-/// graph alone, by union-find; O(channels · α).
+/// Channels are followed from the filter that makes them through channel-wise operations. If two meet in a sum, neither
+/// can be removed without the other: their filters join one class. A grouped convolution joins the channels at the same
+/// place of every group, since its remaining groups must have one size. Found from the graph alone, by union-find;
+/// O(channels · α).
 public struct ChannelClasses: Sendable {
     /// The convolutions and linear layers whose filters can be disabled, by their places in ``Graph/nodes``.
     let layers: [Int]
-    /// The classes of filters, by their first one; a class's filters ascend. Every filter of the ``FilterSpace`` is in
-    /// exactly one.
+    /// The classes of filters, each named by its first one; a class's filters ascend. Every filter of the
+    /// ``FilterSpace`` is in exactly one.
     public let classes: [[Int]]
     /// Whether a class can be removed: not if some of its channels also come from the image.
     public let isRemovable: [Bool]
-    /// For every node the class of each of its channels, or nil for one that no filter makes.
+    /// For every node, the class of each of its channels, or nil if no filter makes it.
     public let classOfChannel: [[Int?]]
     private let coupled: [Bool]
 
     /// Whether some class of a layer's filters has other filters, or cannot be removed.
     func isCoupled(layer: Int) -> Bool { coupled[layer] }
 
-    /// For every class the nodes that have channels of it, ascending, and how many.
+    /// For every class, the nodes that have channels of it, ascending, and how many.
     public var channelsByNode: [[(node: Int, count: Int)]] {
         var result = [[(node: Int, count: Int)]](repeating: [], count: classes.count)
         for (node, channels) in classOfChannel.enumerated() {
@@ -43,7 +43,7 @@ public struct ChannelClasses: Sendable {
             firstFilter[node] = filters
             filters += graph.nodes[node].shape.channels
         }
-        // One more set stands for the image, whose channels are always there.
+        // One more set represents the image, whose channels are always present.
         var sets = DisjointSets(count: filters + 1)
         let image = filters
         var channels: [[Int?]] = []
@@ -77,7 +77,7 @@ public struct ChannelClasses: Sendable {
         }
     }
 
-    /// What each channel of a node comes from: an element of the sets, or nil.
+    /// The origin of each channel of a node: an element of the sets, or nil.
     private static func channels(
         of node: Graph.Node, _ index: Int, _ graph: Graph, _ known: [[Int?]], _ firstFilter: Int?, image: Int,
         joining sets: inout DisjointSets
@@ -105,7 +105,7 @@ public struct ChannelClasses: Sendable {
                 node.inputs.reduce(nil as Int?) { joined($0, known[$1].count == 1 ? known[$1][0] : known[$1][channel]) }
             }
         case .multiply:
-            // The product goes with the first factor that has filters of its own; a gate has none.
+            // The product follows the first factor with filters of its own; a gate has none.
             return (0..<count).map { channel in
                 node.inputs.reduce(nil as Int?) { result, input in
                     guard known[input].count > 1 || count == 1 else { return result }
@@ -130,9 +130,9 @@ public struct ChannelClasses: Sendable {
         }
     }
 
-    /// The mixing layers but for the gates and those whose channels are the outputs.
+    /// The mixing layers, except gates and those whose channels are the outputs.
     private static func layers(of graph: Graph) -> [Int] {
-        // Whether every way from a node, through operations on each channel, leads to a gate or to the outputs.
+        // Whether every path from a node, through channel-wise operations, leads to a gate or to the outputs.
         var follows = [Bool](repeating: false, count: graph.nodes.count)
         for index in graph.nodes.indices.reversed() {
             follows[index] =
@@ -151,7 +151,7 @@ public struct ChannelClasses: Sendable {
         }
     }
 
-    /// Whether a factor of a product only scales the other one: it has fewer pixels or channels, or else stands second.
+    /// Whether a factor of a product only scales the other one: it has fewer pixels or channels, or else comes second.
     private static func isGate(_ input: Int, of product: Graph.Node, _ graph: Graph) -> Bool {
         let (first, second) = (product.inputs[0], product.inputs[1])
         if first == second { return false }
@@ -160,13 +160,13 @@ public struct ChannelClasses: Sendable {
     }
 }
 
-/// Sets that can be joined, by path halving.
+/// Disjoint sets, with path halving.
 private struct DisjointSets {
     private var parent: [Int]
 
     init(count: Int) { parent = Array(0..<count) }
 
-    /// What stands for the element's set.
+    /// The representative of the element's set.
     mutating func root(_ element: Int) -> Int {
         var element = element
         while parent[element] != element {

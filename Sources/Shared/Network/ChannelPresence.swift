@@ -1,12 +1,12 @@
-/// Which channels of every node are there under a mask.
+/// Which channels of every node are present under a mask.
 ///
-/// A disabled filter's channel is *absent*, which is what physical removal makes of it: operations on each channel carry
-/// absence on; a sum takes what is present, and is absent where nothing is; a product with an absent factor is absent;
-/// concatenation keeps each part's; and whatever mixes channels reads an absent one as nothing.
+/// A disabled filter's channel is *absent*, as after physical removal: channel-wise operations propagate absence; a sum
+/// takes what is present, and is absent if nothing is; a product with an absent factor is absent; concatenation keeps
+/// each part's; and operations that mix channels treat an absent one as nothing.
 public struct ChannelPresence: Sendable, Equatable {
-    /// For every node whether each of its channels is there.
+    /// For every node, whether each of its channels is present.
     public let isPresent: [[Bool]]
-    /// For every node whether each channel is there and has an effect on the outputs.
+    /// For every node, whether each channel is present and affects the outputs.
     public let isUsed: [[Bool]]
 
     /// Follows a mask of the network's ``FilterSpace`` through the graph; without one all filters are active.

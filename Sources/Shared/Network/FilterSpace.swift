@@ -1,15 +1,15 @@
-/// All filters of a network that can be disabled, numbered: layer after layer in the order of evaluation, filter after
-/// filter.
+/// All filters of a network that can be disabled, numbered layer by layer in the order of evaluation, filter by filter.
 ///
-/// The number of a filter is its bit in a ``Mask``. Filters that cannot go on their own have no number: those of a
-/// depthwise convolution and of a gate (what multiplies other channels, as in squeeze-and-excitation) go with the
-/// channels that they follow, and the last layer's are the classes.
+/// The number of a filter is its bit in a ``Mask``. Filters that cannot be removed on their own have no number: those
+/// of a depthwise convolution and of a gate (which multiplies other channels, as in squeeze-and-excitation) go with the
+/// channels they follow, and the last layer's are the classes.
 public struct FilterSpace: Sendable, Equatable {
-    /// What a layer's filters are to the rest of the network.
+    /// The relation of a layer's filters to the rest of the network.
     public enum Role: String, Sendable, Codable {
-        /// Each channel is of one filter alone, so removing the filter removes the channel.
+        /// Each channel belongs to one filter alone, so removing the filter removes the channel.
         case hidden
-        /// Channels are sums with other layers' (residual streams), so a channel goes only with all that make it.
+        /// Channels are sums with other layers' (residual streams), so a channel can only be removed with all filters
+        /// that make it.
         case coupled
     }
 
@@ -19,7 +19,7 @@ public struct FilterSpace: Sendable, Equatable {
         public let name: String
         /// The convolution or linear layer in ``Graph/nodes``.
         public let node: Int
-        /// What its filters are to the rest of the network.
+        /// The relation of its filters to the rest of the network.
         public let role: Role
         /// The numbers of its filters.
         public let filters: Range<Int>

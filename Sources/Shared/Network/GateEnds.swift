@@ -1,9 +1,9 @@
 /// Where the absence of a filter's channel ends, for every filter that can be disabled.
 ///
-/// A disabled filter's channel is absent, and operations on each channel alone carry absence on (``ChannelPresence``).
-/// Where it ends, at a layer that mixes channels or at a sum with a channel that is there, something reads nothing in place
-/// of a value. So a gate on a filter, which is 1 while it is active and 0 when it is disabled, is a factor of its values at
-/// all these places, and nowhere else: at 0 the network is the masked one, exactly.
+/// A disabled filter's channel is absent, and channel-wise operations propagate absence (``ChannelPresence``). Where it
+/// ends, at a layer that mixes channels or at a sum with a present channel, the reader gets nothing in place of a
+/// value. So a gate on a filter, 1 while it is active and 0 when disabled, is a factor of its values at all these
+/// places, and nowhere else: at 0 the network is exactly the masked one.
 public struct GateEnds: Sendable {
     /// A channel of a value, and the filter whose absence ends where the value is read.
     public struct End: Sendable, Hashable {
@@ -14,7 +14,7 @@ public struct GateEnds: Sendable {
     /// By node and place among its inputs.
     private let ends: [[[End]]]
 
-    /// The channels that a node reads as its `position`-th input while it, or the channel it makes of them, stays.
+    /// The channels that a node reads as its `position`-th input while it, or the channel it makes from them, stays.
     public func ends(of node: Int, _ position: Int) -> [End] { ends[node][position] }
 
     /// Follows every filter of the network's ``FilterSpace``. O(channels · readers).
@@ -29,7 +29,7 @@ public struct GateEnds: Sendable {
             carried.append(made)
             ends.append(
                 inputs.indices.map { position in
-                    // What each channel that is read keeps absent with it.
+                    // What each read channel keeps absent with it.
                     var outputs = [[Int]](repeating: [], count: inputs[position].count)
                     Self.forEachChannel(of: node, graph, position, inputs) { outputs[$0].append($1) }
                     return inputs[position].indices.flatMap { channel -> [End] in
@@ -45,7 +45,7 @@ public struct GateEnds: Sendable {
 
     /// What makes a channel absent.
     private enum Absence {
-        /// Any one of these filters, when it is disabled.
+        /// Any one of these filters, if disabled.
         case with([Int])
         /// Nothing: it always is.
         case always
@@ -104,7 +104,7 @@ public struct GateEnds: Sendable {
         }
     }
 
-    /// Calls `body` with every channel that is read and every channel that is made of it alone.
+    /// Calls `body` with every channel read and every channel made from it alone.
     private static func forEachChannel(
         of node: Graph.Node, _ graph: Graph, _ position: Int, _ inputs: [[Absence]], _ body: (Int, Int) -> Void
     ) {

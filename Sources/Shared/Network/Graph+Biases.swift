@@ -1,5 +1,5 @@
 extension Graph {
-    /// The same graph whose given layers have a bias.
+    /// The same graph with biases added to the given layers.
     public func addingBiases(to layers: Set<Int>) throws -> Graph {
         var builder = try GraphBuilder(image: imageShape)
         for (index, node) in nodes.enumerated().dropFirst() {

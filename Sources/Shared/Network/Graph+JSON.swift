@@ -1,9 +1,9 @@
-/// A graph as a JSON text, which the files that Winnow writes carry in their metadata:
+/// A graph as JSON, which Winnow's files carry in their metadata:
 ///
 ///     {"version":1,"image":[3,32,32],"output":9,"nodes":[
 ///         {"name":"conv1","kind":"convolution","inputs":[0],"filters":16,"kernel":[3,3],"padding":[1,1,1,1]}, …]}
 ///
-/// Inputs count from the image, 0. Attributes that are not there have their usual values.
+/// Inputs count from the image, 0. Missing attributes have their usual values.
 extension Graph {
     private static let version = 1
 
@@ -127,7 +127,7 @@ extension Operation.Activation {
     }
 }
 
-/// A node as it stands in the text.
+/// A node as stored in the text.
 private struct NodeRecord {
     /// A vector of a convolution's output; a channel shuffle has as many.
     static let valuesMax = 1 << 20

@@ -1,5 +1,5 @@
 extension Graph {
-    /// A few words that tell what it is, for a person: `ResNet-20`, `fully connected 3072-512-10`.
+    /// A short description for people: `ResNet-20`, `fully connected 3072-512-10`.
     public var summary: String {
         let layers = nodes.filter { mixesChannels($0) && $0.operation != .softmax }
         let isFullyConnected = layers.allSatisfy { if case .linear = $0.operation { true } else { false } }
@@ -7,7 +7,7 @@ extension Graph {
             let widths = [inputShape(of: first).channels] + layers.map(\.shape.channels)
             return "fully connected " + widths.map(String.init).joined(separator: "-")
         }
-        // A projection beside a block does not count in a ResNet's published name.
+        // Projections do not count in a ResNet's published name.
         let depth = layers.count { !$0.name.contains("shortcut") && !$0.name.contains("downsample") }
         let isResidual = nodes.allSatisfy { node in
             switch node.operation {

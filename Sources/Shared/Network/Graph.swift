@@ -1,30 +1,30 @@
 /// A feed-forward network without its parameters: operations on the channels of one image, in topological order.
 ///
-/// The only representation of a network. Shapes, parameters, costs, which filters there are and which of them are
-/// coupled, what is left after removal, the engine's plan, training and exports all follow from it. A graph exists only
-/// if it is sound: ``GraphBuilder`` makes them and checks every node.
+/// The only representation of a network. Shapes, parameters, costs, the filters and their coupling, the result of
+/// removal, the engine's plan, training and exports all follow from it. A graph exists only if it is sound:
+/// ``GraphBuilder`` makes them and checks every node.
 public struct Graph: Sendable, Hashable {
-    /// An operation and what it reads.
+    /// An operation and its inputs.
     public struct Node: Sendable, Hashable {
-        /// A name that no other node has: for a layer with parameters the checkpoint's, for example `layer1.0.conv1`.
+        /// A unique name; for a layer with parameters, the checkpoint's, for example `layer1.0.conv1`.
         public let name: String
         public let operation: Operation
         /// The nodes it reads, by their places in ``Graph/nodes``; all come before it.
         public let inputs: [Int]
-        /// The shape of what it makes of one image.
+        /// The shape of its output for one image.
         public let shape: Shape
     }
 
-    /// The same type by a name that Foundation does not have.
+    /// The same type under a name that Foundation does not use.
     public typealias Operation = Shared.Operation
 
     /// The most nodes of a graph; ResNet-1202 has 4,200.
     public static let nodesMax = 20_000
 
-    /// The operations, each after those that it reads. The first is the image, the last makes the outputs; all others
-    /// are read by some node.
+    /// The operations, each after its inputs. The first is the image, the last makes the outputs; every other one has a
+    /// reader.
     public let nodes: [Node]
-    /// For every node those that read it, ascending.
+    /// The readers of every node, ascending.
     public let readers: [[Int]]
 
     /// Only for ``GraphBuilder``, which has checked the nodes.
@@ -46,13 +46,13 @@ public struct Graph: Sendable, Hashable {
     /// The outputs, one for each class.
     public var classes: Int { nodes[output].shape.channels }
 
-    /// The node whose channels are the logits: the output, or what its softmax reads.
+    /// The node whose channels are the logits: the output, or its softmax's input.
     public var logits: Int { nodes[output].operation == .softmax ? nodes[output].inputs[0] : output }
 
     /// The node of a name, or nil. O(nodes).
     public func node(named name: String) -> Node? { nodes.first { $0.name == name } }
 
-    /// The shape of what a node's first input makes.
+    /// The shape of a node's first input.
     public func inputShape(of node: Node) -> Shape { nodes[node.inputs[0]].shape }
 
     /// Whether a node is a convolution or a linear layer.
@@ -63,14 +63,14 @@ public struct Graph: Sendable, Hashable {
         }
     }
 
-    /// Whether a node is a layer that a batch norm does not follow, and not the one whose outputs are the logits.
+    /// Whether a node is a layer without a batch norm after it, and not the one that outputs the logits.
     public func lacksBatchNorm(_ index: Int) -> Bool {
         guard isLayer(index), index != logits else { return false }
         guard readers[index].count == 1, case .batchNorm = nodes[readers[index][0]].operation else { return true }
         return false
     }
 
-    /// Whether a node is a convolution or linear layer whose outputs mix the channels that it reads.
+    /// Whether a node is a convolution or linear layer whose outputs mix the channels it reads.
     public func mixesChannels(_ node: Node) -> Bool {
         guard let first = node.inputs.first else { return false }
         return node.operation.mixesChannels(of: nodes[first].shape.channels)
@@ -80,7 +80,7 @@ public struct Graph: Sendable, Hashable {
 extension Graph {
     /// A tensor that a node needs.
     public struct Parameter: Sendable, Hashable {
-        /// What a parameter is to its node. The raw value is the last part of its name, as PyTorch has it.
+        /// The role of a parameter in its node. The raw value is the last part of its name in PyTorch.
         public enum Role: String, Sendable, CaseIterable {
             case weight
             case bias

@@ -11,16 +11,16 @@ public struct GraphBuilder {
     private var nodes: [Graph.Node] = []
     private var names: Set<String> = []
 
-    /// Begins a graph with its image. Throws where the shape is not one.
+    /// Starts a graph with its image. Throws if the shape is invalid.
     public init(image: Shape) throws {
         _ = try add("image", .image, shape: image)
     }
 
-    /// The shape of a node that was added.
+    /// The shape of an added node.
     public func shape(_ node: Int) -> Shape { nodes[node].shape }
 
-    /// Adds an operation that reads nodes which were added before, and returns its place. A name that is taken gets a
-    /// number, unless `isExact`; then it throws.
+    /// Adds an operation that reads nodes added before, and returns its place. A name in use gets a number, unless
+    /// `isExact`; then it throws.
     @discardableResult
     public mutating func add(
         _ name: String, _ operation: Operation, _ inputs: [Int], isExact: Bool = false
@@ -44,7 +44,7 @@ public struct GraphBuilder {
         try add(name, operation, [input])
     }
 
-    /// The graph whose outputs a node makes; nodes that nothing reads are left out. Throws where it is no classifier.
+    /// The graph with a node's outputs, without nodes that nothing reads. Throws if it is not a classifier.
     public func graph(output: Int) throws -> Graph {
         let shape = nodes[output].shape
         guard shape.isVector, output > 0 else {
@@ -88,7 +88,7 @@ public struct GraphBuilder {
         return nodes.count - 1
     }
 
-    /// Throws where a node's shape is none, or too large.
+    /// Throws if a node's shape is invalid or too large.
     static func check(_ shape: Shape, of name: String) throws {
         guard shape.channels > 0, shape.height > 0, shape.width > 0 else {
             throw Failure(.badInput, "node \(name) would have shape \(shape); is the image too small for the network?")

@@ -1,12 +1,12 @@
 /// A trained network: its graph and its parameters.
 ///
-/// Parameter names are those of ``Graph/Parameter``: the node's name, and what PyTorch calls the parameter.
+/// Parameter names are those of ``Graph/Parameter``: the node's name, and PyTorch's name of the parameter.
 public struct Network: Sendable, Equatable {
     /// Operations and shapes.
     public let graph: Graph
     /// Every parameter and every batch-norm statistic, by name. Complete and of the graph's shapes.
     public let parameters: [String: Tensor]
-    /// What is known of it beside.
+    /// What else is known about it.
     public var facts: NetworkFacts
 
     /// Makes a network. `parameters` must hold exactly what the graph needs; readers of checkpoints check that.

@@ -1,13 +1,13 @@
-/// What a network takes: trainable parameters, and FLOPs as the pruning literature counts them, which is
+/// A network's costs: trainable parameters, and FLOPs as the pruning literature counts them, that is
 /// multiply-accumulates of convolutions and linear layers for one image. The published ResNet-20 has 269,722 parameters
 /// and 40.6 million FLOPs.
 public struct NetworkCost: Sendable, Equatable {
-    /// The cost of one convolution or linear layer with the batch norm (or the like) that follows it, or of such a
-    /// thing that follows none.
+    /// The cost of one convolution or linear layer with the batch norm (or similar) after it, or of such a node without
+    /// a layer before it.
     public struct Layer: Sendable, Equatable {
         /// The checkpoint's name of the layer.
         public let name: String
-        /// Weights and biases, also the batch norm's two for each filter.
+        /// Weights and biases, and the batch norm's two per filter.
         public let parameters: Int
         /// Multiply-accumulates for one image.
         public let multiplyAccumulates: Int
@@ -23,19 +23,19 @@ public struct NetworkCost: Sendable, Equatable {
     public var multiplyAccumulates: Int { layers.reduce(0) { $0 + $1.multiplyAccumulates } }
 }
 
-/// What one layer costs as a function of the channels that it reads and makes.
+/// A layer's cost as a function of the channels that it reads and makes.
 public struct LayerCost: Sendable, Equatable {
     /// Its place in ``Graph/nodes``.
     public let node: Int
-    /// Weights of one channel read and one channel made; 0 for a layer that only has parameters for each channel.
+    /// Weights per channel read and channel made; 0 for a layer with only per-channel parameters.
     public let taps: Int
     /// Groups of a convolution; its filters read this part of the channels only.
     let groups: Int
-    /// Whether each channel made reads a single one, whatever is left of the others.
+    /// Whether each channel made reads a single one, whatever happens to the others.
     public let isDepthwise: Bool
     /// Pixels of its output.
     public let positions: Int
-    /// Parameters of one channel made besides its weights: a bias, a batch norm's weight and bias.
+    /// Parameters per channel made besides its weights: a bias, a batch norm's weight and bias.
     let parametersPerChannel: Int
 
     /// Trainable parameters and multiply-accumulates for one image.
@@ -46,8 +46,8 @@ public struct LayerCost: Sendable, Equatable {
 }
 
 extension Graph {
-    /// The costs of all nodes that have parameters, in the order of evaluation. A batch norm's and the like belong to
-    /// the layer before it, if that is all it reads.
+    /// The costs of all nodes with parameters, in the order of evaluation. Those of a batch norm or similar belong to
+    /// the layer before it, if that is its only input.
     public var layerCosts: [LayerCost] {
         var perChannel: [Int: Int] = [:]
         var order: [Int] = []
@@ -85,9 +85,9 @@ extension Graph {
         }
     }
 
-    /// The cost of the network, or under a mask the cost of what is left of it: channels that are there and have an
-    /// effect on the outputs (``ChannelPresence``). It is the cost of the network that ``Removal`` makes, but for the
-    /// silent channels that it must keep. O(channels).
+    /// The cost of the network, or of what a mask leaves of it: channels that are present and affect the outputs
+    /// (``ChannelPresence``). It equals the cost of the network that ``Removal`` makes, except for the silent channels
+    /// it must keep. O(channels).
     public func cost(under mask: Mask? = nil) -> NetworkCost {
         let used = ChannelPresence(self, FilterSpace(self), mask: mask).isUsed.map { $0.count { $0 } }
         return NetworkCost(

@@ -1,10 +1,10 @@
-/// What is known of a network beside what it computes. It stays with the network through pruning and training, and
-/// stands in the metadata of the files that Winnow writes.
+/// What is known about a network besides its computation. It stays with the network through pruning and training, in
+/// the metadata of Winnow's files.
 public struct NetworkFacts: Sendable, Equatable {
-    /// How images become its inputs; nil where nothing says it.
+    /// How images become its inputs; nil if unknown.
     public var normalisation: Normalisation?
-    /// What was taken for granted of its forward pass when it was read from a file that has none, for a person; nil where
-    /// its file said it all.
+    /// The assumptions about its forward pass if it was read from a file without one, for people; nil if the file
+    /// contained it.
     public var assumptions: String?
 
     /// Knows this much.
@@ -19,7 +19,7 @@ public struct NetworkFacts: Sendable, Equatable {
         static let assumptions = "winnow.assumptions"
     }
 
-    /// The longest text about assumptions that is kept of a file.
+    /// The longest text about assumptions to keep from a file.
     private static let assumptionsLengthMax = 4096
 
     /// Keys and texts for a file's metadata.
@@ -33,7 +33,7 @@ public struct NetworkFacts: Sendable, Equatable {
         return entries
     }
 
-    /// Reads what a file's metadata say. Throws a `.badInput` ``Failure`` where that is no normalisation.
+    /// Reads a file's metadata. Throws a `.badInput` ``Failure`` if they are not a normalisation.
     public init(metadata: [String: String]) throws {
         assumptions = metadata[Key.assumptions].map { String($0.prefix(Self.assumptionsLengthMax)) }
         guard let mean = metadata[Key.mean], let deviation = metadata[Key.deviation] else { return }
@@ -47,7 +47,7 @@ public struct NetworkFacts: Sendable, Equatable {
 
     private static func text(_ values: [Float]) -> String { values.map { "\($0)" }.joined(separator: " ") }
 
-    /// The numbers of a text; nil where there is none, or something else.
+    /// The numbers in a text; nil if there is none, or something else.
     private static func values(_ text: String) -> [Float]? {
         let words = text.split(separator: " ")
         let values = words.compactMap { Float($0) }.filter(\.isFinite)

@@ -1,6 +1,6 @@
 extension Operation {
-    /// The shape of what it makes of inputs of these shapes. Throws a `.badInput` ``Failure`` where they, or its
-    /// attributes, do not fit.
+    /// The shape of its output for inputs of these shapes. Throws a `.badInput` ``Failure`` if they, or its attributes,
+    /// do not fit.
     func outputShape(of inputs: [Shape]) throws -> Shape {
         try check(numberOfInputs: inputs.count)
         guard let input = inputs.first else { throw Failure(.badInput, "an image cannot be added") }
@@ -109,7 +109,7 @@ extension Operation {
 }
 
 extension Operation.Convolution {
-    /// The shape of its output. Throws where its attributes do not fit.
+    /// The shape of its output. Throws if its attributes do not fit.
     fileprivate func outputShape(of input: Shape) throws -> Shape {
         try Operation.check(kernel: kernel, stride: stride, dilation: dilation, padding: padding)
         guard filters > 0 else { throw Failure(.badInput, "it has no filters") }
@@ -125,7 +125,7 @@ extension Operation.Convolution {
 }
 
 extension Operation.Pool {
-    /// The shape of its output. Throws where its attributes do not fit.
+    /// The shape of its output. Throws if its attributes do not fit.
     fileprivate func outputShape(of input: Shape) throws -> Shape {
         try Operation.check(kernel: kernel, stride: stride, dilation: dilation, padding: padding)
         guard kind == .max || dilation == .one else { throw Failure(.badInput, "a mean of a dilated window") }
@@ -143,14 +143,14 @@ extension Operation.Pool {
         guard coversEnd else { return whole }
         let rest = size + before + after - ((kernel - 1) * dilation + 1)
         guard rest >= 0 else { return 0 }
-        // A window that would begin in the padding behind the channel does not count, as in PyTorch.
+        // A window that would begin in the padding after the channel does not count, as in PyTorch.
         let rounded = (rest + stride - 1) / stride + 1
         return (rounded - 1) * stride >= size + before ? rounded - 1 : rounded
     }
 }
 
 extension Operation.Activation {
-    /// Throws where an attribute is not a number that makes sense.
+    /// Throws if an attribute is not a sensible number.
     fileprivate func check() throws {
         let numbers: [Double] =
             switch self {
@@ -165,7 +165,7 @@ extension Operation.Activation {
     }
 }
 
-/// The positions of a window of `kernel` values that lie `dilation` apart, within a row with its padding.
+/// The positions of a window of `kernel` values, `dilation` apart, within a padded row.
 private func windows(_ size: Int, _ kernel: Int, _ stride: Int, _ dilation: Int, _ padding: Int) -> Int {
     let rest = size + padding - ((kernel - 1) * dilation + 1)
     return rest < 0 ? 0 : rest / stride + 1

@@ -11,11 +11,11 @@ public enum Operation: Sendable, Hashable {
     case linear(Linear)
     /// Batch normalisation by running statistics: `weight · (x − mean) / √(variance + epsilon) + bias` for each channel.
     case batchNorm(epsilon: Double)
-    /// `weight · x + bias` for each channel, by constants of the network.
+    /// `weight · x + bias` per channel, with constants of the network.
     case affine
     /// A function of each value alone.
     case activation(Activation)
-    /// The sum of its inputs, which have the same shape, or of which some are broadcast: one channel or one pixel.
+    /// The sum of its inputs, which have the same shape or are broadcast: one channel or one pixel.
     case add
     /// The product of two inputs, broadcast likewise.
     case multiply
@@ -28,14 +28,14 @@ public enum Operation: Sendable, Hashable {
     case adaptiveAverage(Extent)
     /// A vector of all values, channel after channel, row after row.
     case flatten
-    /// A channel of the input for each channel of the output; a channel of zeros for nil. Shuffles, slices and pads
+    /// A channel of the input for each channel of the output; nil for a channel of zeros. Shuffles, slices and pads
     /// channels.
     case select([Int?])
     /// Every `step`-th row and column of a part of each channel.
     case crop(Crop)
     /// Zeros around each channel.
     case pad(Insets)
-    /// Class probabilities. Only the last node of a graph is one; losses are taken from what it reads.
+    /// Class probabilities. Only the last node of a graph is one; losses use its input.
     case softmax
 
     /// Two-dimensional extents: of a kernel, a stride, a dilation.
@@ -83,7 +83,7 @@ public enum Operation: Sendable, Hashable {
         public var stride: Extent
         public var padding: Insets
         public var dilation: Extent
-        /// Groups: filters of one read the channels of the same one only.
+        /// Groups: a filter reads only the channels of its own group.
         public var groups: Int
         /// Whether it has a bias, `[filters]`.
         public var hasBias: Bool
@@ -101,7 +101,7 @@ public enum Operation: Sendable, Hashable {
             self.hasBias = hasBias
         }
 
-        /// Whether each filter reads a single one of several channels, so that it goes when that channel goes.
+        /// Whether each filter reads only one of several channels, so that it is removed with that channel.
         public func isDepthwise(of channels: Int) -> Bool { groups == channels && channels > 1 }
     }
 
@@ -123,7 +123,7 @@ public enum Operation: Sendable, Hashable {
         case relu
         /// `x` where positive, otherwise `slope · x`
         case leakyReLU(slope: Double)
-        /// `x` where positive, otherwise `weight · x`, with a weight for each channel
+        /// `x` where positive, otherwise `weight · x`, with one weight per channel
         case prelu
         /// `min(max(x, lowest), highest)`; ReLU6 is `clip(0, 6)`
         case clip(lowest: Double, highest: Double)
@@ -156,9 +156,9 @@ public enum Operation: Sendable, Hashable {
 
     /// A window that slides over each channel.
     public struct Pool: Sendable, Hashable {
-        /// What becomes of the values in a window.
+        /// How the values in a window are combined.
         public enum Kind: String, Sendable, Codable {
-            /// The largest; what is outside the channel does not take part.
+            /// The largest; values outside the channel do not count.
             case max
             /// The mean.
             case average
@@ -168,7 +168,7 @@ public enum Operation: Sendable, Hashable {
         public var kernel: Extent
         public var stride: Extent
         public var padding: Insets
-        /// Distance between the values of a window; other than 1 only for the largest.
+        /// Distance between the values of a window; only the largest may use one other than 1.
         public var dilation: Extent
         /// Whether a last window that only begins within the padded channel counts.
         public var coversEnd: Bool
@@ -194,7 +194,7 @@ public enum Operation: Sendable, Hashable {
         /// The first row and column.
         public var top: Int
         public var left: Int
-        /// Rows and columns from one that is taken to the next.
+        /// Rows and columns from one taken to the next.
         public var step: Extent
         /// Rows and columns of the result.
         public var size: Extent
@@ -209,9 +209,9 @@ public enum Operation: Sendable, Hashable {
 }
 
 extension Operation {
-    /// Whether every output channel mixes all channels that are read, or all of a group: what absence ends at.
+    /// Whether every output channel mixes all channels read, or all of a group: where absence ends.
     ///
-    /// A depthwise convolution of `channels` does not; one channel carries it on to its own filters.
+    /// A depthwise convolution of `channels` does not; a single channel passes absence on to its own filters.
     public func mixesChannels(of channels: Int) -> Bool {
         switch self {
         case .linear: true

@@ -1,25 +1,25 @@
-/// What is left of a network when the filters that a mask disables are physically removed.
+/// What remains of a network after physically removing the filters that a mask disables.
 ///
 /// The smaller network computes exactly what the masked one does (up to the rounding of shorter sums), with frozen and
-/// with recalibrated batch norms: an absent channel (``ChannelPresence``) goes from every node, with the parameters that
-/// make it and those that read it, and so does a channel that no longer has an effect. What no smaller graph of the same
-/// operations can leave out stays as a *silent* channel, for example a disabled filter in a sum that its shortcut keeps,
-/// the first filter of a layer that would lose all, and what fills up the groups of a grouped convolution. A silent
-/// channel's own parameters are zeros, and so are the weights that read it.
+/// with recalibrated batch norms: an absent channel (``ChannelPresence``) is removed from every node, with the
+/// parameters that make it and those that read it, and so is a channel that no longer has an effect. A channel that no
+/// smaller graph of the same operations can omit stays as a *silent* channel, for example a disabled filter in a sum
+/// that its shortcut keeps, the first filter of a layer that would lose all, and fill for the groups of a grouped
+/// convolution. A silent channel's own parameters are zeros, and so are the weights that read it.
 public struct Removal: Sendable {
     /// The smaller network.
     public let graph: Graph
-    /// For every node of the original the channels that stay, ascending.
+    /// For every original node, the channels that stay, ascending.
     public let kept: [[Int]]
-    /// For every node of the original those of ``kept`` that are silent.
+    /// For every original node, the silent ones among ``kept``.
     public let silent: [[Int]]
 
     /// The original network.
     let original: Graph
 
-    /// Finds what stays of a network under a mask of its filter space. O(channels).
+    /// Determines what stays of a network under a mask of its filter space. O(channels).
     ///
-    /// Throws a `.internalFault` ``Failure`` where the smaller graph is unsound, which would be a mistake of ours.
+    /// Throws an `.internalFault` ``Failure`` if the smaller graph is unsound, which would be our bug.
     public init(_ original: Graph, removing mask: Mask) throws {
         let presence = ChannelPresence(original, FilterSpace(original), mask: mask)
         var channels = KeptChannels(original, presence.isUsed)
@@ -68,7 +68,7 @@ public struct Removal: Sendable {
 }
 
 extension Operation {
-    /// The same operation with the channels that are kept of its node and of what it reads.
+    /// The same operation with the kept channels of its node and its inputs.
     fileprivate func keeping(
         _ kept: [[Int]], _ silent: [[Int]], of node: Graph.Node, at index: Int, in graph: Graph
     ) -> Operation {
@@ -92,8 +92,7 @@ extension Operation {
         }
     }
 
-    /// For every channel the place among those that are kept of what it is taken from, or nil where that is gone or
-    /// silent.
+    /// For every channel, the place of its source among the kept ones, or nil if that is removed or silent.
     fileprivate static func places(
         of channels: [Int], in kept: [Int], without silent: [Int], by sources: [Int?]? = nil
     ) -> [Int?] {
@@ -106,7 +105,7 @@ extension Operation {
     }
 }
 
-/// Which channels must be kept so that what is left is a graph again.
+/// The channels to keep so that the rest is a graph again.
 private struct KeptChannels {
     let graph: Graph
     private(set) var isKept: [[Bool]]
@@ -118,7 +117,7 @@ private struct KeptChannels {
         isKept[0] = isKept[0].map { _ in true }
     }
 
-    /// Adds channels until everything fits. Channels are only ever added, so it ends; a few passes do.
+    /// Adds channels until everything fits. It only ever adds, so it terminates, usually after a few passes.
     mutating func close() {
         repeat {
             hasChanged = false
@@ -168,11 +167,12 @@ private struct KeptChannels {
         case .flatten:
             let pixels = graph.inputShape(of: node).pixels
             for channel in isKept[index].indices { tie(index, channel, node.inputs[0], channel / pixels) }
-        // What it takes from a channel that is gone is a zero.
+        // A removed source becomes a zero.
         case .select: break
         case .add:
             for input in node.inputs where isKept[input].count > 1 {
-                // A layer that only this sum reads keeps a silent filter; any other term gets zeros between its channels.
+                // A layer that only this sum reads keeps a silent filter; any other term gets zeros between its
+                // channels.
                 let isOwn = isOwnLayer(input)
                 for channel in isKept[index].indices {
                     if isKept[input][channel] {
@@ -193,7 +193,7 @@ private struct KeptChannels {
         }
     }
 
-    /// Whether a node is a layer of filters with what works on its channels, all of it read by one node only.
+    /// Whether a node is a layer of filters with channel-wise operations after it, each with only one reader.
     private func isOwnLayer(_ index: Int) -> Bool {
         let node = graph.nodes[index]
         guard graph.readers[index].count == 1, node.inputs.count == 1 else { return false }
@@ -203,8 +203,8 @@ private struct KeptChannels {
         }
     }
 
-    /// A grouped convolution's groups must have the same number of channels and of filters; a group goes if it has
-    /// neither.
+    /// A grouped convolution's groups must have the same number of channels and of filters; a group with neither is
+    /// removed.
     private mutating func fitGroups(_ groups: Int, _ index: Int, _ input: Int) {
         func counts(_ node: Int) -> [Int] {
             let size = isKept[node].count / groups
@@ -231,7 +231,7 @@ extension Network {
     /// The network without the filters that a mask of its filter space disables. See ``Removal``.
     public func removing(_ mask: Mask) throws -> Network { removing(try Removal(graph, removing: mask)) }
 
-    /// The network that a removal from its graph leaves.
+    /// The network after a removal from its graph.
     public func removing(_ removal: Removal) -> Network {
         var smaller: [String: Tensor] = [:]
         for parameter in graph.parameters {
@@ -250,8 +250,8 @@ extension Network {
 }
 
 extension Tensor {
-    /// The weights of the kept filters of a node, `[filters, channels, …]`, for the channels that are kept of those that
-    /// the node reads, with zeros for the silent ones.
+    /// The weights of a node's kept filters, `[filters, channels, …]`, for the kept channels among those it reads, with
+    /// zeros for the silent ones.
     fileprivate func reading(_ removal: Removal, _ node: Graph.Node, at index: Int) -> Tensor {
         let input = node.inputs[0]
         let silent = Set(removal.silent[input])
@@ -288,7 +288,7 @@ extension Tensor {
         return Tensor(shape: [rows.count] + shape.dropFirst(), values: selected)
     }
 
-    /// The given indices of the second dimension, in the given order; zeros for nil.
+    /// The given indices of the second dimension, in the given order; nil for zeros.
     func selecting(columns: [Int?]) -> Tensor {
         let size = shape.dropFirst(2).reduce(1, *)
         var selected: [Float] = []
@@ -306,7 +306,7 @@ extension Tensor {
         return Tensor(shape: [shape[0], columns.count] + shape.dropFirst(2), values: selected)
     }
 
-    /// The same with some indices of the outermost dimension filled with one value.
+    /// The same with some indices of the outermost dimension set to one value.
     public func settingRows(_ rows: [Int], to value: Float) -> Tensor {
         guard !rows.isEmpty else { return self }
         let size = shape.dropFirst().reduce(1, *)

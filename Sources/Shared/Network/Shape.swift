@@ -1,4 +1,4 @@
-/// The shape of one image, or of what a network makes of it: channels of `height` × `width` values.
+/// The shape of one image, or of a network's value for it: channels of `height` × `width` values.
 ///
 /// Vectors, such as a linear layer's outputs, are channels of 1 × 1.
 public struct Shape: Sendable, Hashable, Codable, CustomStringConvertible {

@@ -5,23 +5,22 @@ public struct OnnxNetwork: Sendable {
     /// Every tensor of ``Graph/parameters`` by its name, in PyTorch's form: weights of linear layers are
     /// `[outputs, inputs]`.
     public let parameters: [String: Tensor]
-    /// What the file says of it beside.
+    /// What else the file says about it.
     public let facts: NetworkFacts
-    /// What a user should know of how the file was read, a sentence each: batch norms that are folded, a final
-    /// log-softmax that is left out.
+    /// Notes for the user on how the file was read, one sentence each: folded batch norms, a dropped final log-softmax.
     public let notes: [String]
 }
 
-/// Feed-forward CNNs in ONNX files, as PyTorch's two exporters and others write them, opsets 11 to 21.
+/// Feed-forward CNNs in ONNX files, as written by PyTorch's two exporters and others, opsets 11 to 21.
 ///
-/// What an exporter writes around a network is calculated on reading (shapes, constants, casts), what it takes apart is
-/// put together (activations, channel shuffles, adaptive pooling), and what remains becomes a ``Graph``. An operator
-/// that no graph has is refused with its node's name.
+/// Reading calculates what an exporter writes around a network (shapes, constants, casts), reassembles what it takes
+/// apart (activations, channel shuffles, adaptive pooling), and makes a ``Graph`` from the rest. An operator that no
+/// graph has is refused with its node's name.
 public enum Onnx {
-    /// Whether bytes begin as an ONNX file: the version of the format, then fields of a model up to its graph. Reads
-    /// a few bytes. A file that is cut short within its graph is one too.
+    /// Whether bytes begin like an ONNX file: the version of the format, then fields of a model up to its graph. Reads
+    /// a few bytes. True for a file cut short within its graph.
     public static func matches(_ bytes: [UInt8]) -> Bool {
-        // The version of the format is the first field that any writer writes; 1 is the oldest, 10 that of 2024.
+        // Every writer writes the format's version first; 1 is the oldest, 10 that of 2024.
         guard bytes.count > 2, bytes[0] == 0x08, (1...100).contains(bytes[1]) else { return false }
         var reader = ProtobufReader(bytes, 0..<bytes.count, part: "the model")
         while !reader.isAtEnd {
@@ -35,13 +34,13 @@ public enum Onnx {
     }
 
     /// Reads a network from a file, and the tensors from files beside it. Throws a `.badInput` ``Failure`` that names
-    /// the file and what in it is wrong.
+    /// the file and what is wrong in it.
     public static func network(at path: String) throws -> OnnxNetwork {
         let bytes = try InputFile.bytes(at: path, bytesMax: Checkpoint.bytesMax)
         return try named(path) { try network(bytes, Folder(of: path)) }
     }
 
-    /// Reads a network from the bytes of a file that holds all its tensors; `name` stands in errors.
+    /// Reads a network from the bytes of a file that holds all its tensors; `name` is for errors.
     public static func network(bytes: [UInt8], name: String) throws -> OnnxNetwork {
         try named(name) { try network(bytes, nil) }
     }
@@ -60,7 +59,7 @@ public enum Onnx {
         }
     }
 
-    /// The producer that models have which Winnow wrote.
+    /// The producer named in models that Winnow wrote.
     public static let ownProducer = "winnow"
 
     /// Whether a domain is that of ONNX's own operators.

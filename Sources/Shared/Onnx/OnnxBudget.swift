@@ -1,10 +1,10 @@
 extension Onnx {
-    /// Bytes that reading a model may still take: a multiple of its own size, so that a small file cannot make us take
-    /// much memory or time by repeating, expanding or reading again what it holds.
+    /// Bytes that reading a model may still take: a multiple of its own size, so a small file cannot consume much
+    /// memory or time by repeating, expanding or rereading its content.
     struct Budget {
-        /// What the shapes and small constants of a network take.
+        /// The share of a network's shapes and small constants.
         private static let least = 64 << 20
-        /// Half-precision weights become floats, are transposed, and are looked at once more.
+        /// Half-precision weights become floats, are transposed, and read once more.
         private static let perByte = 8
 
         private var left: Int
@@ -13,7 +13,7 @@ extension Onnx {
         /// A budget for a model of so many bytes.
         init(bytes: Int) { left = Self.least + Self.perByte * bytes }
 
-        /// Pays for bytes. Throws where there are not so many left.
+        /// Charges bytes. Throws if too few are left.
         mutating func take(_ bytes: Int) throws {
             guard bytes >= 0, bytes <= left else {
                 throw Failure(.badInput, "the model would take much more memory than the size of its file accounts for")
@@ -21,7 +21,7 @@ extension Onnx {
             left -= bytes
         }
 
-        /// Adds what another file of the model holds. Throws where the model's files hold too much.
+        /// Adds the size of another file of the model. Throws if the model's files hold too much.
         mutating func grow(by bytes: Int) throws {
             otherFiles += bytes
             guard otherFiles <= Checkpoint.bytesMax else {

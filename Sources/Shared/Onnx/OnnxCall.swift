@@ -1,10 +1,10 @@
 extension Onnx.Reading {
-    /// A node with what it reads.
+    /// A node with its inputs.
     struct Call {
         let node: Onnx.Node
         /// The node's name, with those of the functions around it.
         let name: String
-        /// Nil where an optional input is left out.
+        /// Nil for an omitted optional input.
         var inputs: [Value?] = []
         var attributes: [String: Onnx.Attribute] = [:]
 
@@ -19,17 +19,17 @@ extension Onnx.Reading {
         /// An error that names the node.
         func failure(_ what: String) -> Failure { Failure(.badInput, "node \(label): \(what)") }
 
-        /// Whether a constant gets the type of another tensor.
+        /// Whether it casts a constant to another tensor's type.
         var isCastOfConstant: Bool {
             if node.type == "CastLike", case .constant = input(0) { true } else { false }
         }
 
         // MARK: Inputs
 
-        /// An input, or nil where it is left out.
+        /// An input, or nil if it is omitted.
         func input(_ index: Int) -> Value? { index < inputs.count ? inputs[index] : nil }
 
-        /// An input that depends on the image. Throws where it does not.
+        /// An input that depends on the image. Throws if it does not.
         func view(_ index: Int) throws -> Onnx.View {
             switch input(index) {
             case .view(let view): return view
@@ -41,7 +41,7 @@ extension Onnx.Reading {
             }
         }
 
-        /// An input that does not depend on the image, or nil where it is left out. Throws where it depends on it.
+        /// An input that does not depend on the image, or nil if it is omitted. Throws if it depends on it.
         func optionalConstant(_ index: Int) throws -> Onnx.Constant? {
             switch input(index) {
             case .constant(let constant): return constant
@@ -50,14 +50,14 @@ extension Onnx.Reading {
             }
         }
 
-        /// An input that does not depend on the image. Throws where it is left out.
+        /// An input that does not depend on the image. Throws if it is omitted.
         func constant(_ index: Int) throws -> Onnx.Constant {
             guard let constant = try optionalConstant(index) else { throw failure("its input \(index) is missing") }
             return constant
         }
 
-        /// The parts that a `Slice` takes of some axes of a tensor of `rank` dimensions: as they stand, which may be
-        /// negative or beyond the end. Throws where they are incomplete.
+        /// The parts that a `Slice` takes of some axes of a tensor of `rank` dimensions, unnormalised: they may be
+        /// negative or beyond the end. Throws if they are incomplete.
         func slices(rank: Int) throws -> [(axis: Int, start: Int, end: Int, step: Int)] {
             guard let starts = try integers("starts", orInput: 1), let ends = try integers("ends", orInput: 2),
                 starts.count == ends.count
@@ -70,14 +70,14 @@ extension Onnx.Reading {
             return try axes.indices.map { (try axis(axes[$0], rank: rank), starts[$0], ends[$0], steps[$0]) }
         }
 
-        /// An input of integers, or nil where it is left out.
+        /// An input of integers, or nil if it is omitted.
         func optionalIntegers(_ index: Int) throws -> [Int]? {
             guard let constant = try optionalConstant(index) else { return nil }
             guard let integers = constant.integers else { throw failure("its input \(index) does not hold integers") }
             return integers
         }
 
-        /// A single number, or nil where the input is left out.
+        /// A single number, or nil if the input is omitted.
         func optionalNumber(_ index: Int) throws -> Double? {
             guard let constant = try optionalConstant(index) else { return nil }
             guard let number = constant.uniform else { throw failure("its input \(index) is not one number") }
@@ -131,7 +131,7 @@ extension Onnx.Reading {
             try integers(name) ?? optionalIntegers(index)
         }
 
-        /// An axis as a number from 0 on. Throws where it is none of `rank` dimensions.
+        /// An axis, normalised to start from 0. Throws if it is not one of `rank` dimensions.
         func axis(_ axis: Int, rank: Int) throws -> Int {
             guard (-rank..<rank).contains(axis) else {
                 throw failure("axis \(axis) is none of \(rank) dimensions")
@@ -142,7 +142,7 @@ extension Onnx.Reading {
 }
 
 extension Onnx.Reading.Call {
-    /// The error for an operator that no graph has, with what could be done.
+    /// The error for an operator that no graph has, with a remedy.
     func unsupported() -> Failure {
         failure("Winnow does not read this operator; \(advice)")
     }

@@ -1,5 +1,5 @@
 extension Onnx {
-    /// A tensor that does not depend on the image: a weight, or a number that the exporter has calculated with.
+    /// A tensor that does not depend on the image: a weight, or a number from the exporter's calculations.
     struct Constant {
         enum Elements {
             case floats([Float])
@@ -11,7 +11,7 @@ extension Onnx {
         var dimensions: [Int]
         /// In row-major order.
         var elements: Elements
-        /// The name of the tensor in the file that it comes from, if it is one as it stands there.
+        /// The name of the file's tensor that it is unchanged from, if any.
         var name: String?
 
         init(_ dimensions: [Int], _ elements: Elements) {
@@ -38,7 +38,7 @@ extension Onnx {
             }
         }
 
-        /// The elements as integers, or nil where they are floats.
+        /// The elements as integers, or nil if they are floats.
         var integers: [Int]? { if case .integers(let integers) = elements { integers } else { nil } }
 
         /// The value that all elements have, or nil.
@@ -59,7 +59,7 @@ extension Onnx {
         /// Bytes of one element.
         var elementBytes: Int { if case .floats = elements { 4 } else { 8 } }
 
-        /// The number of elements of a shape. Throws where it is no shape or too large a one.
+        /// The number of elements of a shape. Throws if it is invalid or too large.
         static func count(of dimensions: [Int]) throws -> Int {
             var count = 1
             for size in dimensions {
@@ -85,7 +85,7 @@ extension Onnx {
 }
 
 extension Onnx.Constant {
-    /// The same elements in another shape, or nil where that has another count.
+    /// The same elements in another shape, or nil if that has another count.
     func reshaped(_ dimensions: [Int]) -> Onnx.Constant? {
         guard (try? Self.count(of: dimensions)) == count else { return nil }
         var reshaped = self
@@ -93,7 +93,7 @@ extension Onnx.Constant {
         return reshaped
     }
 
-    /// Elements read with other extents and strides from an offset on; all must lie within. Transposes, slices and
+    /// Elements read with other extents and strides from an offset on; all must be within. Transposes, slices and
     /// repeats. The result has no name.
     func strided(
         _ dimensions: [Int], _ strides: [Int], offset: Int = 0, _ budget: inout Onnx.Budget
@@ -113,14 +113,14 @@ extension Onnx.Constant {
         return try strided(order.map { dimensions[$0] }, order.map { strides[$0] }, &budget)
     }
 
-    /// The elements repeated along dimensions of extent 1, or nil where the shapes do not fit.
+    /// The elements repeated along dimensions of extent 1, or nil if the shapes do not fit.
     func broadcast(to target: [Int], _ budget: inout Onnx.Budget) throws -> Onnx.Constant? {
         if target == dimensions { return self }
         guard let strides = broadcastStrides(to: target) else { return nil }
         return try strided(target, strides, &budget)
     }
 
-    /// Strides with which elements are read in a larger shape: 0 where they are repeated. Nil where shapes do not fit.
+    /// Strides for reading elements in a larger shape: 0 where they repeat. Nil if the shapes do not fit.
     func broadcastStrides(to target: [Int]) -> [Int]? {
         guard dimensions.count <= target.count else { return nil }
         let missing = target.count - dimensions.count

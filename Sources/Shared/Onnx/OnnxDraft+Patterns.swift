@@ -1,7 +1,7 @@
-/// Exporters write some activations as several nodes. Each function here adds an operation and, where it completes such
-/// a pattern, adds the whole activation instead; the parts go when nothing else reads them.
+/// Exporters write some activations as several nodes. Each function here adds an operation and, if it completes such a
+/// pattern, adds the whole activation instead; the parts are dropped when nothing else reads them.
 extension Onnx.Draft {
-    /// `scale · x + shift`, by one number each or by one for each channel.
+    /// `scale · x + shift`, with one number each or one per channel.
     mutating func addAffine(_ scale: [Double], _ shift: [Double], _ input: Int, _ origin: Origin) throws -> Int {
         if Self.isAll(scale, 1), Self.isAll(shift, 0) { return input }
         if case .affine(let earlierScale, let earlierShift) = nodes[input].kind {
@@ -20,7 +20,7 @@ extension Onnx.Draft {
         return try add(part: .affine(scale: scale, shift: shift), input, origin)
     }
 
-    /// A layer with the bias that is added to what it makes, or nil where the input is no layer without one.
+    /// A layer with the bias added to its output, or nil if the input is not a layer without one.
     private mutating func addBias(_ bias: [Double], to input: Int) throws -> Int? {
         let layer = nodes[input]
         guard bias.count == layer.shape.channels, bias.count > 1 else { return nil }
@@ -37,7 +37,7 @@ extension Onnx.Draft {
         }
     }
 
-    /// `min(max(x, lowest), highest)`; what it does to an earlier one is one function.
+    /// `min(max(x, lowest), highest)`; merges with an earlier one.
     mutating func addClip(_ lowest: Double, _ highest: Double, _ input: Int, _ origin: Origin) throws -> Int {
         let before = nodes[input].inputs
         switch operation(input) {
@@ -59,7 +59,7 @@ extension Onnx.Draft {
     /// The product of two, which may be an activation: `x · gate(x)`.
     mutating func addProduct(_ first: Int, _ second: Int, _ origin: Origin) throws -> Int {
         for (value, gate) in [(first, second), (second, first)] {
-            // What the gate is of: the value itself, or the value without a factor.
+            // The gate's argument: the value itself, or the value without a factor.
             var candidates: [(x: Int, factor: Double)] = [(value, 1)]
             if case .affine(let scale, let shift) = nodes[value].kind, scale.count == 1, shift == [0] {
                 candidates.append((nodes[value].inputs[0], scale[0]))
@@ -73,7 +73,7 @@ extension Onnx.Draft {
         return try add(.multiply, [first, second], origin)
     }
 
-    /// The activation that `x` times the gate is, and the factor beside it.
+    /// The activation that `x` times the gate is, and the extra factor.
     private func activation(of x: Int, gatedBy gate: Int) -> (Operation.Activation, factor: Double)? {
         let (base, scale, shift) = form(gate)
         guard scale.count == 1, shift.count == 1, let argument = nodes[base].inputs.first else { return nil }
@@ -131,14 +131,14 @@ extension Onnx.Draft {
 
     // MARK: Parts of channels
 
-    /// Some channels; of channels that were selected before, those.
+    /// A selection of channels; merges with an earlier selection.
     mutating func addSelect(_ channels: [Int?], _ input: Int, _ origin: Origin) throws -> Int {
         guard case .select(let earlier) = operation(input) else { return try add(.select(channels), [input], origin) }
         let composed = channels.map { channel in channel.flatMap { earlier[$0] } }
         return try add(.select(composed), nodes[input].inputs, origin)
     }
 
-    /// A part of each channel; of a part, that part.
+    /// A part of each channel; merges with an earlier crop.
     mutating func addCrop(_ crop: Operation.Crop, _ input: Int, _ origin: Origin) throws -> Int {
         guard case .crop(let earlier) = operation(input) else { return try add(.crop(crop), [input], origin) }
         let composed = Operation.Crop(
@@ -155,7 +155,7 @@ extension Onnx.Draft {
         return (node, [1], [0])
     }
 
-    /// A node that scales and shifts all channels alike, as what it is of and by how much.
+    /// For a node that scales and shifts all channels equally: its input, scale and shift.
     private func uniformAffine(_ node: Int) -> (base: Int, scale: Double, shift: Double)? {
         guard case .affine(let scale, let shift) = nodes[node].kind, scale.count == 1, shift.count == 1 else {
             return nil
@@ -172,7 +172,7 @@ extension Onnx.Draft {
             && Self.areClose(nodeShift, Self.combine(Self.combine(shiftOfX, [scale], *), [shift], +))
     }
 
-    /// Numbers for each channel from two lists, each of them one number or one for each channel.
+    /// Per-channel numbers from two lists, each of one number or one per channel.
     static func combine(_ first: [Double], _ second: [Double], _ combine: (Double, Double) -> Double) -> [Double] {
         if first.count == 1 { return second.map { combine(first[0], $0) } }
         if second.count == 1 { return first.map { combine($0, second[0]) } }
@@ -185,7 +185,7 @@ extension Onnx.Draft {
         combine(first, second) { isClose($0, $1) ? 1 : 0 }.allSatisfy { $0 == 1 }
     }
 
-    /// Whether two numbers are the same but for the rounding of exporters, half precision included.
+    /// Whether two numbers are equal up to the exporters' rounding, half precision included.
     private static func isClose(_ first: Double, _ second: Double) -> Bool {
         abs(first - second) <= 1e-3 * max(abs(first), abs(second))
     }

@@ -1,11 +1,11 @@
 extension Onnx {
-    /// The graph while it is read: nodes in the order in which they were found, also those that a simpler one has
-    /// replaced since. What the output needs of them becomes a ``Graph``.
+    /// The graph while it is read: nodes in the order they were found, including those replaced by simpler ones. The
+    /// nodes that the output needs become a ``Graph``.
     struct Draft {
-        /// What a node does: an operation of graphs, or a part of one that is only known as a whole.
+        /// What a node does: an operation of graphs, or a part of one that is only recognised as a whole.
         enum Kind {
             case operation(Operation)
-            /// `scale · x + shift`, by one number each or by one for each channel.
+            /// `scale · x + shift`, with one number each or one per channel.
             case affine(scale: [Double], shift: [Double])
             /// The error function, a part of GELU.
             case erf
@@ -15,11 +15,11 @@ extension Onnx {
             case logSoftmax
         }
 
-        /// The file's node that one comes from.
+        /// The file's node it comes from.
         struct Origin {
             /// For messages.
             var label: String
-            /// The best name that was found.
+            /// The best name found.
             var name: String
         }
 
@@ -40,14 +40,14 @@ extension Onnx {
             ]
         }
 
-        /// The operation of a node, if it is one of a graph's.
+        /// A node's operation, if it is one of a graph's.
         func operation(_ node: Int) -> Operation? {
             if case .operation(let operation) = nodes[node].kind { operation } else { nil }
         }
 
         func shape(_ node: Int) -> Shape { nodes[node].shape }
 
-        /// Adds an operation. Throws where it does not fit what it reads.
+        /// Adds an operation. Throws if it does not fit its inputs.
         mutating func add(
             _ operation: Operation, _ inputs: [Int], _ origin: Origin,
             _ parameters: [Graph.Parameter.Role: Tensor] = [:]
@@ -75,7 +75,7 @@ extension Onnx {
         }
 
         private mutating func add(_ node: Node) throws -> Int {
-            // Every node of the file makes a few here; those that were replaced go.
+            // Every node of the file makes a few here; replaced ones are dropped.
             guard nodes.count < 4 * Graph.nodesMax else {
                 throw Failure(.badInput, "there are more than \(Graph.nodesMax) nodes")
             }
@@ -115,7 +115,7 @@ extension Onnx.Draft {
         return (graph, try parameters(of: graph, tensors))
     }
 
-    /// A node's operation and parameters. Throws where it is only a part of one.
+    /// A node's operation and parameters. Throws if it is only a part of one.
     private func final(_ node: Node) throws -> (Operation, [Graph.Parameter.Role: Tensor]) {
         switch node.kind {
         case .operation(let operation): return (operation, node.parameters)
@@ -159,7 +159,7 @@ extension Onnx.Draft {
         return parameters
     }
 
-    /// A name of its own for each node; layers choose before operations without parameters.
+    /// A unique name for each node; layers choose before operations without parameters.
     private func uniqueNames(of needed: [Int]) -> [Int: String] {
         var taken: Set<String> = ["image"]
         var names: [Int: String] = [:]

@@ -1,12 +1,12 @@
 import Foundation
 
 extension Onnx {
-    /// The folder of a model, for the tensors that lie in other files beside it.
+    /// A model's folder, for tensors in other files beside it.
     struct Folder {
         /// The folder, without symbolic links.
         private let path: String
 
-        /// The folder of a model's path. Throws where there is none.
+        /// The folder of a model's path. Throws if there is none.
         init(of model: String) throws {
             let folder = URL(fileURLWithPath: model).deletingLastPathComponent().path
             guard let path = Self.resolved(folder) else {
@@ -15,14 +15,14 @@ extension Onnx {
             self.path = path
         }
 
-        /// Bytes of a file that has been found within the folder.
+        /// Bytes of a file known to be within the folder.
         struct Place {
             fileprivate let path: String
             fileprivate let range: Range<Int>
         }
 
-        /// Where `size` bytes lie, by what the model says. Throws where the place is outside of the folder or the file,
-        /// or has another size.
+        /// Where `size` bytes are, according to the model. Throws if the place is outside the folder or the file, or
+        /// has another size.
         func place(_ entries: [String: String], size: Int) throws -> Place {
             guard let location = entries["location"], !location.isEmpty else {
                 throw Failure(.badInput, "its elements are in another file, and the model does not say in which")
@@ -62,7 +62,7 @@ extension Onnx {
             return number
         }
 
-        /// A path without symbolic links, or nil where there is nothing.
+        /// A path without symbolic links, or nil if there is nothing.
         private static func resolved(_ path: String) -> String? {
             guard let resolved = realpath(path, nil) else { return nil }
             defer { free(resolved) }

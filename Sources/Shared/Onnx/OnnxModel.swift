@@ -1,9 +1,9 @@
 extension Onnx {
-    /// What is read of an ONNX file: its graph and functions, with the tensors left where they lie in the bytes.
+    /// The parts of an ONNX file that are read: its graph and functions, with the tensors left in place.
     struct Model {
         /// The whole file.
         let bytes: [UInt8]
-        /// The version of ONNX's own operators, or nil where the file does not say.
+        /// The version of ONNX's own operators, or nil if the file does not say it.
         var opset: Int?
         /// The program that wrote the file, for example `pytorch`.
         var producer = ""
@@ -30,7 +30,7 @@ extension Onnx {
         var inputs: [String] = []
         var outputs: [String] = []
         var nodes: [Node] = []
-        /// Values of attributes that a caller does not give.
+        /// Defaults of attributes that a caller omits.
         var defaults: [String: Attribute] = [:]
     }
 
@@ -46,7 +46,7 @@ extension Onnx {
         var outputs: [String] = []
         var attributes: [String: Attribute] = [:]
 
-        /// What tells operators apart.
+        /// Identifies an operator.
         var operatorKey: String { [domain, type, overload].joined(separator: "\u{0}") }
 
         /// The node in messages: its name and its operator.
@@ -63,14 +63,14 @@ extension Onnx {
         case tensor(StoredTensor)
         /// The value that the function's caller gives to the attribute of this name.
         case reference(String)
-        /// A graph, texts or types: what no operator that is read has.
+        /// A graph, texts or types: no supported operator has these.
         case other
     }
 
     /// An input of the graph.
     struct Input {
         var name = ""
-        /// Its dimensions, nil where one is symbolic; nil where the file does not tell the rank.
+        /// Its dimensions, nil for a symbolic one; nil if the file does not give the rank.
         var dimensions: [Int?]?
         /// What symbolic dimensions are called.
         var symbols: [String] = []
@@ -78,9 +78,9 @@ extension Onnx {
 }
 
 extension Onnx.Model {
-    /// Limits on what is taken from a file, so that a small one cannot make us take much memory.
+    /// Limits on what is read from a file, so a small one cannot consume much memory.
     private enum Limit {
-        /// Nodes, inputs, attributes and other parts in all; Inception-v3 has 5,000 where it is not optimised.
+        /// Nodes, inputs, attributes and other parts in all; unoptimised Inception-v3 has 5,000.
         static let parts = 1 << 20
         /// Numbers of one attribute: pads, axes, shapes.
         static let numbers = 1 << 12
@@ -88,7 +88,7 @@ extension Onnx.Model {
         static let nameBytes = 1 << 10
     }
 
-    /// Reads a file's messages. Throws a `.badInput` ``Failure`` where they are damaged or too many.
+    /// Reads a file's messages. Throws a `.badInput` ``Failure`` if they are damaged or too many.
     init(_ bytes: [UInt8]) throws {
         self.bytes = bytes
         var parser = Parser(bytes: bytes)
@@ -101,7 +101,7 @@ extension Onnx.Model {
                 let (domain, version) = try parser.operatorSet(range)
                 if Onnx.isOwnDomain(domain) { opset = version }
             case (14, .bytes(let range)):
-                // Texts for people may be longer than any that counts here.
+                // Descriptive texts may be longer than any that matters here.
                 if let (key, text) = try? parser.entry(range) { metadata[key] = text }
             case (25, .bytes(let range)):
                 let function = try parser.function(range)
@@ -222,7 +222,7 @@ extension Onnx.Model {
             var integers: [Int] = []
             var found = Onnx.Attribute.other
             var reference = ""
-            // 6 and 7 are the types FLOATS and INTS, whose values may be none.
+            // 6 and 7 are the types FLOATS and INTS, which may have no values.
             var type: UInt64 = 0
             try message(range, "an attribute") { parser, field, value in
                 switch (field, value) {

@@ -1,11 +1,11 @@
 extension Onnx {
-    /// The nodes that some tensors need, each after those that it reads.
+    /// The nodes that some tensors need, each after its inputs.
     struct Order {
-        /// Their places among all nodes: in the file's order where it is possible, as the standard demands.
+        /// Their places among all nodes: in the file's order if possible, as the standard demands.
         private(set) var nodes: [Int] = []
 
-        /// Finds the order. `isGiven` tells of a tensor that no node needs to make. Throws where nodes form a cycle or a
-        /// tensor is missing.
+        /// Finds the order. `isGiven` says whether a tensor needs no node. Throws if nodes form a cycle or a tensor is
+        /// missing.
         init(
             _ all: [Node], for outputs: [String], in part: String, isGiven: (String) -> Bool
         ) throws {
@@ -25,7 +25,7 @@ extension Onnx {
                 return maker
             }
 
-            // Depth first, without recursion: a node is begun, then done after all that it reads.
+            // Depth first, without recursion: a node is begun, then done after all its inputs.
             enum State { case new, begun, done }
             var states = [State](repeating: .new, count: all.count)
             var stack: [(node: Int, next: Int)] = []

@@ -25,7 +25,7 @@ extension Onnx.Reading {
         }
     }
 
-    /// The activation that an operator is, if it is one whose attributes say all.
+    /// The activation of an operator whose attributes define it completely.
     private func activation(_ call: Call) throws -> Operation.Activation? {
         switch call.node.type {
         case "Relu": return .relu
@@ -47,7 +47,7 @@ extension Onnx.Reading {
         }
     }
 
-    /// A function of each value, whatever view there is of them.
+    /// A function of each value, whatever its view.
     private mutating func map(
         _ call: Call, _ function: (inout Self, Int, Onnx.Draft.Origin) throws -> Int
     ) throws -> Value {
@@ -59,7 +59,7 @@ extension Onnx.Reading {
 
     /// `gamma · elu(x)`
     private mutating func selu(_ call: Call) throws -> Value {
-        // The operator's defaults, those of its authors.
+        // The operator's defaults, by its authors.
         let alpha = try call.float("alpha", default: 1.6732632423543772)
         let gamma = try call.float("gamma", default: 1.0507009873554805)
         return try map(call) { reading, node, origin in
@@ -85,7 +85,7 @@ extension Onnx.Reading {
         let lowest = try call.optionalFloat("min") ?? call.optionalNumber(1) ?? -.infinity
         let highest = try call.optionalFloat("max") ?? call.optionalNumber(2) ?? .infinity
         guard lowest <= highest else { throw call.failure("its bounds are \(lowest) and \(highest)") }
-        // An exporter writes the least and the largest float where there is no bound.
+        // An exporter writes the smallest and largest float for a missing bound.
         let least = lowest <= -Double(Float.greatestFiniteMagnitude) ? -.infinity : lowest
         let most = highest >= Double(Float.greatestFiniteMagnitude) ? .infinity : highest
         return try map(call) { try $0.draft.addClip(least, most, $1, $2) }
@@ -178,7 +178,7 @@ extension Onnx.Reading {
         }
     }
 
-    /// Two inputs, one of which may be a constant for each channel.
+    /// Two inputs, one of which may be a per-channel constant.
     private mutating func combine(
         _ call: Call, _ first: Value, _ second: Value,
         constant: (inout Self, Int, [Double], Onnx.Draft.Origin) throws -> Int,

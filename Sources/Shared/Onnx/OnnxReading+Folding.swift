@@ -1,6 +1,6 @@
 import Foundation
 
-/// What does not depend on the image is calculated on reading.
+/// Values that do not depend on the image are calculated while reading.
 extension Onnx.Reading {
     /// Evaluates an operator of constants.
     mutating func folded(_ call: Call) throws -> [Value] {
@@ -92,7 +92,7 @@ extension Onnx.Reading {
         switch call.node.type {
         case "Cast": return try cast(constant, to: call.integer("to", default: 1), call)
         case "CastLike":
-            // 1 is the type of floats, 7 of integers; what depends on the image is of floats.
+            // 1 is the type of floats, 7 of integers; what depends on the image is floats.
             let isInteger = call.input(1)?.constant?.integers != nil
             return try cast(constant, to: isInteger ? 7 : 1, call)
         case "Shape":

@@ -36,7 +36,7 @@ extension Onnx.Reading {
             padding: try window.padding(of: draft.shape(image), call), dilation: window.dilation, groups: groups)
         var input = image
         if case .pad(let insets) = draft.operation(image) {
-            // What pads a convolution's input is its own padding.
+            // Padding before a convolution merges into its own padding.
             convolution.padding += insets
             input = draft.nodes[image].inputs[0]
         }
@@ -58,7 +58,7 @@ extension Onnx.Reading {
         bias == weight + "_bias" || weight.hasPrefix("onnx::Conv_") && bias.hasPrefix("onnx::Conv_")
     }
 
-    /// Whether a bias is the zeros that an exporter has made up where the network has none.
+    /// Whether a bias is the zeros that an exporter invents if the network has none.
     private func isInventedZero(_ bias: Onnx.Constant) -> Bool {
         bias.uniform == 0 && !(bias.name?.hasSuffix(".bias") ?? false)
     }

@@ -3,13 +3,13 @@ extension Onnx.Reading {
     /// Longer names are cut.
     private static let nameMax = 120
 
-    /// Where a node without parameters comes from.
+    /// The origin of a node without parameters.
     mutating func origin(_ call: Call) -> Onnx.Draft.Origin {
         Onnx.Draft.Origin(label: call.label, name: path(call) ?? Self.clean(call.node.type.lowercased()))
     }
 
-    /// Where a layer comes from: named by its weight (`layer1.0.conv1.weight`), else by the node's path, else by the
-    /// weight whatever it is called, else by its operator and a number.
+    /// The origin of a layer: named by its weight (`layer1.0.conv1.weight`), else by the node's path, else by the
+    /// weight whatever its name, else by its operator and a number.
     mutating func layerOrigin(_ call: Call, _ weight: Onnx.Constant, input: Int) -> Onnx.Draft.Origin {
         let names = [call.node.inputs[input], weight.name ?? ""].filter { !isRenamed($0) }
         if let name = names.first(where: { $0.hasSuffix(".weight") }) {
@@ -24,19 +24,19 @@ extension Onnx.Reading {
         return Onnx.Draft.Origin(label: call.label, name: "\(type)\(unnamed[type, default: 0])")
     }
 
-    /// Whether a tensor's name is one that an exporter made up.
+    /// Whether an exporter invented a tensor's name.
     func isRenamed(_ name: String) -> Bool {
         name.isEmpty || name.contains("::") || name.hasPrefix("val_") || name.hasPrefix("/")
             || name.allSatisfy(\.isNumber)
     }
 
-    /// A node's path without its operator, as modules are named: `/layer1/layer1.0/conv1/Conv` is `layer1.0.conv1`.
-    /// Nil for a name that is none.
+    /// A node's path without its operator, as modules are named: `/layer1/layer1.0/conv1/Conv` is `layer1.0.conv1`. Nil
+    /// if the name is not a path.
     private func path(_ call: Call) -> String? {
         guard call.name.contains("/") else { return nil }
         var parts: [Substring] = []
         for part in call.name.split(separator: "/").dropLast() {
-            // Within a Sequential a part begins with the name of the one around it.
+            // Within a Sequential, a part begins with the name of the one around it.
             if let last = parts.last, part.hasPrefix("\(last).") { parts.removeLast() }
             parts.append(part)
         }
@@ -44,7 +44,7 @@ extension Onnx.Reading {
         return name.isEmpty ? nil : name
     }
 
-    /// A name that can stand in files and messages.
+    /// A name that is safe in files and messages.
     private static func clean(_ name: String) -> String {
         let cleaned = name.prefix(nameMax).map { $0.isLetter || $0.isNumber || "._-:".contains($0) ? $0 : "_" }
         return String(cleaned)
@@ -52,6 +52,6 @@ extension Onnx.Reading {
 }
 
 extension Onnx.Draft.Origin {
-    /// The same for a node that is added beside it.
+    /// The same for an extra node beside it.
     func with(_ suffix: String) -> Self { Self(label: label, name: "\(name).\(suffix)") }
 }

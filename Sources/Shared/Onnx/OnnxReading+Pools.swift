@@ -1,5 +1,5 @@
 extension Onnx.Reading {
-    /// Poolings, windows over channels; nil for other operators.
+    /// Pools, windows over channels; nil for other operators.
     mutating func pooled(_ call: Call) throws -> [Value]? {
         switch call.node.type {
         case "MaxPool": [.view(try pool(call, .max))]
@@ -32,7 +32,7 @@ extension Onnx.Reading {
             dilation = try extent("dilations")
         }
 
-        /// The padding, also where it is to be calculated from the size.
+        /// The padding, also if it must be calculated from the size.
         func padding(of shape: Shape, _ call: Call) throws -> Operation.Insets {
             switch try call.text("auto_pad", default: "NOTSET") {
             case "NOTSET", "":
@@ -48,7 +48,7 @@ extension Onnx.Reading {
             }
         }
 
-        /// As much that one window begins at every `stride`-th pixel.
+        /// Enough that one window begins at every `stride`-th pixel.
         private func same(_ shape: Shape, moreAtEnd: Bool) -> Operation.Insets {
             func both(_ size: Int, _ kernel: Int, _ stride: Int, _ dilation: Int) -> (Int, Int) {
                 let windows = (size + stride - 1) / stride
@@ -73,7 +73,7 @@ extension Onnx.Reading {
             padding: try window.padding(of: draft.shape(input), call), dilation: window.dilation,
             coversEnd: try call.integer("ceil_mode", default: 0) != 0,
             countsPadding: try kind == .max || call.integer("count_include_pad", default: 0) != 0)
-        // Zeros around the channel, of which PyTorch's older exporter makes a node, are the pool's own.
+        // Zeros around the channel, which PyTorch's older exporter writes as a separate node, are the pool's own.
         if kind == .average, pool.padding == .none, case .pad(let insets) = draft.operation(input),
             max(insets.top, insets.bottom) < pool.kernel.height, max(insets.left, insets.right) < pool.kernel.width
         {
@@ -125,7 +125,7 @@ extension Onnx.Reading {
         return reduced
     }
 
-    /// Rows and columns that were joined into one dimension, `[channels, pixels]`, as they were.
+    /// Rows and columns that were joined into one dimension, `[channels, pixels]`, restored.
     private mutating func separated(_ view: Onnx.View, _ call: Call) throws -> Onnx.View {
         let shape = draft.shape(view.node)
         guard view.dimensions == [shape.channels, shape.pixels] else {

@@ -1,9 +1,9 @@
-/// Adaptive average pooling that an exporter has taken apart.
+/// Adaptive average pooling that an exporter took apart.
 extension Onnx.Reading {
-    /// Bytes that one place of a resampling takes, with a few terms.
+    /// Bytes per place of a resampling, with a few terms.
     private static let placeBytes = 128
 
-    /// Operators within such a pooling, and whatever reads the result; nil where the call is neither.
+    /// Operators within such a pooling, and readers of its result; nil for any other call.
     mutating func resampled(_ call: Call) throws -> [Value]? {
         if let begun = try resamplingBegun(call) { return [.resampling(begun)] }
         guard call.inputs.contains(where: { if case .resampling = $0 { true } else { false } }) else { return nil }
@@ -11,7 +11,7 @@ extension Onnx.Reading {
         return try results(ofPooling: call)
     }
 
-    /// Transposing the batch to the end begins it, or the first product with a matrix of means.
+    /// It starts with transposing the batch to the end, or with the first product with a matrix of means.
     private mutating func resamplingBegun(_ call: Call) throws -> Onnx.Resampling? {
         if let (input, axis, weights) = try productOfMeans(call) {
             guard case .view(let view) = call.input(input), view.axes.count == 3 else { return nil }
@@ -142,8 +142,8 @@ extension Onnx.Reading {
         return value
     }
 
-    /// Which input a product takes weighted means of, over rows (2) or columns (3), and the weights of each mean; nil for
-    /// other products.
+    /// Which input a product takes weighted means of, over rows (2) or columns (3), and the weights of each mean; nil
+    /// for other products.
     private mutating func productOfMeans(
         _ call: Call
     ) throws -> (input: Int, axis: Int, weights: [[Double]])? {
@@ -180,7 +180,7 @@ extension Onnx.Reading {
     ) throws -> Onnx.Resampling? {
         guard let extent = value.axes[axis].extent, extent == weights[0].count else { return nil }
         let terms = value.sums.reduce(0) { $0 + $1.count }
-        // Every place is in some means, and each place that is made has a list of its own.
+        // Every place is in some means, and each new place has its own list.
         let uses = (0..<extent).map { place in weights.count { $0[place] != 0 } }.max() ?? 0
         try budget.take(
             Self.placeBytes * (value.sums.count + value.sums.count / extent * weights.count)
@@ -190,7 +190,7 @@ extension Onnx.Reading {
         return value
     }
 
-    /// What an operator makes of the pooling that is complete now.
+    /// What an operator makes of the completed pooling.
     private mutating func results(ofPooling call: Call) throws -> [Value] {
         var whole = call
         for (index, input) in call.inputs.enumerated() {

@@ -273,7 +273,7 @@ extension Onnx.Reading {
         return Onnx.View(node, view.axes.count == 1 ? [draft.shape(node).channels] : draft.shape(node).dimensions)
     }
 
-    /// Some channels, in an order that a constant gives, or one row or column.
+    /// Some channels, in a constant order, or one row or column.
     private mutating func gather(_ call: Call) throws -> Onnx.View {
         let view = try call.view(0)
         let axis = try call.axis(call.integer("axis", default: 0), rank: view.axes.count + 1)

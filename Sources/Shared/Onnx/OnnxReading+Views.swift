@@ -1,4 +1,4 @@
-/// From what the model reshapes to what a graph's node reads.
+/// From the model's reshaped tensors to what a graph's node reads.
 extension Onnx.Reading {
     /// The node whose channels, rows and columns a view of `[batch, channels, height, width]` shows. Shuffled channels
     /// become a node.
@@ -20,7 +20,7 @@ extension Onnx.Reading {
         return try vector(ordered, origin)
     }
 
-    /// The node of which a view shows the channels in its first dimension: an image or a vector.
+    /// The node whose channels are a view's first dimension: an image or a vector.
     mutating func channels(_ view: Onnx.View, _ call: Call, _ origin: Onnx.Draft.Origin) throws -> Int {
         view.axes.count == 1 ? try vector(view, origin) : try image(view, call, origin)
     }
@@ -35,7 +35,7 @@ extension Onnx.Reading {
         return try draft.addSelect(ordered.places, node, origin.with("select"))
     }
 
-    /// The view in the order of a node's values, where a reordering of whole channels makes it so.
+    /// The view in the order of a node's values, if reordering whole channels achieves that.
     private mutating func inOrder(_ view: Onnx.View, _ origin: Onnx.Draft.Origin) throws -> Onnx.View {
         let pixels = draft.shape(view.node).pixels
         guard !view.isInOrder, view.keepsRuns(of: pixels), view.count == draft.shape(view.node).count else {
@@ -47,7 +47,7 @@ extension Onnx.Reading {
         return Onnx.View(try draft.addSelect(channels, view.node, origin.with("select")), view.dimensions)
     }
 
-    /// The view with other extents; what has been transposed is put in order first.
+    /// The view with other extents; a transposed one is first put in order.
     mutating func reshape(_ view: Onnx.View, _ dimensions: [Int], _ call: Call) throws -> Onnx.View {
         guard try Onnx.Constant.count(of: dimensions) == view.count else {
             throw call.failure("it reshapes \(view.dimensions) to \(dimensions), which has another number of values")
@@ -59,8 +59,8 @@ extension Onnx.Reading {
         return Onnx.View(try vector(view, origin), dimensions)
     }
 
-    /// A number for each channel of a view's first dimension, or one number for all of them: a constant that is
-    /// broadcast against the view and does not differ between pixels. Nil where it is no such constant.
+    /// A number per channel of a view's first dimension, or one number for all of them: a constant that is broadcast
+    /// against the view and does not differ between pixels. Nil for any other constant.
     mutating func perChannel(_ constant: Onnx.Constant, _ dimensions: [Int]) throws -> [Double]? {
         let values = constant.floats
         try budget.take(4 * values.count)

@@ -1,14 +1,14 @@
 extension Onnx {
-    /// Makes a graph of a model, node by node.
+    /// Makes a graph from a model, node by node.
     struct Reading {
-        /// The oldest and the newest version of the operators that are known.
+        /// The oldest and the newest supported version of the operators.
         private static let opsets = 9...25
-        /// Stands for a batch of any size where shapes are calculated: a number that no layer has.
+        /// Represents any batch size in calculations of shapes: a number that no layer has.
         private static let anyBatch = 61
         /// Calls of functions within functions.
         private static let callsMax = 16
 
-        /// What a tensor of the model is while it is read.
+        /// The state of a model's tensor while reading.
         enum Value {
             case constant(Constant)
             case view(View)
@@ -16,12 +16,12 @@ extension Onnx {
             case sequence([Value])
         }
 
-        /// Tensors by name, and what the caller of a function gives.
+        /// Tensors by name, including those that a function's caller passes.
         struct Scope {
             var values: [String: Value] = [:]
-            /// Values of the attributes of the function whose nodes are evaluated.
+            /// Attribute values of the function whose nodes are evaluated.
             var attributes: [String: Attribute] = [:]
-            /// What stands before the names of the function's nodes.
+            /// The prefix of the names of the function's nodes.
             var prefix = ""
             /// Functions around this one.
             var depth = 0
@@ -32,16 +32,16 @@ extension Onnx {
         var budget: Budget
         var draft: Draft
         var notes: [String] = []
-        /// The batch in calculated shapes: the model's fixed one, or ``anyBatch``.
+        /// The batch in calculations of shapes: the model's fixed one, or ``anyBatch``.
         let batch: Int
         private let input: View
         private let inputName: String
-        /// Evaluated nodes, those of functions at each call.
+        /// Evaluated nodes, counting those of functions at each call.
         private var evaluated = 0
-        /// Layers that have been named by the operator, by operator.
+        /// How many layers were named by each operator.
         var unnamed: [String: Int] = [:]
 
-        /// Prepares to read a model. Throws where its input is no image.
+        /// Prepares to read a model. Throws if its input is not an image.
         init(_ model: Model, _ folder: Folder?) throws {
             self.model = model
             self.folder = folder
@@ -106,7 +106,7 @@ extension Onnx {
                 .joined(separator: " × ")
         }
 
-        /// The network. Throws where the model is none that a graph can hold.
+        /// The network. Throws if no graph can represent the model.
         mutating func network() throws -> OnnxNetwork {
             let output = try outputName()
             var scope = Scope()
@@ -118,7 +118,7 @@ extension Onnx {
             let last = try classes(view, output)
             let (graph, parameters) = try draft.network(output: last)
             noteFoldedBatchNorms()
-            // What others mean by the same keys is not known.
+            // Other producers may use the same keys with another meaning.
             let facts = model.producer == Onnx.ownProducer ? try NetworkFacts(metadata: model.metadata) : NetworkFacts()
             return OnnxNetwork(graph: graph, parameters: parameters, facts: facts, notes: notes)
         }
@@ -135,7 +135,7 @@ extension Onnx {
             return output
         }
 
-        /// Which of several outputs is an auxiliary classifier's: the one that fewer layers lead to.
+        /// Which of several outputs is an auxiliary classifier's: the one with fewer layers before it.
         private func auxiliaryHint(_ outputs: [String]) -> String {
             let made = Set(model.graph.nodes.flatMap(\.outputs))
             let counts = outputs.map { output in
@@ -166,7 +166,7 @@ extension Onnx {
             return try vector(last, origin)
         }
 
-        /// Says so where batch norms were folded into the convolutions before them.
+        /// Says so if batch norms were folded into the convolutions before them.
         private mutating func noteFoldedBatchNorms() {
             guard foldedBatchNorms > 0 else { return }
             notes.append(
@@ -176,13 +176,13 @@ extension Onnx {
                     + "training=TrainingMode.PRESERVE, do_constant_folding=False) or with dynamo=True, optimize=False")
         }
 
-        /// Convolutions whose tensors bear names that exporters give where they fold a batch norm.
+        /// Convolutions whose tensors have the names that exporters give when they fold a batch norm.
         var foldedBatchNorms = 0
     }
 }
 
 extension Onnx.Reading {
-    /// A tensor that is known: of the scope, or of the file. Nil for the empty name of an input that is left out.
+    /// A known tensor, from the scope or the file. Nil for the empty name of an omitted input.
     mutating func value(_ name: String, _ scope: inout Scope) throws -> Value? {
         if name.isEmpty { return nil }
         if let value = scope.values[name] { return value }
@@ -265,7 +265,7 @@ extension Onnx.Reading {
         }
     }
 
-    /// What operators that change nothing at evaluation return.
+    /// The results of operators that change nothing at evaluation.
     private func unchanged(_ call: Call) -> Value? {
         guard ["Identity", "Dropout"].contains(call.node.type), let input = call.inputs.first else { return nil }
         return input

@@ -1,10 +1,10 @@
 extension Onnx {
-    /// A tensor whose values are sums of pixels of one channel, each channel in the same way.
+    /// A tensor whose values are sums of pixels of one channel, the same for each channel.
     ///
-    /// PyTorch's exporter takes adaptive average pooling apart when the sizes do not divide: it gathers the pixels of
+    /// PyTorch's exporter takes adaptive average pooling apart if the sizes do not divide: it gathers the pixels of
     /// each region, zeros those beyond it, adds them one by one and divides; Winnow's own export multiplies by matrices
-    /// of means. Here each value is kept as the pixels it
-    /// sums and their weights, and in the end compared with what adaptive pooling sums.
+    /// of means. Here each value is kept as its pixels and their weights, and finally compared with the sums of
+    /// adaptive pooling.
     struct Resampling {
         /// What a dimension counts.
         enum Axis: Equatable {
@@ -25,7 +25,7 @@ extension Onnx {
         /// The node whose channels are read.
         var node: Int
         var axes: [Axis]
-        /// The terms of each place, in row-major order of the axes that count places.
+        /// The terms of each place, in row-major order of the axes that have places.
         var sums: [[Term]]
 
         /// The pixels of a node's channels in another order of the dimensions.
@@ -39,10 +39,10 @@ extension Onnx {
         /// The extents of the places.
         var extents: [Int] { axes.compactMap(\.extent) }
 
-        /// Extents with 1 for the batch and the channels: what a constant must be broadcast to.
+        /// Extents with 1 for the batch and the channels: the shape that a constant must broadcast to.
         var spread: [Int] { axes.map { $0.extent ?? 1 } }
 
-        /// The terms at strided places of what there is.
+        /// The terms at strided places.
         mutating func take(_ axes: [Axis], _ strides: [Int], offset: Int = 0) {
             self.axes = axes
             let count = extents.reduce(1, *)
@@ -81,7 +81,7 @@ extension Onnx {
             }
         }
 
-        /// Replaces the places of a dimension by weighted sums of them, one for each list of weights.
+        /// Replaces the places of a dimension by weighted sums of them, one per list of weights.
         mutating func mix(_ weights: [[Double]], axis: Int) {
             let parts = weights[0].indices.map { place in
                 var part = self
@@ -107,14 +107,14 @@ extension Onnx {
             }
         }
 
-        /// Replaces the first dimensions by those of a list of places in them.
+        /// Replaces the first dimensions by a list of places in them.
         mutating func gather(_ places: [Int], _ extents: [Int], dimensions: Int) {
             let inner = axes[dimensions...].compactMap(\.extent).reduce(1, *)
             axes = extents.map { .places($0) } + axes[dimensions...]
             sums = places.flatMap { [sums] in sums[$0 * inner..<($0 + 1) * inner] }
         }
 
-        /// For each dimension the distance of neighbours among the sums; 0 for batch and channels.
+        /// For each dimension, the distance of neighbours among the sums; 0 for batch and channels.
         private var spatialStrides: [Int] {
             var stride = 1
             return axes.reversed().map { axis in
@@ -124,7 +124,7 @@ extension Onnx {
             }.reversed()
         }
 
-        /// The adaptive average pooling that these sums are, or nil.
+        /// The adaptive average pooling equal to these sums, or nil.
         func adaptiveAverage(of shape: Shape) -> Operation.Extent? {
             guard axes.count == 4, axes[0] == .batch, axes[1] == .channel, let height = axes[2].extent,
                 let width = axes[3].extent, height > 0, width > 0

@@ -1,18 +1,18 @@
 extension Onnx {
-    /// A tensor as the file holds it, not yet converted.
+    /// A tensor as stored in the file, not yet converted.
     struct StoredTensor {
         /// More dimensions than any tensor of a network has.
         static let dimensionsMax = 8
 
-        /// Where its message lies: typed elements are read from there when they are needed.
+        /// The place of its message: typed elements are read from there when needed.
         let message: Range<Int>
         var name = ""
         var dimensions: [Int] = []
         /// ONNX's number of the element type.
         var type = 0
-        /// Where its elements lie as bytes, if they do.
+        /// The place of its elements as bytes, if they are.
         var raw: Range<Int>?
-        /// Where its elements lie in another file: `location`, `offset`, `length`.
+        /// The place of its elements in another file: `location`, `offset`, `length`.
         var external: [String: String] = [:]
         var isExternal = false
 
@@ -25,7 +25,7 @@ extension Onnx {
         case signed(bytes: Int)
         case unsigned(bytes: Int)
 
-        /// The type of ONNX's number, or nil where no network that is read has it.
+        /// The type with ONNX's number, or nil if no supported network has it.
         init?(_ number: Int) {
             switch number {
             case 1: self = .floating(.float32)
@@ -60,8 +60,8 @@ extension Onnx.StoredTensor {
     /// The most integers of one tensor: shapes, axes, indices of channels.
     static let integersMax = 1 << 20
 
-    /// The elements, converted. `budget` pays for them before memory is taken. Throws a `.badInput` ``Failure`` where
-    /// the tensor's size does not fit its elements.
+    /// The elements, converted. `budget` is charged before memory is allocated. Throws a `.badInput` ``Failure`` if the
+    /// tensor's size does not fit its elements.
     func constant(_ bytes: [UInt8], _ folder: Onnx.Folder?, _ budget: inout Onnx.Budget) throws -> Onnx.Constant {
         do {
             return try converted(bytes, folder, &budget)
@@ -143,7 +143,7 @@ extension Onnx.StoredTensor {
     private func typed(
         _ element: Onnx.Element, _ count: Int, _ bytes: [UInt8], _ budget: inout Onnx.Budget
     ) throws -> Onnx.Constant {
-        // Every element takes a byte at least.
+        // Every element takes at least one byte.
         guard count <= message.count else {
             throw Failure(.badInput, "shape \(dimensions) needs \(count) elements, more than the file holds")
         }

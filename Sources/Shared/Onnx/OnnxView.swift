@@ -1,9 +1,9 @@
 extension Onnx {
-    /// A tensor of the model that depends on the image: how it reads what a node of the graph makes.
+    /// A tensor of the model that depends on the image: how it reads a node's values.
     ///
-    /// ONNX gives tensors a rank and reshapes and transposes them at will; a graph knows channels of pixels only. So a
+    /// ONNX gives tensors a rank and reshapes and transposes them freely; a graph knows channels of pixels only. So a
     /// tensor is a node and, for each dimension but the batch's, an extent and the distance between neighbours in the
-    /// node's values. Reshaping and transposing change the view alone; what a view needs of the graph (a flattened
+    /// node's values. Reshaping and transposing only change the view; what a view needs of the graph (a flattened
     /// vector, shuffled channels) becomes a node when an operator reads it.
     struct View {
         struct Axis: Equatable {
@@ -28,17 +28,17 @@ extension Onnx {
         /// Values of one image.
         var count: Int { axes.reduce(1) { $0 * $1.extent } }
 
-        /// Whether the values are read in the order in which they lie.
+        /// Whether the values are read in their stored order.
         var isInOrder: Bool { merged.isEmpty || merged == [Axis(extent: count, stride: 1)] }
 
-        /// Whether whole runs of so many values are read, in whatever order.
+        /// Whether whole runs of this many values are read, in any order.
         func keepsRuns(of length: Int) -> Bool {
             guard length > 1 else { return true }
             guard let last = merged.last else { return false }
             return last.stride == 1 && last.extent % length == 0
         }
 
-        /// The axes without those of extent 1, and with neighbours joined where they lie one after the other.
+        /// The axes without those of extent 1, with contiguous neighbours joined.
         private var merged: [Axis] {
             var merged: [Axis] = []
             for axis in axes where axis.extent != 1 {
@@ -51,14 +51,14 @@ extension Onnx {
             return merged
         }
 
-        /// The places of the values in the node's, in the order in which they are read.
+        /// The places of the values in the node's, in reading order.
         var places: [Int] { StridedWalk(dimensions, axes.map(\.stride)).map(count) { $0 } }
 
-        /// The same values with other extents, or nil where the view must be in order first.
+        /// The same values with other extents, or nil if the view must be put in order first.
         func reshaped(_ target: [Int]) -> View? {
             var rest = merged
             var axes: [Axis] = []
-            // From the last dimension on, each takes what it needs of the innermost axis that is left.
+            // From the last dimension on, each takes what it needs of the innermost axis left.
             for extent in target.reversed() {
                 guard extent > 1 else {
                     axes.append(Axis(extent: extent, stride: 1))

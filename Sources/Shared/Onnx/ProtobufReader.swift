@@ -1,15 +1,15 @@
 /// Reads one message of Protocol Buffers' wire format field by field, without copying and without recursion.
 ///
-/// By hand, because no library in Debian can be bounded: libprotobuf takes 148 bytes for an empty message of two, so a
-/// file of a gigabyte would take 74, and protobuf-c follows messages within messages until the stack is full. Here a
-/// field is a range of the file, and the caller decides what it becomes.
+/// Handwritten, because no library in Debian can be bounded: libprotobuf takes 148 bytes for an empty message of two,
+/// so a file of a gigabyte would take 74, and protobuf-c recurses into nested messages until the stack overflows. Here
+/// a field is a range of the file, and the caller decides what it becomes.
 struct ProtobufReader {
     /// What a field holds.
     enum Value {
         case varint(UInt64)
         case fixed32(UInt32)
         case fixed64(UInt64)
-        /// Text, bytes, packed numbers or a message: where they lie.
+        /// Text, bytes, packed numbers or a message: their range.
         case bytes(Range<Int>)
     }
 
@@ -22,12 +22,12 @@ struct ProtobufReader {
 
     private let bytes: [UInt8]
     private let end: Int
-    /// What is being read, for errors.
+    /// The part being read, for errors.
     private let part: String
     /// The next byte's place.
     private(set) var position: Int
 
-    /// Reads a message that lies at a range of bytes.
+    /// Reads the message in a range of bytes.
     init(_ bytes: [UInt8], _ range: Range<Int>, part: String) {
         precondition(range.lowerBound >= 0 && range.upperBound <= bytes.count, "a message lies within its bytes")
         self.bytes = bytes
@@ -39,7 +39,7 @@ struct ProtobufReader {
     /// Whether all fields have been read.
     var isAtEnd: Bool { position >= end }
 
-    /// The next field, or nil after the last. Throws where the message is damaged.
+    /// The next field, or nil after the last. Throws if the message is damaged.
     mutating func next() throws -> (number: UInt64, value: Value)? {
         guard position < end else { return nil }
         let tag = try varint()

@@ -3,15 +3,15 @@
 public struct RandomGenerator: Sendable {
     private var state: (UInt64, UInt64, UInt64, UInt64)
 
-    /// Seeds a stream of its own for a key, such as `[seed, layer, round]`. O(key).
+    /// Seeds a separate stream for a key, such as `[seed, layer, round]`. O(key).
     public init(key: [UInt64]) {
         self.init(Self.seed(for: key))
     }
 
-    /// What seeds a key's stream, and the streams of longer keys that begin with it.
+    /// The seed of a key's stream, and of the streams of longer keys that begin with it.
     static func seed(for key: [UInt64]) -> SplitMix64 { SplitMix64(seed: 0x6a09_e667_f3bc_c908, path: key) }
 
-    /// Seeds the stream of the key that ``seed(for:)`` was asked for.
+    /// Seeds the stream of the key given to ``seed(for:)``.
     init(_ seed: SplitMix64) {
         var seed = seed
         state = (seed.next(), seed.next(), seed.next(), seed.next())
@@ -30,8 +30,7 @@ public struct RandomGenerator: Sendable {
         return result
     }
 
-    /// A number in `0..<bound`, every one equally likely (Lemire, "Fast random integer generation in an interval",
-    /// 2019).
+    /// A uniform number in `0..<bound` (Lemire, "Fast random integer generation in an interval", 2019).
     public mutating func below(_ bound: Int) -> Int {
         precondition(bound > 0, "an interval has at least one number")
         let bound = UInt64(bound)
@@ -43,7 +42,7 @@ public struct RandomGenerator: Sendable {
         return Int(product.high)
     }
 
-    /// Puts values into a random order, every order equally likely.
+    /// Shuffles values uniformly.
     public mutating func shuffle<Element>(_ values: inout [Element]) {
         values.withUnsafeMutableBufferPointer { values in
             var last = values.count - 1

@@ -5,7 +5,7 @@ public struct SplitMix64: RandomNumberGenerator, Sendable {
     /// A generator that is a function of its seed.
     public init(seed: UInt64) { state = seed }
 
-    /// A generator that is a function of a seed and of a path of numbers, for example the epoch and the image.
+    /// A generator that is a function of a seed and a path of numbers, for example the epoch and the image.
     public init(seed: UInt64, _ path: Int...) {
         self.init(seed: seed, path: path.map { UInt64(truncatingIfNeeded: $0) })
     }
@@ -16,7 +16,7 @@ public struct SplitMix64: RandomNumberGenerator, Sendable {
         for step in path { state = next() ^ step }
     }
 
-    /// The generator whose path goes one step further.
+    /// The generator whose path is one step longer.
     func following(_ step: UInt64) -> SplitMix64 {
         var generator = self
         generator.state = generator.next() ^ step

@@ -1,10 +1,10 @@
 import Foundation
 
-/// The masks of one run: a small description from which every mask follows.
+/// The masks of one run: a small description that determines every mask.
 ///
-/// A mask is made when it is asked for, from its index alone, so that an ensemble of a million masks needs no memory.
-/// Neighbouring indices share what they disable in the early segments of the network (see ``SamplingDesign``), so
-/// ranges of indices are what to lease.
+/// A mask is made on demand, from its index alone, so an ensemble of a million masks needs no memory. Neighbouring
+/// indices share what they disable in the early segments of the network (see ``SamplingDesign``), so lease ranges of
+/// indices.
 public struct Ensemble: Sendable, Hashable, Codable {
     /// A layer that takes part.
     public struct Layer: Sendable, Hashable, Codable {
@@ -23,25 +23,25 @@ public struct Ensemble: Sendable, Hashable, Codable {
         public var filters: Range<Int> { first..<first + count }
     }
 
-    /// Which way masks follow from a description; raised with every change that changes masks.
+    /// The version of how masks follow from a description; raised with every change that changes masks.
     public static let generator = 1
-    /// The most masks of an ensemble, which bounds what a run file may hold.
+    /// The most masks of an ensemble, which bounds the size of a run file.
     public static let masksMax = 100_000_000
 
-    /// Which way the masks were made, ``generator``.
+    /// The version that made the masks, ``generator``.
     public let generator: Int
     /// How masks are drawn.
     public let design: SamplingDesign
-    /// The seed of everything that is random.
+    /// The seed of all randomness.
     public let seed: UInt64
     /// The number of masks.
     public let count: Int
     /// The filters of the network, which is the length of a mask.
     public let filterCount: Int
-    /// The layers that take part, in the order of evaluation.
+    /// The ranked layers, in the order of evaluation.
     public let layers: [Layer]
 
-    /// Describes the masks of a network. Throws a `.usage` ``Failure`` where the scope does not fit the network or the
+    /// Describes the masks of a network. Throws a `.usage` ``Failure`` if the scope does not fit the network or the
     /// number of masks is out of bounds.
     public init(
         _ design: SamplingDesign, of space: FilterSpace, scope: SamplingScope, masks: Int, seed: UInt64
@@ -79,8 +79,8 @@ public struct Ensemble: Sendable, Hashable, Codable {
         layers = other.layers
     }
 
-    /// The same masks, but so many of them: one more is drawn as it would have been from the start. Throws a `.usage`
-    /// ``Failure`` where there cannot be so many.
+    /// The same masks, but this many: additional ones are drawn as they would have been from the start. Throws a
+    /// `.usage` ``Failure`` if there cannot be this many.
     public func with(masks: Int) throws -> Ensemble {
         let most = design == .ablation ? participating.count + 1 : Self.masksMax
         guard (1...most).contains(masks) else {
@@ -100,30 +100,30 @@ public struct Ensemble: Sendable, Hashable, Codable {
             blocks.append((blocks.last ?? -1) + (endsBlock ? 0 : 1))
         }
         let count = (blocks.last ?? 0) + 1
-        // Where there are fewer blocks than levels, the last segments are used, which share least.
+        // With fewer blocks than levels, the last segments are used, which share least.
         let used = min(levels, count)
         return blocks.map { levels - used + $0 * used / count }
     }
 
-    /// The filters that take part, ascending.
+    /// The ranked filters, ascending.
     public var participating: [Int] { layers.flatMap(\.filters) }
 
-    /// How many neighbouring masks share everything that the design lets them share: masks `k·groupSize` up to
-    /// `(k+1)·groupSize` are one tree.
+    /// How many neighbouring masks share everything that the design allows: masks `k·groupSize` up to `(k+1)·groupSize`
+    /// are one tree.
     public var groupSize: Int { layers.map(\.repeats).max() ?? 1 }
 
-    /// How many neighbouring masks a worker should get together, so that it can share work among them: a group. The
-    /// masks of ``SamplingDesign/ablation`` have no groups, but neighbours mostly disable filters of one layer and
-    /// share all layers before it.
+    /// How many neighbouring masks a worker should get together to share work among them: a group. The masks of
+    /// ``SamplingDesign/ablation`` have no groups, but neighbours mostly disable filters of one layer and share all
+    /// layers before it.
     public var masksSharingWork: Int { design == .ablation ? SamplingDesign.ablationNeighbours : groupSize }
 
-    /// How many of these share most, with the fewest masks: those that differ in the last segment only.
+    /// How many of these share most: those that differ in the last segment only.
     public var masksSharingMost: Int {
         design == .ablation ? SamplingDesign.ablationNeighbours / 4 : layers.map(\.repeats).filter { $0 > 1 }.min() ?? 1
     }
 
-    /// What draws the sub-masks of each layer, in the order of ``layers``: mask `i` disables in a layer what sub-mask
-    /// `i / repeats` does.
+    /// Draws the sub-masks of each layer, in the order of ``layers``: in a layer, mask `i` disables what sub-mask `i /
+    /// repeats` does.
     public var samplers: [LayerSampler] {
         var before = 0
         return layers.map { layer in
@@ -147,15 +147,15 @@ public struct Ensemble: Sendable, Hashable, Codable {
         let encoder = JSONEncoder()
         encoder.outputFormatting = .sortedKeys
         var hash = SHA256()
-        // Encoding numbers and names cannot fail; an ensemble that could not be encoded could not be stored either.
+        // Encoding numbers and names cannot fail, and an ensemble that cannot be encoded could not be stored either.
         if let bytes = try? encoder.encode(self) { bytes.withUnsafeBytes { hash.update($0) } }
         return hash.finished()
     }
 
-    /// Masks that ``sample`` looks at, at most.
+    /// The most masks that ``sample`` uses.
     private static let sampledMasks = 1024
 
-    /// The digest of up to 1024 masks, spread over the ensemble: drawing them all would take long for a large one.
+    /// The digest of up to 1024 masks, spread over the ensemble: drawing all of a large one would take long.
     public var sample: Digest {
         var hash = SHA256()
         for number in 0..<min(Self.sampledMasks, count) {
@@ -185,8 +185,8 @@ public struct Ensemble: Sendable, Hashable, Codable {
             .flatMap { masks($0..<Swift.min($0 + stretch, count)) }
     }
 
-    /// Checks a description that was read from a file. Throws a `.badInput` ``Failure`` where it is not one that
-    /// ``init(_:of:scope:masks:seed:)`` could have made for the network.
+    /// Checks a description read from a file. Throws a `.badInput` ``Failure`` if ``init(_:of:scope:masks:seed:)``
+    /// could not have made it for the network.
     public func check(against space: FilterSpace) throws {
         guard generator == Self.generator else {
             throw Failure(
@@ -209,7 +209,7 @@ public struct Ensemble: Sendable, Hashable, Codable {
     }
 }
 
-/// Draws masks one after the other and keeps what the next one may share.
+/// Draws masks in sequence and keeps what the next one may share.
 private struct MaskSequence {
     private let ensemble: Ensemble
     private let samplers: [LayerSampler]

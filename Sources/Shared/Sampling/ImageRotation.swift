@@ -1,11 +1,11 @@
 /// Which images of a pool each mask is evaluated on: every group of neighbouring masks has its own.
 ///
-/// The pool is put into a random order, and one group after the other takes the next stretch of it. When the rest does
-/// not suffice for another group, the pool is put into a new order. So no image is seen twice before nearly all were
-/// seen once, and a group's images follow from the seed and its number alone.
+/// The pool is shuffled, and each group takes the next stretch of it. When the rest is too short for another group, the
+/// pool is shuffled again. So no image is seen twice before nearly all were seen once, and a group's images follow from
+/// the seed and its number alone.
 public struct ImageRotation: Sendable, Hashable, Codable {
-    /// Neighbouring masks that share images, about: a group is large enough for the fit to tell how hard its images are,
-    /// and small enough for a run to have many.
+    /// About how many neighbouring masks share images: a group is large enough for the fit to estimate the difficulty
+    /// of its images, and small enough for a run to have many.
     static let masksAbout = 64
 
     /// Images of the pool: the first ones of the split.
@@ -31,7 +31,7 @@ public struct ImageRotation: Sendable, Hashable, Codable {
     /// The group of a mask.
     public func group(of mask: Int) -> Int { mask / masks }
 
-    /// The numbers of a group's images in the pool, in a random order; `count` is at most ``pool``. O(pool).
+    /// The numbers of a group's images in the pool, in random order; `count` is at most ``pool``. O(pool).
     public func images(ofGroup group: Int, count: Int) -> [Int] {
         precondition((1...max(pool, 1)).contains(count), "a group's images fit into the pool")
         let (turn, place) = group.quotientAndRemainder(dividingBy: pool / count)
@@ -41,7 +41,7 @@ public struct ImageRotation: Sendable, Hashable, Codable {
         return Array(order[place * count..<(place + 1) * count])
     }
 
-    /// Whether groups of an ensemble's masks that share layers stay together, and the pool has so many images.
+    /// Whether groups of an ensemble's masks that share layers stay together, and the pool has this many images.
     public func fits(_ ensemble: Ensemble, images: Int) -> Bool {
         (images...ImageSet.countMax).contains(pool) && masks > 0 && masks % ensemble.groupSize == 0
     }

@@ -1,11 +1,11 @@
 /// Draws the sub-masks of one layer: which of its filters each sub-mask disables.
 ///
-/// Sub-masks come in rounds. A round has an order of filters, taken as a circle, and gives each of its sub-masks the next
-/// window of it. What the order is depends on the design:
-/// - *balanced*: all filters in a random order; the windows go round the circle a whole number of times, so that every
-///   filter is disabled equally often in every round;
+/// Sub-masks come in rounds. A round has an order of filters, taken as a circle, and gives each of its sub-masks the
+/// next window of it. The order depends on the design:
+/// - *balanced*: all filters in random order; the windows go round the circle a whole number of times, so every filter
+///   is disabled equally often in every round;
 /// - *independent*: the filters that the round's only sub-mask disables, in one window;
-/// - *ablation*: all filters as they stand; a window holds one filter where it is this layer's turn, and none elsewhere.
+/// - *ablation*: all filters in their own order; a window holds one filter if it is this layer's turn, otherwise none.
 ///
 /// So a sum over the filters that a sub-mask disables is a difference of prefix sums over its round's order.
 public struct LayerSampler: Sendable {
@@ -15,8 +15,8 @@ public struct LayerSampler: Sendable {
         public fileprivate(set) var number = -1
         /// Filters, counted from the layer's first, as the circle has them.
         public fileprivate(set) var order: [UInt32] = []
-        /// Where each sub-mask's window starts on the circle, and at the end where the last one stops. Ascending; a
-        /// bound of a multiple of the circle's length or more has gone round it that often.
+        /// Where each sub-mask's window starts on the circle, and finally where the last one stops. Ascending; a bound
+        /// of a multiple of the circle's length or more has gone round that many times.
         public fileprivate(set) var bounds: [Int] = [0]
         fileprivate var strata: [Int] = []
 
@@ -38,7 +38,7 @@ public struct LayerSampler: Sendable {
     }
 
     private enum Design {
-        /// `spread` is `sizeSpread` in 2^-20, lowered where a window would otherwise hold nearly all filters.
+        /// `spread` is `sizeSpread` in 2^-20, lowered if a window would otherwise hold nearly all filters.
         case balanced(spread: UInt64)
         /// `threshold` is the drop rate in 2^-53.
         case independent(threshold: UInt64)
@@ -58,13 +58,13 @@ public struct LayerSampler: Sendable {
     /// Seeds the rounds' generators.
     private let seed: SplitMix64
 
-    /// 1 in the fixed-point numbers of sizes, in which sums and products of any round fit 64 bits.
+    /// 1 in the fixed-point numbers of sizes; sums and products of any round fit 64 bits.
     private static let one: UInt64 = 1 << 20
-    /// Sub-masks of a round at most, which bounds the error of the drop rate.
+    /// The most sub-masks of a round, which bounds the error of the drop rate.
     private static let submasksMax = 1024
-    /// The relative error of the drop rate that is accepted for a shorter round.
+    /// The accepted relative error of the drop rate for a shorter round.
     private static let rateTolerance = 0.01
-    /// No window is planned to hold more of a layer than this, so that no layer dies in a mask.
+    /// No window is planned to hold more of a layer than this, so no mask kills a layer.
     private static let shareMax = 0.9
 
     /// Draws balanced sub-masks.
@@ -78,7 +78,7 @@ public struct LayerSampler: Sendable {
         design = .balanced(spread: UInt64((widest * Double(Self.one)).rounded()))
     }
 
-    /// Draws sub-masks in which every filter is disabled by itself.
+    /// Draws sub-masks in which every filter is disabled independently.
     init(filters: Int, independentRate rate: Double, repeats: Int, key: [UInt64]) {
         self.filters = filters
         self.repeats = repeats
@@ -96,7 +96,7 @@ public struct LayerSampler: Sendable {
         design = .ablation(first: first)
     }
 
-    /// The shortest round whose share of disabled filters is near enough to the rate.
+    /// The shortest round whose share of disabled filters is close enough to the rate.
     private static func round(for rate: Double) -> (submasks: Int, turns: Int) {
         var best = (submasks: 2, turns: 1)
         var bestError = Double.infinity
@@ -109,8 +109,7 @@ public struct LayerSampler: Sendable {
         return best
     }
 
-    /// Draws a round, unless `round` holds it already. The memory of what it held is used again.
-    /// O(filters + sub-masks of a round).
+    /// Draws a round, unless `round` holds it already. Reuses its memory. O(filters + sub-masks of a round).
     public func draw(_ number: Int, into round: inout Round) {
         guard round.number != number else { return }
         round.number = number

@@ -1,9 +1,9 @@
-/// An ensemble's masks by index, drawn in blocks and kept for a while: leases go through the ensemble in order, and
-/// neighbours are drawn much faster together than one by one.
+/// An ensemble's masks by index, drawn in blocks and cached: leases go through the ensemble in order, and neighbours
+/// are drawn much faster together than one by one.
 public struct MaskSource: Sendable {
     /// Masks drawn together.
     private static let blockMasks = 256
-    /// Bytes of masks that are kept: the blocks that some hundred workers are at. It fills as a run goes on.
+    /// Bytes of cached masks: the blocks that about a hundred workers use. It fills during a run.
     static let keptBytesMax = 8 << 20
 
     private let ensemble: Ensemble
@@ -11,7 +11,7 @@ public struct MaskSource: Sendable {
     /// Bytes of one mask, about.
     private let maskBytes: Int
     private var blocks: [Int: [Mask]] = [:]
-    /// The blocks that are kept, the oldest first.
+    /// The cached blocks, oldest first.
     private var order: [Int] = []
 
     /// The masks of an ensemble.
@@ -21,7 +21,7 @@ public struct MaskSource: Sendable {
         blocksMax = max(2, Self.keptBytesMax / (Self.blockMasks * maskBytes))
     }
 
-    /// Bytes of the masks that are kept, about.
+    /// Approximate bytes of the cached masks.
     var keptBytes: Int { blocks.values.reduce(0) { $0 + $1.count * maskBytes } }
 
     /// The masks of some indices.

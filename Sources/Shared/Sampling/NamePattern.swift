@@ -1,10 +1,10 @@
-/// A pattern over layer names in which `*` stands for any characters, also none, `?` for exactly one, and `[12]` or
-/// `[1-3]` for one of those. A pattern that names a part of the network, such as `layer3`, matches all layers in it; what
-/// checkpoints add to a layer's name (`module.`, `.weight`) may be there.
+/// A pattern for layer names in which `*` stands for any characters, even none, `?` for exactly one, and `[12]` or
+/// `[1-3]` for one of those. A pattern that names a part of the network, such as `layer3`, matches all layers in it; it
+/// may include what checkpoints add to a layer's name (`module.`, `.weight`).
 public struct NamePattern: Sendable, Hashable {
     /// The pattern as written.
     public let text: String
-    /// The pattern as it stands, and without what checkpoints add.
+    /// The pattern as given, and without what checkpoints add.
     private let readings: [[Part]]
 
     private enum Part: Hashable {
@@ -33,7 +33,7 @@ public struct NamePattern: Sendable, Hashable {
             case UInt8(ascii: "*"): parts.append(.many)
             case UInt8(ascii: "?"): parts.append(.any)
             case UInt8(ascii: "["):
-                // A bracket that is never closed stands for itself.
+                // An unclosed bracket stands for itself.
                 guard let end = rest.firstIndex(of: UInt8(ascii: "]")) else { fallthrough }
                 parts.append(.among(members(of: rest[..<end])))
                 rest = rest[(end + 1)...]
@@ -57,8 +57,7 @@ public struct NamePattern: Sendable, Hashable {
         return members
     }
 
-    /// Whether a name is of the pattern, or in the part of the network that the pattern names. O(pattern × name) at
-    /// worst.
+    /// Whether a name matches, or is in the part of the network that the pattern names. O(pattern × name) at worst.
     public func matches(_ name: String) -> Bool {
         let name = Array(name.utf8)
         return readings.contains {

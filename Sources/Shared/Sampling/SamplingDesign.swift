@@ -1,34 +1,34 @@
-/// How an ensemble's masks are drawn. A value, so that designs can be named, compared and stored.
+/// How an ensemble's masks are drawn. A value, so designs can be named, compared and stored.
 ///
 /// Three choices make a design:
-/// - **How a layer's filters are drawn.** Independently, or *balanced*: in every round of masks a random order of the
-///   layer's filters is cut into windows, one for each mask, so that every filter is disabled equally often.
-/// - **How the windows' sizes are spread.** They are stratified over `1 ± sizeSpread` times the drop rate: the layers'
-///   sizes must vary for the fit to tell one layer's importance from another's.
+/// - **How a layer's filters are drawn.** Independently, or *balanced*: in every round of masks, a random order of the
+///   layer's filters is cut into windows, one per mask, so every filter is disabled equally often.
+/// - **How the windows' sizes are spread.** They are stratified over `1 ± sizeSpread` times the drop rate: the fit
+///   needs varying sizes to tell one layer's importance from another's.
 /// - **What neighbouring masks share.** The network is cut into `levels` segments of blocks. Masks form a tree: the
-///   filters disabled in a segment stay the same for `branching` times as many masks as in the segment after it, so
-///   that a worker computes the early segments once for all of them.
+///   filters disabled in a segment stay the same for `branching` times as many masks as in the next segment, so a
+///   worker computes the early segments once for all of them.
 public struct SamplingDesign: Sendable, Hashable, Codable {
     /// Its name, which ``init(named:)`` understands.
     public let name: String
     /// Whether every filter is disabled equally often in each round.
     public let isBalanced: Bool
-    /// How far the disabled share of a layer goes from its drop rate, as a fraction of that rate, 0…1.
+    /// How far the disabled share of a layer deviates from its drop rate, as a fraction of that rate, 0…1.
     public let sizeSpread: Double
     /// The segments of the network.
     public let levels: Int
-    /// How many masks of a segment share one mask of the segment before it.
+    /// How many masks of a segment share one mask of the previous segment.
     public let branching: Int
 
-    /// Whether what a mask tells is its difference from all other masks: each is of other filters.
+    /// Whether a mask is informative only compared with all others: each disables other filters.
     public var comparesAllMasks: Bool { self == .ablation }
 
     /// The most masks that share their first segment.
     public static let sharedMasksMax = 4096
-    /// How many masks of ``ablation`` are best evaluated together: what they share costs little more for each then.
+    /// How many masks of ``ablation`` are best evaluated together: beyond that, sharing saves little more per mask.
     static let ablationNeighbours = 16
 
-    /// Makes a design, or returns nil where a number is out of its range.
+    /// Makes a design, or returns nil if a number is out of range.
     public init?(name: String, isBalanced: Bool, sizeSpread: Double, levels: Int = 1, branching: Int = 1) {
         guard (0...1).contains(sizeSpread), (1...64).contains(levels), (1...64).contains(branching) else { return nil }
         var shared = 1
@@ -43,7 +43,7 @@ public struct SamplingDesign: Sendable, Hashable, Codable {
         self.branching = branching
     }
 
-    /// Every filter of every mask is drawn by itself.
+    /// Every filter of every mask is drawn independently.
     public static let independent = SamplingDesign(
         unchecked: "independent", isBalanced: false, sizeSpread: 0, levels: 1, branching: 1)
     /// Balanced rounds, masks that share nothing.
@@ -52,12 +52,12 @@ public struct SamplingDesign: Sendable, Hashable, Codable {
     /// The default: balanced rounds in a tree of three segments with four branches each.
     public static let tree = SamplingDesign(
         unchecked: "tree", isBalanced: true, sizeSpread: 1, levels: 3, branching: 4)
-    /// Mask `i` disables the `i`-th filter that takes part and nothing else; the last mask disables nothing. The common
-    /// baseline: what it measures are not shares of an ensemble's loss, but every filter's own effect.
+    /// Mask `i` disables only the `i`-th ranked filter; the last mask disables nothing. The common baseline: it
+    /// measures every filter's own effect instead of shares of an ensemble's loss.
     public static let ablation = SamplingDesign(
         unchecked: "ablation", isBalanced: false, sizeSpread: 0, levels: 1, branching: 1)
 
-    /// The designs of one name each.
+    /// The designs with fixed names.
     private static let known = [independent, balanced, tree, ablation]
 
     private init(unchecked name: String, isBalanced: Bool, sizeSpread: Double, levels: Int, branching: Int) {
@@ -68,8 +68,8 @@ public struct SamplingDesign: Sendable, Hashable, Codable {
         self.branching = branching
     }
 
-    /// The design of a name: `independent`, `balanced`, `tree`, `ablation`, or `tree-LxB` for L segments with B branches each.
-    /// Throws a `.usage` ``Failure`` where there is none.
+    /// The design of a name: `independent`, `balanced`, `tree`, `ablation`, or `tree-LxB` for L segments with B
+    /// branches each. Throws a `.usage` ``Failure`` if there is none.
     public init(named name: String) throws {
         if let design = Self.known.first(where: { $0.name == name }) {
             self = design

@@ -1,4 +1,4 @@
-/// Which layers take part in an ensemble, and how much of each is disabled.
+/// Which layers an ensemble ranks, and how much of each is disabled.
 public struct SamplingScope: Sendable {
     /// The layers that take part.
     public enum Layers: Sendable, Hashable {
@@ -10,7 +10,7 @@ public struct SamplingScope: Sendable {
         case named([NamePattern])
     }
 
-    /// The expected disabled share where none is given.
+    /// The default expected disabled share.
     public static let defaultDropRate = 0.15
     /// The expected disabled shares that the designs support.
     public static let dropRates = 0.001...0.75
@@ -19,7 +19,7 @@ public struct SamplingScope: Sendable {
     public var layers: Layers
     /// The expected disabled share of a layer.
     public var dropRate: Double
-    /// Shares for the layers of a pattern; the last that matches counts.
+    /// Shares for the layers of a pattern; the last match counts.
     public var layerDropRates: [(pattern: NamePattern, rate: Double)]
 
     /// Makes a scope.
@@ -32,8 +32,8 @@ public struct SamplingScope: Sendable {
         self.layerDropRates = layerDropRates
     }
 
-    /// The layers that take part and their drop rates. Throws a `.usage` ``Failure`` where a pattern names no layer or
-    /// a rate is out of ``dropRates``.
+    /// The ranked layers and their drop rates. Throws a `.usage` ``Failure`` if a pattern names no layer or a rate is
+    /// out of ``dropRates``.
     func select(from space: FilterSpace) throws -> [(layer: FilterSpace.Layer, rate: Double)] {
         for rate in [dropRate] + layerDropRates.map(\.rate) where !Self.dropRates.contains(rate) {
             throw Failure(

@@ -1,6 +1,6 @@
 import Foundation
 
-/// A thread that can be waited for.
+/// A thread that can be joined.
 public final class BackgroundThread: Sendable {
     private let ended = DispatchSemaphore(value: 0)
 

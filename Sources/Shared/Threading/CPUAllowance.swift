@@ -3,7 +3,7 @@ import Foundation
 
 /// How many processors this process may use.
 public enum CPUAllowance {
-    /// The processors of its affinity mask, limited by the quotas of its control groups, rounded down; at least 1.
+    /// The processors in its affinity mask, limited by the quotas of its control groups, rounded down; at least 1.
     public static var processors: Int {
         let quota = quota(cgroups: contents("/proc/self/cgroup") ?? "", read: contents)
         return max(1, min(affinity, quota.map { Int($0) } ?? .max))
@@ -15,8 +15,8 @@ public enum CPUAllowance {
         return allowed > 0 ? allowed : ProcessInfo.processInfo.activeProcessorCount
     }
 
-    /// The smallest quota, in processors, of a process's control groups and all that they are in, of version 1 or 2;
-    /// nil where there is none. `cgroups` is `/proc/self/cgroup`; `read` gives a file's text.
+    /// The smallest quota, in processors, of a process's control groups and their parents, version 1 or 2; nil if there
+    /// is none. `cgroups` is `/proc/self/cgroup`; `read` gives a file's text.
     static func quota(cgroups: String, read: (_ path: String) -> String?) -> Double? {
         var quotas: [Double] = []
         for line in cgroups.split(separator: "\n") {

@@ -1,8 +1,7 @@
-/// How the parameters of a network lie in two flat arrays: what training changes by gradients, and the running
-/// statistics of the batch normalisations. Coordinator and workers exchange parameters and gradients in this order,
-/// which is the order of evaluation.
+/// The layout of a network's parameters in two flat arrays: those trained by gradients, and the running statistics of
+/// the batch norms. Coordinator and workers exchange parameters and gradients in this order, the order of evaluation.
 public struct ParameterLayout: Sendable, Equatable {
-    /// What a parameter does; weight decay may treat them differently.
+    /// A parameter's role; weight decay may treat them differently.
     public enum Kind: Sendable, Equatable {
         /// The weights of a convolution or a linear layer.
         case weight
@@ -24,7 +23,7 @@ public struct ParameterLayout: Sendable, Equatable {
         public let shape: [Int]
         /// What it does.
         public let kind: Kind
-        /// Where its values lie in its array, row-major.
+        /// The range of its values in its array, row-major.
         public let range: Range<Int>
     }
 
@@ -60,7 +59,7 @@ public struct ParameterLayout: Sendable, Equatable {
         self.statistics = statistics
     }
 
-    /// Whether a gradient followed by a batch's statistics can be: all are numbers, and no variance is negative.
+    /// Whether a gradient followed by a batch's statistics is possible: all finite, and no variance negative.
     public func isPossible(_ row: [Float]) -> Bool {
         guard row.count == trainedCount + statisticsCount, row.allSatisfy(\.isFinite) else { return false }
         return statistics.filter { $0.kind == .variance }.allSatisfy { entry in

@@ -1,5 +1,5 @@
-/// One share of a training step: images of the training split and how they are distorted. What comes of it is a
-/// function of the shard and the parameters alone.
+/// One share of a training step: images of the training split and their augmentation. Its result is a function of the
+/// shard and the parameters alone.
 public struct TrainingShard: Sendable, Hashable {
     /// The most images of a shard.
     public static let imagesMax = 4096
@@ -8,7 +8,7 @@ public struct TrainingShard: Sendable, Hashable {
 
     /// Records of the training split.
     public var images: [Int]
-    /// The seed of the crops and flips, or nil for none. An image's distortion is a function of the seed, the epoch
+    /// The seed of the crops and flips, or nil for none. An image's augmentation is a function of the seed, the epoch
     /// and the image.
     public var augmentationSeed: UInt64?
     /// The epoch, counted from zero.
@@ -22,7 +22,7 @@ public struct TrainingShard: Sendable, Hashable {
     }
 }
 
-/// What a shard contributes to a step.
+/// A shard's contribution to a step.
 public struct ShardGradient: Sendable, Equatable {
     /// The gradient of the sum of the images' losses, in the order of ``ParameterLayout/trained``.
     public var gradient: [Float]

@@ -2,7 +2,7 @@ import Foundation
 
 /// Admits the peers of a context's secured sockets by their public keys (ZAP, ZeroMQ RFC 27).
 ///
-/// It must exist before a secured socket is bound, and until that socket is closed.
+/// It must exist from before a secured socket is bound until that socket is closed.
 public final class Authenticator: Sendable {
     /// The domain of our secured sockets.
     static let domain = "winnow"
@@ -12,8 +12,8 @@ public final class Authenticator: Sendable {
     private let thread: BackgroundThread
     private let stopping: WakeUp
 
-    /// Starts to answer, on a thread of its own. `onRefusal` is called there with the key and the address of a peer
-    /// that is refused. Throws ``TransportError``.
+    /// Starts to answer, on its own thread. `onRefusal` is called there with the key and the address of a refused peer.
+    /// Throws ``TransportError``.
     public init(
         in context: Context, admitting admitted: Set<CurveKey>,
         onRefusal: @escaping @Sendable (_ key: String, _ address: String) -> Void

@@ -9,9 +9,9 @@ public final class Context: Sendable {
 
     /// Makes a context for at most `socketsMax` sockets. Throws ``TransportError``.
     ///
-    /// A router names its peers by numbers that go up from `rand()`'s first, and libzmq ends the program where a peer
-    /// claims a name that is about to be given. So nobody may know that number: the generator, which libzmq itself seeds
-    /// with nothing, gets a seed from the system first.
+    /// A router names its peers by numbers that count up from the first `rand()`, and libzmq aborts the program if a
+    /// peer claims a name about to be given. So that number must be unpredictable: the generator, which libzmq does not
+    /// seed, is first seeded from the system.
     public init(ioThreads: Int = 1, socketsMax: Int = 64) throws {
         srand(.random(in: .min ... .max))
         guard let handle = zmq_ctx_new() else {

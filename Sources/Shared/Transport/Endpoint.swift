@@ -2,12 +2,12 @@ import Foundation
 
 /// Where to listen or connect: `tcp://HOST:PORT`.
 ///
-/// libzmq takes much that nobody means: a port of 99999 or `80a`, a slash at the end, a `*` to connect to. Such an
-/// endpoint is refused here, where it can be said what is wrong with it.
+/// libzmq accepts much that nobody means: a port of 99999 or `80a`, a slash at the end, a `*` to connect to. Such an
+/// endpoint is refused here, with a clear error.
 public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
     /// A name or a numeric address, IPv6 without its brackets; `*` listens at all addresses.
     public let host: String
-    /// The port; 0 listens at a free one.
+    /// The port; 0 listens at any free one.
     public let port: UInt16
 
     private static let scheme = "tcp://"
@@ -26,7 +26,7 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
-    /// Where to listen; `*` as port takes a free one. Throws a `.usage` ``Failure`` that names the option.
+    /// Where to listen; `*` as port takes any free one. Throws a `.usage` ``Failure`` that names the option.
     public init(listeningAt text: String, option: String) throws {
         let text = text.hasSuffix(":*") ? text.dropLast() + "0" : text
         try self.init(text, option, example: "tcp://0.0.0.0:5555")
@@ -56,13 +56,13 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
         self.init(host: String(host), port: port)
     }
 
-    /// The endpoint as ZeroMQ takes it.
+    /// The endpoint in ZeroMQ's syntax.
     public var description: String {
         Self.scheme + (host.contains(":") ? "[\(host)]" : host) + ":\(port)"
     }
 
-    /// The same with a numeric address in place of a name, IPv4 where there is one: ZeroMQ listens at addresses and
-    /// interfaces, not at names. Throws a `.usage` ``Failure`` where the name has no address.
+    /// The same with a numeric address in place of a name, IPv4 if there is one: ZeroMQ listens at addresses and
+    /// interfaces, not at names. Throws a `.usage` ``Failure`` if the name has no address.
     public func resolved(option: String) throws -> Endpoint {
         guard host != "*", !isNumeric, if_nametoindex(host) == 0 else { return self }
         var hints = addrinfo()
@@ -91,7 +91,7 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
     /// Whether only this host can reach it.
     public var isLoopback: Bool { host == "localhost" || host == "::1" || host == "lo" || ipv4?.first == 127 }
 
-    /// The four numbers of an IPv4 address; nil where the host is none.
+    /// The four numbers of an IPv4 address; nil if the host is not one.
     public var ipv4: [UInt8]? {
         let parts = host.split(separator: ".", omittingEmptySubsequences: false)
         let numbers = parts.compactMap { UInt8($0) }

@@ -2,8 +2,8 @@ import Foundation
 
 /// Whether the host of an endpoint has an address.
 public enum HostName {
-    /// Asks the system's resolver for the host of `tcp://HOST:PORT`, which may take seconds. What is no such endpoint
-    /// counts as known: others complain of it.
+    /// Asks the system's resolver for the host of `tcp://HOST:PORT`, which may take seconds. Any other endpoint counts
+    /// as known: others reject it.
     public static func isKnown(in endpoint: String) -> Bool {
         guard endpoint.hasPrefix("tcp://"), let colon = endpoint.lastIndex(of: ":") else { return true }
         let start = endpoint.index(endpoint.startIndex, offsetBy: "tcp://".count)

@@ -2,9 +2,9 @@ import Foundation
 
 /// Files of keys: one line, `winnow-public-key KEY` or `winnow-secret-key KEY`.
 ///
-/// Secret keys are never taken from the command line, which other users of a host can read.
+/// Secret keys never come from the command line, which other users of a host can read.
 public enum KeyFile {
-    /// Bytes of the largest file that is read.
+    /// Bytes of the largest file to read.
     private static let sizeMax = 4096
     private static let publicLabel = "winnow-public-key"
     private static let secretLabel = "winnow-secret-key"
@@ -14,9 +14,8 @@ public enum KeyFile {
         try key(publicLabel, other: secretLabel, in: read(path), from: path)
     }
 
-    /// Reads a secret key from a file that nobody but its owner may read; where that is another user, as with a secret
-    /// that a system hands to a group (`fsGroup` of Kubernetes), the group may read it too. Throws a `.badInput`
-    /// ``Failure``.
+    /// Reads a secret key from a file that only its owner may read; if the owner is another user, as for a secret that
+    /// a system hands to a group (Kubernetes' `fsGroup`), the group may read it too. Throws a `.badInput` ``Failure``.
     public static func secretKey(at path: String) throws -> KeyPair {
         var status = stat()
         guard stat(path, &status) == 0 else {
@@ -37,12 +36,12 @@ public enum KeyFile {
         return try KeyPair(secret: key(secretLabel, other: publicLabel, in: read(path), from: path))
     }
 
-    /// The secret key in an environment variable, or nil where there is none. Throws a `.badInput` ``Failure``.
+    /// The secret key in an environment variable, or nil if there is none. Throws a `.badInput` ``Failure``.
     public static func secretKey(inEnvironment name: String) throws -> KeyPair? {
         try publicKey(inEnvironment: name).map { try KeyPair(secret: $0) }
     }
 
-    /// The public key in an environment variable, or nil where there is none. Throws a `.badInput` ``Failure``.
+    /// The public key in an environment variable, or nil if there is none. Throws a `.badInput` ``Failure``.
     public static func publicKey(inEnvironment name: String) throws -> CurveKey? {
         guard let text = ProcessInfo.processInfo.environment[name] else { return nil }
         guard let key = CurveKey(text: text) else {
@@ -52,7 +51,7 @@ public enum KeyFile {
         return key
     }
 
-    /// Writes `NAME.key` (mode 600) and `NAME.pub` into a folder. Throws a ``Failure`` where one exists already.
+    /// Writes `NAME.key` (mode 600) and `NAME.pub` to a folder. Throws a ``Failure`` if one exists already.
     public static func write(_ keys: KeyPair, name: String, toFolder folder: String) throws {
         try write("\(secretLabel) \(keys.secret.text)\n", to: "\(folder)/\(name).key", mode: 0o600)
         try write("\(publicLabel) \(keys.public.text)\n", to: "\(folder)/\(name).pub", mode: 0o644)

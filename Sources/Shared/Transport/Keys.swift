@@ -1,7 +1,7 @@
 import CZeroMQ
 import Foundation
 
-/// A key of CURVE, public or secret: 32 bytes, written as 40 characters of Z85 (ZeroMQ RFC 32).
+/// A CURVE key, public or secret: 32 bytes, written as 40 characters of Z85 (ZeroMQ RFC 32).
 public struct CurveKey: Sendable, Hashable {
     /// Bytes of a key.
     public static let size = 32
@@ -11,13 +11,13 @@ public struct CurveKey: Sendable, Hashable {
     /// The bytes.
     public let bytes: [UInt8]
 
-    /// A key from its bytes, or nil where they are not 32.
+    /// A key from its bytes, or nil if they are not 32.
     public init?(bytes: some Collection<UInt8>) {
         guard bytes.count == Self.size else { return nil }
         self.bytes = Array(bytes)
     }
 
-    /// A key from its text, or nil where it is not 40 characters of Z85.
+    /// A key from its text, or nil if it is not 40 characters of Z85.
     public init?(text: String) {
         guard text.utf8.count == Self.textLength else { return nil }
         var bytes = [UInt8](repeating: 0, count: Self.size)
@@ -25,7 +25,7 @@ public struct CurveKey: Sendable, Hashable {
         self.bytes = bytes
     }
 
-    /// A key from what libzmq wrote: its characters and a zero.
+    /// A key from libzmq's output: its characters and a zero.
     fileprivate init?(characters: [CChar]) {
         self.init(
             text: String(decoding: characters.prefix(Self.textLength).map { UInt8(bitPattern: $0) }, as: UTF8.self))
@@ -39,14 +39,14 @@ public struct CurveKey: Sendable, Hashable {
     }
 }
 
-/// A public key and the secret one it belongs to.
+/// A public key and its secret key.
 public struct KeyPair: Sendable {
     /// What others may know.
     public let `public`: CurveKey
     /// What they may not.
     public let secret: CurveKey
 
-    /// A new pair, from libsodium's random numbers. Throws ``TransportError`` where libzmq has no CURVE.
+    /// A new pair, from libsodium's random numbers. Throws ``TransportError`` if libzmq has no CURVE.
     public static func generate() throws -> KeyPair {
         var publicText = [CChar](repeating: 0, count: CurveKey.textLength + 1)
         var secretText = publicText

@@ -19,7 +19,7 @@ public struct Poller {
         return items.count - 1
     }
 
-    /// Waits until something can be read or the time has passed; -1 waits for ever. Throws ``TransportError``.
+    /// Waits until something is readable or the time is up; -1 waits for ever. Throws ``TransportError``.
     public mutating func wait(milliseconds: Int) throws {
         try call("wait for messages") { zmq_poll(&items, Int32(items.count), milliseconds) }
     }

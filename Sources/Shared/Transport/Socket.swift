@@ -39,15 +39,15 @@ public struct Socket: ~Copyable {
     public struct Message: Sendable {
         /// Its frames, at most ``Socket/framesMax``; the rest is dropped.
         public var frames: [[UInt8]]
-        /// What the authenticator named the peer; nil where it was not asked.
+        /// The authenticator's name for the peer; nil if it was not asked.
         public var user: String?
-        /// The address that it came from, without the port; empty where the transport has none.
+        /// The peer's address, without the port; empty if the transport has none.
         public var address = ""
     }
 
-    /// Frames of a message that are kept; ours have two at most, the authenticator's requests have eight.
+    /// The most frames to keep of a message; ours have at most two, the authenticator's requests have eight.
     static let framesMax = 8
-    /// Marks a frame that another of the same message follows.
+    /// Marks a frame followed by another of the same message.
     static let more = ZMQ_SNDMORE
 
     let handle: UnsafeMutableRawPointer
@@ -74,8 +74,8 @@ public struct Socket: ~Copyable {
 
     deinit { zmq_close(handle) }
 
-    /// Ends what a ``SocketMonitor`` watches; to be called while the monitor lives. Events that nobody reads any more
-    /// block ZeroMQ's I/O thread for ever.
+    /// Ends a ``SocketMonitor``'s events; call it while the monitor exists. Events that nobody reads would block
+    /// ZeroMQ's I/O thread for ever.
     public func stopMonitoring() {
         _ = zmq_socket_monitor(handle, nil, 0)
     }
@@ -90,12 +90,12 @@ public struct Socket: ~Copyable {
         try call("stop listening at \(endpoint)") { zmq_unbind(handle, endpoint) }
     }
 
-    /// Connects, now or as soon as something listens there. Throws ``TransportError`` where the endpoint is not one.
+    /// Connects, now or as soon as something listens there. Throws ``TransportError`` if the endpoint is invalid.
     public func connect(to endpoint: String) throws {
         try call("connect to \(endpoint)") { zmq_connect(handle, endpoint) }
     }
 
-    /// The endpoint of the last ``bind(to:)``, with the port that was taken where 0 or `*` was asked for.
+    /// The endpoint of the last ``bind(to:)``, with the actual port if 0 or `*` was given.
     public func lastEndpoint() throws -> String {
         var text = [UInt8](repeating: 0, count: 1024)
         var size = text.count
@@ -112,7 +112,7 @@ public struct Socket: ~Copyable {
         return sent == .queued ? try send(payload, flags: 0) : sent
     }
 
-    /// Sends one frame; `more` where another of the same message follows.
+    /// Sends one frame; `more` if another of the same message follows.
     func send(_ bytes: [UInt8], flags: Int32) throws -> Sent {
         while true {
             if zmq_send(handle, bytes, bytes.count, ZMQ_DONTWAIT | flags) >= 0 { return .queued }
@@ -125,9 +125,9 @@ public struct Socket: ~Copyable {
         }
     }
 
-    /// The next message, or nil where none waits. On a server's socket, a peer that the authenticator did not admit
-    /// is never heard: libzmq lets everybody in where its handler is missing, so messages without a user are dropped.
-    /// Throws ``TransportError``.
+    /// The next message, or nil if none is waiting. On a server's socket, a peer that the authenticator did not admit
+    /// is never heard: without its handler libzmq admits everybody, so messages without a user are dropped. Throws
+    /// ``TransportError``.
     public func receive() throws -> Message? {
         var part = zmq_msg_t()
         zmq_msg_init(&part)

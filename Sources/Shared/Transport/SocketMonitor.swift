@@ -1,28 +1,28 @@
 import CZeroMQ
 
-/// What happens to a socket's connections.
+/// An event of a socket's connections.
 public enum ConnectionEvent: Sendable, Equatable {
-    /// A connection stands and its handshake is done.
+    /// A connection is established and its handshake is done.
     case connected
     /// The connection is lost; ZeroMQ tries again.
     case disconnected
     /// Nobody listens there; ZeroMQ tries again.
     case retrying
-    /// The other side ended the handshake without a reason. A server that cannot read a client's greeting, because
-    /// the client used the key of another server, does so.
+    /// The other side ended the handshake without a reason, as a server does that cannot read a client's greeting
+    /// because the client used another server's key.
     case handshakeFailed
-    /// The two sides do not speak the same protocol: one has keys and the other has none, or it is not ZeroMQ.
+    /// The two sides speak different protocols: only one has keys, or the other is not ZeroMQ.
     case handshakeMismatch
     /// The other side does not admit our key.
     case refused
 }
 
-/// Reports what happens to a socket's connections. It must not outlive the socket.
+/// Reports events of a socket's connections. It must not outlive the socket.
 public struct SocketMonitor: ~Copyable {
     /// The socket to poll for events.
     public let socket: Socket
 
-    /// Starts to watch a socket. `name` must be another one for each monitor of a context. Throws ``TransportError``.
+    /// Starts to watch a socket. `name` must be unique among the context's monitors. Throws ``TransportError``.
     public init(of watched: borrowing Socket, in context: Context, name: String) throws {
         let endpoint = "inproc://monitor-\(name)"
         let handle = watched.handle
@@ -32,7 +32,7 @@ public struct SocketMonitor: ~Copyable {
         socket = events
     }
 
-    /// The next event, or nil where none waits. Throws ``TransportError``.
+    /// The next event, or nil if none is waiting. Throws ``TransportError``.
     public func next() throws -> ConnectionEvent? {
         while let frame = try socket.receive()?.frames.first {
             guard frame.count >= 2 else { continue }

@@ -1,14 +1,14 @@
 import CZeroMQ
 
-/// Limits and keys of a socket. Everything that a peer can make grow has a limit here.
+/// A socket's limits and keys. Everything that a peer can make grow has a limit here.
 public struct SocketOptions: Sendable {
-    /// Bytes of the largest frame that is received; a peer that sends a larger one is disconnected.
+    /// Bytes of the largest frame to receive; a peer that sends a larger one is disconnected.
     public var receivedFrameBytesMax: Int64 = 1 << 20
-    /// Messages that wait to be received, per peer.
+    /// Incoming messages to queue, per peer.
     public var receiveQueueMax: Int32 = 256
-    /// Messages that wait to be sent, per peer; sending another one tells that the queue is full.
+    /// Outgoing messages to queue, per peer; sending another one reports a full queue.
     public var sendQueueMax: Int32 = 256
-    /// Connections that wait to be accepted.
+    /// Connections waiting to be accepted.
     public var backlog: Int32 = 4096
     /// How long closing waits for messages to leave.
     public var lingerMilliseconds: Int32 = 500
@@ -16,7 +16,7 @@ public struct SocketOptions: Sendable {
     public var handshakeMilliseconds: Int32 = 10_000
     /// How long connecting waits before it tries again, at first and at most.
     public var reconnectMilliseconds: (first: Int32, most: Int32) = (200, 5_000)
-    /// Whether it speaks IPv6 too; an IPv4 address to listen at is then written as an IPv6 one.
+    /// Whether it also speaks IPv6; IPv4 addresses to listen at are then written as IPv6 ones.
     public var usesIPv6 = true
     /// CURVE, or nothing for a socket without keys.
     public var security: Security?
@@ -24,11 +24,11 @@ public struct SocketOptions: Sendable {
     /// Makes the default options.
     public init() {}
 
-    /// The keys of a socket that speaks CURVE.
+    /// The keys of a CURVE socket.
     public enum Security: Sendable {
         /// Binds; an ``Authenticator`` of the same context decides who is admitted.
         case server(KeyPair)
-        /// Connects to a server whose public key is known.
+        /// Connects to a server with a known public key.
         case client(KeyPair, server: CurveKey)
     }
 }
@@ -55,7 +55,7 @@ extension SocketOptions {
         try set(reconnectMilliseconds.first, for: ZMQ_RECONNECT_IVL, "reconnect time")
         try set(reconnectMilliseconds.most, for: ZMQ_RECONNECT_IVL_MAX, "longest reconnect time")
         try set(Int32(usesIPv6 ? 1 : 0), for: ZMQ_IPV6, "IPv6")
-        // A host that vanished without a word is noticed after a minute, whatever the protocol above does.
+        // A host that vanished is detected after a minute, whatever the protocol above does.
         try set(yes, for: ZMQ_TCP_KEEPALIVE, "keepalive")
         try set(Int32(30), for: ZMQ_TCP_KEEPALIVE_IDLE, "keepalive idle time")
         try set(Int32(10), for: ZMQ_TCP_KEEPALIVE_INTVL, "keepalive interval")
@@ -65,7 +65,7 @@ extension SocketOptions {
         case .server(let keys):
             try set(yes, for: ZMQ_CURVE_SERVER, "CURVE server")
             try set(bytes: keys.secret.bytes, for: ZMQ_CURVE_SECRETKEY, "secret key")
-            // A domain makes the peers of this socket the authenticator's business; see ``Socket/receive()``.
+            // With a domain, the authenticator handles this socket's peers; see ``Socket/receive()``.
             try set(bytes: Array(Authenticator.domain.utf8), for: ZMQ_ZAP_DOMAIN, "authentication domain")
         case .client(let keys, let server):
             try set(bytes: server.bytes, for: ZMQ_CURVE_SERVERKEY, "server key")

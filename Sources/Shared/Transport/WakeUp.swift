@@ -6,7 +6,7 @@ public final class WakeUp: Sendable {
     /// The descriptor to poll.
     public let descriptor: Int32
 
-    /// Makes a wake-up. Throws ``TransportError`` where descriptors have run out.
+    /// Makes a wake-up. Throws ``TransportError`` if descriptors have run out.
     public init() throws { descriptor = try call("make an event descriptor") { winnow_eventfd() } }
 
     deinit { close(descriptor) }
@@ -26,10 +26,10 @@ public final class WakeUp: Sendable {
 
 /// Turns signals of the operating system into something to poll.
 ///
-/// Made on the main thread before any other thread starts, since threads inherit which signals are blocked.
+/// Create it on the main thread before any other thread starts, since threads inherit the blocked signals.
 public struct SignalQueue: ~Copyable {
-    /// The signals that ask a program to end in good order: Ctrl-C, a service manager's word, a closed terminal (unless
-    /// `nohup` ignores it), and a batch system whose time is up.
+    /// The signals that ask a program to stop cleanly: Ctrl-C, a service manager's request, a closed terminal (unless
+    /// `nohup` ignores it), and a batch system's time limit.
     public static var endings: [Int32] {
         var action = sigaction()
         sigaction(SIGHUP, nil, &action)
@@ -51,10 +51,10 @@ public struct SignalQueue: ~Copyable {
 
     deinit { close(descriptor) }
 
-    /// Gives the signals back: from now on they do what they do by default.
+    /// Gives the signals back: from now on they have their default effect.
     public func release() {
         for signal in signals {
-            // Ignoring a signal first throws away one that is still waiting.
+            // Ignoring a signal first discards one that is still pending.
             Foundation.signal(signal, SIG_IGN)
             Foundation.signal(signal, SIG_DFL)
         }

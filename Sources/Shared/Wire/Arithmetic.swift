@@ -1,5 +1,5 @@
-/// The names of arithmetics that evaluate masks, as workers say them in their hello. What two workers of equal arithmetic
-/// compute is the same bits; others agree within a tolerance.
+/// The names of arithmetics that evaluate masks, as sent in a worker's hello. Two workers with equal arithmetic compute
+/// the same bits; others agree within a tolerance.
 public enum Arithmetic {
     /// The lane kernels of this release: fused multiply-adds in the order of the channels, our own exponential and
     /// logarithm; the same bits with every instruction set.

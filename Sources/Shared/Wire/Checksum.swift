@@ -1,4 +1,4 @@
-/// CRC-32 as zlib, PNG and Ethernet have it (polynomial 0x04C11DB7, reflected), eight bytes at a time.
+/// CRC-32 as in zlib, PNG and Ethernet (polynomial 0x04C11DB7, reflected), eight bytes at a time.
 public enum Checksum {
     /// Entry `256 k + b`: the remainder of byte `b` followed by `k` zero bytes.
     private static let table: [UInt32] = {

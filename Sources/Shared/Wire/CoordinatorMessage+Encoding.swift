@@ -1,10 +1,10 @@
 extension CoordinatorMessage {
-    /// Numbers apart from a worker's, so that a message that comes back is not taken for one.
+    /// Distinct from a worker's numbers, so a message that is sent back is not mistaken for one.
     private enum Kind: UInt8 {
         case welcome = 129, introduce, chunk, lease, acknowledged, cancel, heartbeat, dismissed, finished, parameters
     }
 
-    /// The message as one frame. Texts beyond their limits are cut; counts beyond their limits are a fault of ours.
+    /// The message as one frame. Texts beyond their limits are truncated; counts beyond their limits are our bug.
     public func encoded() -> [UInt8] {
         switch self {
         case .welcome(let welcome): return encode(welcome)

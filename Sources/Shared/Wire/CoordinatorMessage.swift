@@ -1,21 +1,21 @@
-/// What the coordinator says to a worker.
+/// A message from the coordinator to a worker.
 public enum CoordinatorMessage: Sendable, Equatable {
-    /// The answer to a hello: what there is to do.
+    /// The answer to a hello: the work.
     case welcome(Welcome)
-    /// The worker is not known here (the coordinator was restarted): it shall say hello.
+    /// The worker is unknown here (the coordinator was restarted): it should say hello.
     case introduce
     /// A part of a network or an image set.
     case chunk(Chunk)
     /// Something to compute.
     case lease(Lease)
-    /// A part of a version of the parameters, or of a network, that jobs are computed with.
+    /// A part of a version of the parameters, or of a network, for the jobs that need it.
     case parameters(RowPart)
-    /// The answer to a lease is recorded or not needed; the worker may forget it.
+    /// The answer to a lease is recorded or not needed; the worker may drop it.
     case acknowledged(LeaseID)
     /// The lease is not needed any more.
     case cancel(LeaseID)
-    /// All is well, in this life of the coordinator; `lease` is the number of the last lease that it has granted, to
-    /// anybody, or 0.
+    /// All is well, in this life of the coordinator; `lease` is the number of the last lease granted to any worker, or
+    /// 0.
     case heartbeat(life: UInt32, lease: UInt32)
     /// The coordinator does not want this worker; it must not come back.
     case dismissed(reason: String)
@@ -36,7 +36,7 @@ public enum CoordinatorMessage: Sendable, Equatable {
         }
     }
 
-    /// What a worker must know of a run.
+    /// What a worker must know about a run.
     public struct Welcome: Sendable, Equatable {
         /// What there is to do.
         public enum Work: Sendable, Equatable {
@@ -83,13 +83,13 @@ public enum CoordinatorMessage: Sendable, Equatable {
             return blobs
         }
 
-        /// What is known of a run of masks; nil where it is another one.
+        /// The data for a run of masks; nil for other work.
         public var masks: MaskWork? { if case .masks(let work) = work { work } else { nil } }
 
-        /// What is known of a training; nil where it is none.
+        /// The data for a training; nil for other work.
         public var training: TrainingWork? { if case .training(let work) = work { work } else { nil } }
 
-        /// What is known where networks come with their tasks; nil where none do.
+        /// The data for questions about networks; nil for other work.
         public var networks: NetworkWork? { if case .networks(let work) = work { work } else { nil } }
     }
 

@@ -1,5 +1,5 @@
-/// Which worker: drawn once at random and kept beside the worker's cache, so that it is known again after a reconnect and
-/// after a restart.
+/// A worker's identity: drawn at random once and kept in its cache folder, so it is recognised after a reconnect or
+/// restart.
 public struct WorkerID: Sendable, Hashable, CustomStringConvertible {
     /// The first and last 64 of 128 random bits.
     public let high: UInt64, low: UInt64
@@ -10,7 +10,7 @@ public struct WorkerID: Sendable, Hashable, CustomStringConvertible {
         self.low = low
     }
 
-    /// The identity of a ``description``; nil where the text is none.
+    /// The identity of a ``description``; nil if the text is not one.
     public init?(text: some StringProtocol) {
         guard text.utf8.count == 32, let high = UInt64(text.prefix(16), radix: 16),
             let low = UInt64(text.suffix(16), radix: 16)
@@ -27,7 +27,7 @@ public struct WorkerID: Sendable, Hashable, CustomStringConvertible {
     public var description: String { hexadecimal(high) + hexadecimal(low) }
 }
 
-/// Which run: drawn once at random when the run file is made. It tells answers of another run from this one's.
+/// A run's identity: drawn at random once when the run file is created. It distinguishes answers to another run.
 public struct RunID: Sendable, Hashable, CustomStringConvertible {
     /// The first and last 64 of 128 random bits.
     public let high: UInt64, low: UInt64
@@ -38,7 +38,7 @@ public struct RunID: Sendable, Hashable, CustomStringConvertible {
         self.low = low
     }
 
-    /// The identity of a ``description``; nil where the text is none.
+    /// The identity of a ``description``; nil if the text is not one.
     public init?(text: some StringProtocol) {
         guard text.utf8.count == 32, let high = UInt64(text.prefix(16), radix: 16),
             let low = UInt64(text.suffix(16), radix: 16)
@@ -57,7 +57,7 @@ public struct RunID: Sendable, Hashable, CustomStringConvertible {
 
 /// Which lease of a run.
 public struct LeaseID: Sendable, Hashable, CustomStringConvertible {
-    /// The coordinator's life in which it was granted: 1 for the run's first start, one more after every restart.
+    /// The coordinator's life that granted it: 1 for the run's first start, one more after every restart.
     public let life: UInt32
     /// Its number in that life, from 1.
     public let number: UInt32
@@ -71,7 +71,7 @@ public struct LeaseID: Sendable, Hashable, CustomStringConvertible {
     /// `life.number`.
     public var description: String { "\(life).\(number)" }
 
-    /// The lease as one number, which names the row of an answer to it.
+    /// The lease as one number, which names its answer's row.
     public var subject: UInt64 { UInt64(life) << 32 | UInt64(number) }
 }
 

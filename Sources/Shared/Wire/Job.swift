@@ -1,5 +1,5 @@
-/// Something that a worker computes. What comes of it follows from the job and from what the welcome names alone, so it
-/// does not matter who computes it, or how often.
+/// Work for a worker. Its result follows from the job and the welcome alone, so it does not matter who computes it, or
+/// how often.
 public enum Job: Sendable, Equatable {
     /// Evaluate masks, by their indices in the ensemble.
     case masks(MaskRuns)
@@ -25,7 +25,7 @@ public enum Job: Sendable, Equatable {
         }
     }
 
-    /// The version of the parameters or of the network that it needs; nil where it needs none.
+    /// The version of the parameters or of the network that it needs; nil for none.
     public var version: UInt64? {
         switch self {
         case .masks: nil
@@ -33,15 +33,15 @@ public enum Job: Sendable, Equatable {
         }
     }
 
-    /// The masks; none where it is about something else.
+    /// The masks; empty for other jobs.
     public var masks: MaskRuns {
         if case .masks(let masks) = self { masks } else { MaskRuns() }
     }
 }
 
-/// What comes of a ``Job``, without the row of numbers that goes ahead of it in parts.
+/// The result of a ``Job``, without the row of numbers that is sent before it in parts.
 public enum JobResult: Sendable, Equatable {
-    /// One for each mask that was evaluated.
+    /// One per evaluated mask.
     case masks([MaskEvaluation])
     /// The rest of a shard's contribution: the row is its gradient followed by its statistics.
     case gradient(lossSum: Double, correct: Int, images: Int)
@@ -61,7 +61,7 @@ public struct MaskWork: Sendable, Equatable {
     public var network: CoordinatorMessage.Blob
     /// The images that are evaluated.
     public var images: CoordinatorMessage.Blob
-    /// The images that batch norms are recalibrated with, where they are others.
+    /// The images to recalibrate batch norms with, if different.
     public var calibrationImages: CoordinatorMessage.Blob?
     /// Filters of the network: bits of a mask.
     public var filters: Int
@@ -69,7 +69,7 @@ public struct MaskWork: Sendable, Equatable {
     public var masks: Int
     /// The ensemble's description as JSON, of which every mask follows from its index.
     public var ensemble: [UInt8]
-    /// What the masks must be (``Ensemble/sample``), so that both sides draw the same.
+    /// The masks' digest (``Ensemble/sample``), to check that both sides draw the same.
     public var sample: Digest
 
     /// What a worker of a run of masks must know.
@@ -88,7 +88,7 @@ public struct MaskWork: Sendable, Equatable {
     }
 }
 
-/// What a worker must know that is given tasks about networks.
+/// What a worker must know to answer questions about networks.
 public struct NetworkWork: Sendable, Equatable {
     /// The most sets of images.
     public static let imageSetsMax = 16
@@ -98,7 +98,7 @@ public struct NetworkWork: Sendable, Equatable {
     /// How pixels become inputs.
     public var normalisation: Normalisation
 
-    /// What a worker must know that is given tasks about networks.
+    /// The data for questions about networks.
     public init(imageSets: [CoordinatorMessage.Blob], normalisation: Normalisation) {
         self.imageSets = imageSets
         self.normalisation = normalisation
@@ -107,9 +107,9 @@ public struct NetworkWork: Sendable, Equatable {
 
 /// What a worker of a training must know.
 public struct TrainingWork: Sendable, Equatable {
-    /// The network as it was before training; its graph counts.
+    /// The network before training; only its graph matters.
     public var network: CoordinatorMessage.Blob
-    /// The network that distillation learns from, where there is distillation.
+    /// The teacher, with distillation.
     public var teacher: CoordinatorMessage.Blob?
     /// The images of the training split.
     public var trainingImages: CoordinatorMessage.Blob
@@ -123,7 +123,7 @@ public struct TrainingWork: Sendable, Equatable {
     public var shardSize: Int
     /// What convolutions multiply.
     public var precision: TrainingPrecision
-    /// Height and width of the square that is hidden in augmented images; 0 for none.
+    /// Side of the square to hide in augmented images; 0 for none.
     public var cutout: Int
     /// Whether half of the augmented images are mirrored.
     public var mirrors: Bool

@@ -1,4 +1,4 @@
-/// A time on a clock that never goes back; only differences have a meaning. State machines are told it, never ask.
+/// A time on a monotonic clock; only differences have a meaning. State machines are told it, never ask.
 public struct Moment: Sendable, Hashable, Comparable, CustomStringConvertible {
     /// Milliseconds since any fixed time.
     public var milliseconds: Int64

@@ -1,11 +1,11 @@
-/// A part of a long row of floats: a version of the parameters, or what a job gave.
+/// A part of a long row of floats: a version of the parameters, or a job's result.
 public struct RowPart: Sendable, Equatable {
     /// The most floats of a part.
     public static let floatsMax = 128 << 10
-    /// The most floats of a whole row; parameters of a network and gradients are bounded by it.
+    /// The most floats of a whole row; bounds a network's parameters and gradients.
     public static let totalMax = Checkpoint.parametersMax
 
-    /// What the row belongs to: a version of the parameters, or a lease's ``LeaseID/number``.
+    /// The row's subject: a version of the parameters, or a lease's ``LeaseID/number``.
     public var subject: UInt64
     /// Floats of the whole row.
     public var total: Int
@@ -22,7 +22,7 @@ public struct RowPart: Sendable, Equatable {
         self.floats = floats
     }
 
-    /// The parts of a row, each of so many floats but for the last one.
+    /// The parts of a row, of equal length except the last one.
     public static func parts(of row: [Float], subject: UInt64, floats: Int = floatsMax) -> [RowPart] {
         precondition(row.count <= totalMax, "a bounded row")
         return stride(from: 0, to: row.count, by: floats).map { offset in
@@ -32,20 +32,20 @@ public struct RowPart: Sendable, Equatable {
         }
     }
 
-    /// The same bits; numbers that are none equal themselves.
+    /// Compares bits, so NaN equals itself.
     public static func == (a: RowPart, b: RowPart) -> Bool {
         a.subject == b.subject && a.total == b.total && a.offset == b.offset
             && a.floats.elementsEqual(b.floats) { $0.bitPattern == $1.bitPattern }
     }
 }
 
-/// Puts the parts of one row together, in whatever order they come; memory is taken only for what has arrived.
+/// Assembles the parts of one row, in any order; allocates memory only for what has arrived.
 public struct RowAssembly: Sendable {
     /// What the row belongs to.
     public let subject: UInt64
     /// Floats of the whole row.
     public let total: Int
-    /// Floats of each part but the last one.
+    /// Floats of each part except the last one.
     private let partFloats: Int
     private var parts: [Int: [Float]] = [:]
 
@@ -56,7 +56,7 @@ public struct RowAssembly: Sendable {
         self.partFloats = partFloats
     }
 
-    /// Adds a part. Returns false where it is not one of this row.
+    /// Adds a part. Returns false if it is not one of this row.
     public mutating func add(_ part: RowPart) -> Bool {
         guard part.subject == subject, part.total == total, part.offset % partFloats == 0, part.offset < total,
             part.floats.count == min(partFloats, total - part.offset)
@@ -68,12 +68,12 @@ public struct RowAssembly: Sendable {
     /// Whether all parts are here. O(1).
     public var isWhole: Bool { parts.count == (total + partFloats - 1) / partFloats }
 
-    /// The first parts that are missing, by their offsets.
+    /// The offsets of the first missing parts.
     public func missing(atMost count: Int) -> [Int] {
         Array(stride(from: 0, to: total, by: partFloats).lazy.filter { parts[$0] == nil }.prefix(count))
     }
 
-    /// The whole row, or nil where parts are missing.
+    /// The whole row, or nil if parts are missing.
     public var row: [Float]? {
         guard isWhole else { return nil }
         if parts.count == 1, let only = parts[0] { return only }

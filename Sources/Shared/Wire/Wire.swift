@@ -11,10 +11,10 @@
 /// | 8 | … | fields of the type |
 /// | end - 4 | 4 | CRC-32 of everything before it, as zlib's `crc32` gives it |
 ///
-/// The first six and the last four bytes keep their meaning in all versions, so that programs of different versions can
-/// tell each other so. Workers answer a coordinator, so every exchange begins with a worker's `hello`.
+/// The first six and the last four bytes keep their meaning in all versions, so programs of different versions can tell
+/// each other so. Workers answer a coordinator, so every exchange begins with a worker's `hello`.
 public enum Wire {
-    /// The version of this protocol. Any change of a message changes it; only equal versions understand each other.
+    /// The version of this protocol. Any change to a message raises it; only equal versions understand each other.
     public static let version: UInt16 = 7
     /// The first bytes of every message.
     static let magic: [UInt8] = Array("WNNW".utf8)
@@ -37,7 +37,8 @@ public enum Wire {
     public static let masksPerLeaseMax = 4096
     /// The most leases that a worker may hold or give back in one message.
     public static let leasesPerWorkerMax = 1024
-    /// The longest time that a lease may have taken, in microseconds: 100 days. The times of all masks still add up.
+    /// The longest time that a lease may claim to have taken, in microseconds: 100 days. The times of all masks still
+    /// add up.
     public static let computeMicrosecondsMax: UInt64 = 100 * 86_400 * 1_000_000
     /// The most compute threads of a worker.
     public static let threadsMax = 4096

@@ -1,4 +1,4 @@
-/// Reads one message, field after field; never past its end, whatever the bytes are.
+/// Reads one message, field by field; never past its end, whatever the bytes are.
 struct WireReader {
     private let bytes: UnsafeRawBufferPointer
     private let end: Int
@@ -37,7 +37,7 @@ struct WireReader {
         return Number(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: Number.self))
     }
 
-    /// Reads a number that must not be above a limit.
+    /// Reads a number with an upper limit.
     mutating func read<Number: FixedWidthInteger>(
         _ field: String, as type: Number.Type, max limit: Int
     ) throws(WireError) -> Int {
@@ -71,7 +71,7 @@ struct WireReader {
         try take(field, count: try read(field, as: UInt32.self, max: limit))
     }
 
-    /// Reads a count and so many numbers, which may be infinite or no numbers.
+    /// Reads a count and that many numbers, which may be infinite or NaN.
     mutating func readFloats(_ field: String, max limit: Int) throws(WireError) -> [Float] {
         let count = try readCount(field, max: limit, itemBytes: 4)
         defer { offset += 4 * count }
@@ -92,7 +92,7 @@ struct WireReader {
         return text
     }
 
-    /// Reads the number of items that follow, each at least so many bytes long, before memory is taken for them.
+    /// Reads the number of items that follow, each at least this many bytes long, before memory is allocated for them.
     mutating func readCount(_ field: String, max limit: Int, itemBytes: Int) throws(WireError) -> Int {
         let count = try read(field, as: UInt32.self, max: limit)
         guard count * itemBytes <= remaining else { throw .cut(field: field) }

@@ -2,7 +2,7 @@
 struct WireWriter {
     private var bytes: [UInt8] = []
 
-    /// Begins a message of a type; `capacity` is the expected number of bytes of its fields.
+    /// Starts a message of a type; `capacity` is the expected number of bytes of its fields.
     init(type: UInt8, capacity: Int = 64) {
         bytes.reserveCapacity(Wire.headerBytes + capacity + Wire.trailerBytes)
         bytes += Wire.magic
@@ -41,7 +41,7 @@ struct WireWriter {
         #endif
     }
 
-    /// Appends a text, cut where it is longer than its limit.
+    /// Appends a text, truncated to its limit.
     mutating func write(_ text: String, bytesMax: Int) {
         var utf8 = Array(text.utf8.prefix(bytesMax))
         // A character cut in two would not be read back.
@@ -60,7 +60,7 @@ struct WireWriter {
 }
 
 extension Wire {
-    /// A message of any type and fields with the right header and checksum, to test how decoding takes it.
+    /// A message of any type and fields with the right header and checksum, for testing the decoder.
     public static func frame(type: UInt8, fields: some Sequence<UInt8>) -> [UInt8] {
         var writer = WireWriter(type: type)
         for byte in fields { writer.write(byte) }

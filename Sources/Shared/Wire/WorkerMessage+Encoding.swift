@@ -6,7 +6,7 @@ extension WorkerMessage {
     /// Bytes of one mask's evaluation in a message.
     private static let evaluationBytes = 4 + 8 + 4 + 4
 
-    /// The message as one frame. Texts beyond their limits are cut; counts beyond their limits are a fault of ours.
+    /// The message as one frame. Texts beyond their limits are truncated; counts beyond their limits are our bug.
     public func encoded() -> [UInt8] {
         switch self {
         case .hello(let hello): return encode(hello)
@@ -188,8 +188,8 @@ extension WorkerMessage {
             }
             return .masks(evaluations)
         case 1:
-            // A network that diverged has a loss that is no number, which is for the coordinator to tell its user; it
-            // travels as the greatest one, so that messages can be compared.
+            // A diverged network has a NaN loss, which the coordinator reports to its user; it travels as the largest
+            // number, so messages stay comparable.
             let lossSum = Double(bitPattern: try reader.read("loss"))
             guard !lossSum.isNaN else { throw .meaningless(field: "loss") }
             let correct = try reader.read("correct images", as: UInt32.self, max: TrainingShard.imagesMax)
@@ -231,7 +231,7 @@ extension WireReader {
         RunID(high: try read("run"), low: try read("run"))
     }
 
-    /// Reads an evaluation that can be.
+    /// Reads an evaluation with possible values.
     mutating func readEvaluation() throws(WireError) -> Evaluation {
         let lossSum: Int64 = try read("sum of losses")
         let correct = try read("correct images", as: UInt32.self, max: Evaluation.imagesMax)

@@ -1,24 +1,24 @@
-/// What a worker says to the coordinator.
+/// A message from a worker to the coordinator.
 public enum WorkerMessage: Sendable, Equatable {
     /// The first message over a connection, and the answer to `introduce`.
     case hello(Hello)
-    /// Asks for a part of a network or an image set.
+    /// Requests a part of a network or an image set.
     case want(BlobRange)
-    /// Asks for the part of a version of the parameters that begins at a float.
+    /// Requests the part of a version of the parameters that begins at a float.
     case wantParameters(version: UInt64, offset: Int)
     /// The network and the images of this run are loaded; leases are welcome.
     case ready(RunID)
-    /// A part of the row of numbers that a job gave, ahead of its answer.
+    /// A part of a job's row of numbers, before its answer.
     case part(RowPart)
-    /// The answer to a lease; sent again, with the parts of its row, until acknowledged.
+    /// The answer to a lease; resent, with the parts of its row, until acknowledged.
     case answer(Answer)
     /// A lease, or one mask of it, that could not be computed.
     case failed(LeaseFailure)
-    /// All is well; the leases it has, the one being computed first, and last those whose answers it keeps until they
-    /// are acknowledged. `seen` is the last lease that the coordinator's heartbeats named: of a lease up to it that is
-    /// not among those, nothing is here; what was granted later may be on its way.
+    /// All is well; the leases it has, the current one first, and last those whose answers it keeps until acknowledged.
+    /// `seen` is the last lease named by the coordinator's heartbeats: a lease up to it that is not listed is not here;
+    /// one granted later may be on its way.
     case heartbeat([LeaseID], seen: LeaseID)
-    /// It is about to leave: it still answers the leases named here, gives all others back and takes no more. With
+    /// It is about to leave: it will still answer the leases named here, returns all others and accepts no more. With
     /// none named, it is gone.
     case goodbye(keeping: [LeaseID])
 
@@ -26,7 +26,7 @@ public enum WorkerMessage: Sendable, Equatable {
     public struct Hello: Sendable, Equatable {
         /// Its identity, the same over reconnects and restarts.
         public var worker: WorkerID
-        /// How often it was started, or the time of its start: a later start has a greater number.
+        /// How often it was started, or its start time: a later start has a greater number.
         public var incarnation: UInt64
         /// The host's name, for people.
         public var host: String
@@ -34,11 +34,11 @@ public enum WorkerMessage: Sendable, Equatable {
         public var threads: Int
         /// The kernels' instruction set, for people: `AVX2`.
         public var instructionSet: String
-        /// Which arithmetic evaluates masks (``Arithmetic``): equal ones give equal bits.
+        /// The arithmetic that evaluates masks (``Arithmetic``): equal ones give equal bits.
         public var arithmetic: String
         /// The release of the program.
         public var programVersion: String
-        /// Images per second under one mask each, or 0 where that is not known yet.
+        /// Images per second under one mask each, or 0 if unknown.
         public var imagesPerSecond: Double
 
         /// Makes a hello.
@@ -80,7 +80,7 @@ public enum WorkerMessage: Sendable, Equatable {
         public var run: RunID
         /// The lease.
         public var lease: LeaseID
-        /// The time that it took to compute, in microseconds.
+        /// How long it took to compute, in microseconds.
         public var computeMicroseconds: UInt64
         /// What came of the job.
         public var result: JobResult
@@ -98,7 +98,7 @@ public enum WorkerMessage: Sendable, Equatable {
             self.init(run: run, lease: lease, computeMicroseconds: computeMicroseconds, result: .masks(evaluations))
         }
 
-        /// One for each mask that was evaluated; none where the job was about something else.
+        /// One per evaluated mask; empty for other jobs.
         public var evaluations: [MaskEvaluation] {
             get { if case .masks(let evaluations) = result { evaluations } else { [] } }
             set { result = .masks(newValue) }
@@ -111,7 +111,7 @@ public enum WorkerMessage: Sendable, Equatable {
         public var run: RunID
         /// The lease.
         public var lease: LeaseID
-        /// The mask's index, or nil where the whole lease failed.
+        /// The mask's index, or nil if the whole lease failed.
         public var mask: Int?
         /// Why, for people.
         public var reason: String

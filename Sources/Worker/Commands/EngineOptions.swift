@@ -30,7 +30,7 @@ struct EngineOptions {
     }
 }
 
-/// The options that say where batch-norm statistics come from.
+/// The options that choose batch-norm statistics.
 struct BatchNormOptions {
     @Option(
         "Batch-norm statistics: frozen (the checkpoint's), recalibrated (the calibration images' under the "
@@ -42,7 +42,7 @@ struct BatchNormOptions {
     /// Makes the options with their defaults.
     init() {}
 
-    /// What was chosen. Throws a `.usage` ``Failure``.
+    /// The chosen settings. Throws a `.usage` ``Failure``.
     func batchNorm() throws -> EvaluationSettings.BatchNorm {
         guard (1...Evaluation.imagesMax).contains(calibrationImages) else {
             throw Failure(.usage, "--calibration-images must be from 1 to \(Evaluation.imagesMax)")

@@ -1,7 +1,7 @@
 import Shared
 
 extension ImageSet {
-    /// Images of noise that a network takes, for measurements of speed.
+    /// Noise images for a network, to measure speed.
     static func noise(_ count: Int, for graph: Graph, seed: UInt64) -> ImageSet {
         var random = SplitMix64(seed: seed)
         let layout = ImageLayout(shape: graph.imageShape, classes: graph.classes)

@@ -1,6 +1,6 @@
 import Shared
 
-/// The network, the mask and the images that layers are fitted on.
+/// The network, the mask and the images to fit layers on.
 struct ReconstructionOptions {
     @Option("Network (ONNX, PyTorch or safetensors).", value: "FILE") var model: String
     @Option("Labelled images: a folder or file in a format listed in docs/images.md.", value: "PATH") var data: String
@@ -20,7 +20,7 @@ struct ReconstructionOptions {
         try engineOptions.validate()
     }
 
-    /// The network, the mask, and the images that the network takes.
+    /// The network, the mask, and images that fit the network.
     func inputs() throws -> (network: Network, mask: Mask, images: FittingImages) {
         let opened = try dataFormat.source(data).open(needsLabels: false)
         let network = try Checkpoint.network(at: model, image: opened.layout.shape)

@@ -80,7 +80,7 @@ struct Serve: Command {
         try loop.run(signals: signals)
     }
 
-    /// The keys from the files or the environment; nil where there are none.
+    /// The keys from the files or the environment; nil if there are none.
     private func security() throws -> SocketOptions.Security? {
         let own =
             try keyFile.map { try KeyFile.secretKey(at: $0) } ?? KeyFile.secretKey(inEnvironment: "WINNOW_SECRET_KEY")

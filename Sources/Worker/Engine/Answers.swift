@@ -1,10 +1,10 @@
 import Shared
 
-/// What the unmasked network answers to images, in place of their labels.
+/// The unmasked network's outputs for images, in place of their labels.
 struct Answers {
     weak var images: PreparedImages?
     let normalisation: Normalisation
-    /// Of every image the logarithm of each class's probability and the probability, `[image][class][2]`.
+    /// For every image, the logarithm of each class's probability and the probability, `[image][class][2]`.
     let values: [Double]
 
     /// The memory that answers take.

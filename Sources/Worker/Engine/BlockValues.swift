@@ -4,8 +4,8 @@ class BlockValues {
     private let lanes: Int
     private let arena: Arena
 
-    /// Memory for so many blocks of pieces that have so many lines together. Throws an `.unavailable` ``Failure`` where
-    /// there is none.
+    /// Memory for this many blocks of pieces with this many lines in all. Throws an `.unavailable` ``Failure`` if there
+    /// is none.
     init(lines: Int, blocks: Int, lanes: Int) throws {
         self.lines = lines
         self.lanes = lanes

@@ -1,13 +1,13 @@
 import Shared
 
 extension Engine {
-    /// The evaluations of masks, in their order, where every mask is of a group with images of its own. Masks of a group
-    /// are best neighbours: they are evaluated together.
+    /// The evaluations of masks, in their order, if every mask belongs to a group with its own images. Masks of a group
+    /// should be neighbours: they are evaluated together.
     ///
     /// - Parameters:
     ///   - groups: the group of each mask.
     ///   - images: the images of a group.
-    ///   - calibration: the images that calibrate; nil where the first ones of the group's do.
+    ///   - calibration: the images to calibrate with; nil for the first ones of the group's.
     /// - Throws: as ``evaluate(_:images:calibration:settings:isCancelled:)``.
     func evaluate(
         _ masks: [Mask], groups: [Int], images: (Int) -> ImageSet, calibration: ImageSet?,

@@ -1,8 +1,8 @@
 import CKernels
 
 extension Engine {
-    /// The multiply-add peak of all threads with the instruction set in use, in GFLOP/s (two for a multiply-add),
-    /// measured on registers for about a third of a second. Throws a ``Failure`` where there are no threads.
+    /// The multiply-add peak of all threads with the instruction set in use, in GFLOP/s (two per multiply-add),
+    /// measured on registers for about a third of a second. Throws a ``Failure`` if there are no threads.
     public func multiplyAddPeak() throws -> Double {
         let kernels = instructionSet.kernels
         let repetitions: Int64 = 1_000_000

@@ -3,15 +3,15 @@ import Shared
 
 /// Evaluates a network under many masks.
 ///
-/// A mask's evaluation is the same bits whatever other masks are in the batch, on however many threads, in whatever
-/// blocks of images and with whatever instruction set it is computed.
+/// A mask's evaluation has the same bits for any other masks in the batch, any number of threads, any blocks of images
+/// and any instruction set.
 public final class Engine {
-    /// The memory that an engine uses at most by default, besides the images that it is given: an eighth of the machine's,
-    /// from 400 MB, which suffices for small images, to 2 GB.
+    /// The default limit on an engine's memory, besides the images given to it: an eighth of the machine's, from 400
+    /// MB, enough for small images, to 2 GB.
     public static let memoryBytesDefault = min(
         max(Int(clamping: ProcessInfo.processInfo.physicalMemory) / 8, 400 << 20), 2 << 30)
 
-    /// The children of a node that are computed together, at most: what they share is transformed once.
+    /// The most children of a node to compute together: what they share is transformed once.
     private static let branchesMax = 8
 
     /// Threads that compute.
@@ -31,13 +31,13 @@ public final class Engine {
     private var unmasked: Unmasked?
     /// The unmasked network's answers to images of an earlier call.
     private var answers: Answers?
-    /// What the last evaluation left, and of what it was made.
+    /// The values that the last evaluation kept, and their inputs.
     private var kept: (prefix: KeptPrefix, inputs: Inputs)?
     private var common = CommonCuts()
-    /// The cuts behind which values are kept.
+    /// The cuts after which values are kept.
     var keptCuts: Int { kept?.prefix.cuts.count ?? 0 }
 
-    /// Prepares an engine. Throws a ``Failure`` where the memory does not suffice for the network's parameters.
+    /// Prepares an engine. Throws a ``Failure`` if the network's parameters exceed the memory.
     public convenience init(network: Network, threads: Int, memoryBytesMax: Int = Engine.memoryBytesDefault) throws {
         let instructionSet = try InstructionSet.preferred()
         try self.init(
@@ -68,10 +68,10 @@ public final class Engine {
     ///
     /// - Parameters:
     ///   - images: the images of `settings.split`, of which the first `settings.images` are evaluated.
-    ///   - calibration: training images, of which the first are used; needed where batch norms are recalibrated.
+    ///   - calibration: training images, of which the first are used; needed to recalibrate batch norms.
     ///   - isCancelled: asked now and then, on the calling thread.
-    /// - Throws: `CancellationError` where it was cancelled; a ``Failure`` where there are too few images, or too
-    ///   little memory for a single mask.
+    /// - Throws: `CancellationError` if it was cancelled; a ``Failure`` if there are too few images, or too little
+    ///   memory for a single mask.
     public func evaluate(
         _ masks: [Mask], images: ImageSet, calibration: ImageSet? = nil, settings: EvaluationSettings,
         isCancelled: () -> Bool = { false }
@@ -96,12 +96,12 @@ public final class Engine {
         return try evaluate(masks, inputs, isCancelled)
     }
 
-    /// The network whose frozen norms give under a mask what norms by statistics of images would: batch norms with other
-    /// running statistics, and layers without one with the correction in their weights and biases. What the mask disables
-    /// stays as it is. The same network for frozen norms.
+    /// The network whose frozen norms equal the norms by statistics of images under a mask: batch norms with other
+    /// running statistics, and layers without one with the correction in their weights and biases. Disabled channels
+    /// stay as they are. For frozen norms, the same network.
     ///
-    /// Throws `CancellationError` where it was cancelled; a ``Failure`` where there are too few images, or too little
-    /// memory for them.
+    /// Throws `CancellationError` if it was cancelled; a ``Failure`` if there are too few images, or too little memory
+    /// for them.
     func recalibrated(
         _ original: Network, _ batchNorm: EvaluationSettings.BatchNorm, under mask: Mask, of images: ImageSet,
         normalisation: Normalisation, isCancelled: () -> Bool = { false }
@@ -137,7 +137,7 @@ public final class Engine {
     /// What masks are evaluated on.
     private struct Inputs {
         let images: PreparedImages
-        /// What they are evaluated by, where not by the images' labels.
+        /// What to evaluate them by, if not the images' labels.
         let answers: Answers?
         let calibration: CalibrationInputs?
         let batchNorm: EvaluationSettings.BatchNorm
@@ -150,16 +150,16 @@ public final class Engine {
         }
     }
 
-    /// The statistics of every channel of each stage that was measured; nil for a channel that was not computed.
+    /// The statistics of every channel of each measured stage; nil for a channel that was not computed.
     private typealias Statistics = [[ChannelStatistics?]]
 
     /// What statistics are taken from.
     private struct CalibrationInputs {
         let images: PreparedImages
-        /// The statistics of these images in the network as it is, where the running ones are corrected.
+        /// These images' statistics in the unmasked network, to correct the running ones.
         var unmasked: Statistics?
 
-        /// The statistics that a batch norm uses where these were measured.
+        /// The statistics that a batch norm uses, given the measured ones.
         func statistics(
             _ stage: Int, _ channel: Int, _ measured: ChannelStatistics, running: ChannelStatistics, epsilon: Double
         ) -> ChannelStatistics {
@@ -167,7 +167,7 @@ public final class Engine {
             return running.corrected(from: before, to: measured, epsilon: epsilon)
         }
 
-        /// The norm of a channel where these statistics were measured; nil where it stays as it is.
+        /// The norm of a channel, given the measured statistics; nil to leave it unchanged.
         func norm(
             _ stage: Int, _ channel: Int, _ measured: ChannelStatistics, of network: CompiledNetwork
         ) -> (scale: Float, shift: Float)? {
@@ -224,7 +224,7 @@ public final class Engine {
         return inputs
     }
 
-    /// The unmasked network's answers to images, with the statistics that it has, where masks are evaluated by them.
+    /// The unmasked network's outputs for images, with its own statistics, if masks are evaluated by them.
     private func answers(
         to images: PreparedImages, _ settings: EvaluationSettings, _ isCancelled: () -> Bool
     ) throws -> Answers? {
@@ -247,15 +247,14 @@ public final class Engine {
         return answers
     }
 
-    /// The statistics of images in the unmasked network, kept as long as the images are.
+    /// The statistics of images in the unmasked network, cached as long as the images are the same.
     private struct Unmasked {
         weak var images: PreparedImages?
         let normalisation: Normalisation
         let statistics: Statistics
     }
 
-    /// The statistics of every channel under a mask. Norms use these where they are of their own, otherwise the
-    /// network's.
+    /// The statistics of every channel under a mask. Norms that have their own use these, the others the network's.
     private func statistics(
         _ inputs: CalibrationInputs, _ batchNorm: EvaluationSettings.BatchNorm, _ normalisation: Normalisation,
         under mask: Mask, hasOwnNorms: Bool, _ isCancelled: () -> Bool
@@ -288,7 +287,7 @@ public final class Engine {
         PrefixTree(masks, of: network.stages.space, cuts: network.stages.layersByCut)
     }
 
-    /// Evaluates all masks in one tree where memory allows it, otherwise in halves.
+    /// Evaluates all masks in one tree if memory allows it, otherwise in halves.
     private func evaluate(
         _ masks: [Mask], _ inputs: Inputs, _ isCancelled: () -> Bool
     ) throws -> [Evaluation] {
@@ -326,8 +325,8 @@ public final class Engine {
         return result
     }
 
-    /// The programs for the images to evaluate and for those to calibrate with, nil where the memory is too little; and
-    /// what they would take at least.
+    /// The programs for the evaluation and the calibration images, nil if the memory is too small; and the least that
+    /// they would take.
     private func plan(
         _ tree: PrefixTree, _ inputs: Inputs, _ keptCuts: Int
     ) -> (programs: (evaluation: CPUProgram, calibration: CPUProgram)?, bytes: Int) {
@@ -350,7 +349,7 @@ public final class Engine {
         return ((evaluation, calibration), bytes)
     }
 
-    /// A program whose arenas fit the memory, with as many branches together as that allows, or nil; and what it takes.
+    /// A program whose arenas fit the memory, with as many branches together as that allows, or nil; and its memory.
     private func program(
         _ tree: PrefixTree, _ options: Schedule.Options, copies: Int, _ available: Int, _ storage: Storage
     ) -> (program: CPUProgram?, bytes: Int) {
@@ -367,18 +366,18 @@ public final class Engine {
 
     // MARK: - What is kept for the next masks
 
-    /// Lets go of what these masks cannot go on from. Returns the cuts behind which values are worth keeping, as they
-    /// are not kept yet; 0 for none.
+    /// Drops values that these masks cannot reuse. Returns the cuts after which values are worth keeping and not kept
+    /// yet; 0 for none.
     private func prepareToKeep(_ tree: PrefixTree, _ inputs: Inputs) -> Int {
         guard !network.stages.isVectorOnly, let end = tree.trunk.last else { return 0 }
         let cuts = tree.decided(at: end)
         if let old = kept, !old.inputs.agree(with: inputs) || !cuts.starts(with: old.prefix.cuts) { kept = nil }
-        // The first cut alone costs less than its values' way to memory and back; behind the last nothing is left.
+        // The first cut alone costs less than moving its values to memory and back; after the last nothing is left.
         let worth = min(common.expected(after: cuts), tree.cuts.count - 1)
         return worth > max(1, kept?.prefix.cuts.count ?? 0) ? worth : 0
     }
 
-    /// Memory for what a program wants to keep, where there is as much: a quarter of the limit at most.
+    /// Memory for the values that a program wants to keep, if available: a quarter of the limit at most.
     private func memoryToKeep(
         _ tree: PrefixTree, _ evaluation: CPUProgram, _ calibration: CPUProgram, _ inputs: Inputs
     ) throws -> KeptPrefix? {

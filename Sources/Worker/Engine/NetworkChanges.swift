@@ -1,6 +1,6 @@
 import Shared
 
-/// A network whose norms and layers are changed channel by channel.
+/// A network to change norms and layers in, channel by channel.
 struct NetworkChanges {
     private let original: Network
     private var parameters: [String: [Float]] = [:]
@@ -8,14 +8,14 @@ struct NetworkChanges {
 
     init(_ original: Network) { self.original = original }
 
-    /// Gives a channel of a batch norm other running statistics.
+    /// Sets the running statistics of a batch norm's channel.
     mutating func setStatistics(_ node: Int, channel: Int, _ statistics: ChannelStatistics) {
         let name = original.graph.nodes[node].name
         change("\(name).running_mean") { $0[channel] = Float(statistics.mean) }
         change("\(name).running_var") { $0[channel] = Float(statistics.variance) }
     }
 
-    /// Makes a layer's filter give `scale * y + shift` where it gave `y` before its bias was added.
+    /// Makes a layer's filter output `scale * y + shift` instead of `y`, before its bias.
     mutating func setOutput(_ node: Int, filter: Int, scale: Double, shift: Double) {
         let name = original.graph.nodes[node].name
         let filters = original.graph.nodes[node].shape.channels

@@ -1,4 +1,4 @@
-/// Floats at a fixed address that begins a cache line, zero at first.
+/// Floats at a fixed address that begins a cache line, initially zero.
 final class AlignedBuffer {
     private static let alignment = 64
 

@@ -1,24 +1,24 @@
 import COneDNN
 import Shared
 
-/// A convolution, forward and backward, on memory fixed when it is made.
+/// A convolution, forward and backward, on memory fixed at creation.
 ///
-/// Activations are `[image, row, column, channel]` (oneDNN's `nhwc`): its blocked layouts round channels up to 16, so
-/// a pruned network would be no faster than the dense one. Weights take whatever layout oneDNN likes; they are small.
+/// Activations are `[image, row, column, channel]` (oneDNN's `nhwc`): its blocked layouts round channels up to 16, so a
+/// pruned network would be no faster than the dense one. Weights use whatever layout oneDNN prefers; they are small.
 final class Convolution {
     /// Extents of a convolution of several images.
     struct Form {
         var images: Int
         var operation: Graph.Operation.Convolution
-        /// The shape of what comes in.
+        /// The input's shape.
         var input: Shape
-        /// The shape of what goes out.
+        /// The output's shape.
         var output: Shape
     }
 
     /// What it reads and writes.
     struct Operands {
-        /// What comes in, in the convolution's precision.
+        /// The input, in the convolution's precision.
         var input: UnsafeMutableRawPointer
         /// `[filters, channels / groups, height, width]`.
         var weights: UnsafeMutablePointer<Float>
@@ -27,15 +27,15 @@ final class Convolution {
         var output: UnsafeMutablePointer<Float>
     }
 
-    /// Where gradients come from and go to.
+    /// The gradients that it reads and writes.
     struct Gradients {
-        /// Of the loss with respect to what goes out, in the convolution's precision.
+        /// With respect to the output, in the convolution's precision.
         var output: UnsafeMutableRawPointer
-        /// With respect to the weights, or nil where nobody needs it.
+        /// With respect to the weights, or nil if not needed.
         var weights: UnsafeMutablePointer<Float>?
-        /// With respect to the bias, if there is one and the weights' gradient is wanted.
+        /// With respect to the bias, if there is one and the weights' gradient is needed.
         var bias: UnsafeMutablePointer<Float>?
-        /// With respect to what comes in, or nil where nobody needs it.
+        /// With respect to the input, or nil if not needed.
         var input: UnsafeMutablePointer<Float>?
     }
 
@@ -43,7 +43,7 @@ final class Convolution {
     private let forwardOperation: OneDNNOperation
     private let backwardOperations: [OneDNNOperation]
 
-    /// Plans a convolution. Throws an `.unavailable` ``Failure`` where this processor cannot multiply in that precision.
+    /// Plans a convolution. Throws an `.unavailable` ``Failure`` if this processor does not support that precision.
     init(
         _ context: OneDNN, _ form: Form, precision: TrainingPrecision = .float32, _ operands: Operands,
         gradients: Gradients? = nil
@@ -155,14 +155,14 @@ final class Convolution {
         backwardOperations = backward
     }
 
-    /// Takes the weights as they are now.
+    /// Takes the current weights.
     func loadWeights() throws {
         for load in loads { try load.run() }
     }
 
     func forward() throws { try forwardOperation.run() }
 
-    /// Writes the gradients that are wanted.
+    /// Writes the needed gradients.
     func backward() throws {
         for operation in backwardOperations { try operation.run() }
     }
@@ -185,7 +185,7 @@ private struct Window {
         self.strides = strides
         self.before = before
         dilations = pair(operation.dilation).map { $0 - 1 }
-        // No more than the last window covers: the rest of the padding would only keep oneDNN from its fast code.
+        // No more than the last window covers: additional padding would only keep oneDNN from its fast code.
         let covered = zip(pair(operation.kernel), pair(operation.dilation)).map { ($0 - 1) * $1 + 1 }
         let sizes = [(form.input.height, form.output.height), (form.input.width, form.output.width)]
         after = (0..<2).map { axis in

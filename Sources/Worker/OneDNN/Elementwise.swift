@@ -1,9 +1,9 @@
 import COneDNN
 import Shared
 
-/// A function of each value that oneDNN has, forward and backward, on memory fixed when it is made.
+/// A function of each value from oneDNN, forward and backward, on memory fixed at creation.
 final class Elementwise {
-    /// Where the gradient comes from and goes to; they may be the same.
+    /// The gradients that it reads and writes; they may be the same.
     struct Gradients {
         var output: UnsafeMutablePointer<Float>
         var input: UnsafeMutablePointer<Float>
@@ -47,7 +47,7 @@ final class Elementwise {
 
     func backward() throws { try backwardOperation?.run() }
 
-    /// What oneDNN calls a function, and its two constants.
+    /// oneDNN's name of a function, and its two constants.
     private static func algorithm(_ activation: Graph.Operation.Activation) -> (dnnl_alg_kind_t, Float, Float)? {
         func finite(_ bound: Double) -> Float {
             min(max(Float(bound), -Float.greatestFiniteMagnitude), Float.greatestFiniteMagnitude)

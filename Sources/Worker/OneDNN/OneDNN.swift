@@ -3,8 +3,8 @@ import Shared
 
 /// oneDNN on one thread. Everything made with it is used by one thread at a time.
 ///
-/// Its own threads are turned off: two of them on one small convolution are slower than one, and their waiting burns
-/// the time of whoever shares the machine. Threads compute different shards instead.
+/// Its own threads are turned off: two of them on one small convolution are slower than one, and their spinning wastes
+/// the time of other processes. Threads compute different shards instead.
 final class OneDNN {
     fileprivate private(set) var engine: dnnl_engine_t?
     fileprivate private(set) var stream: dnnl_stream_t?
@@ -24,7 +24,7 @@ final class OneDNN {
         dnnl_engine_destroy(engine)
     }
 
-    /// Keeps oneDNN from making threads when the calling thread makes or runs operations.
+    /// Keeps oneDNN from creating threads when the calling thread makes or runs operations.
     static func useOneThread() { omp_set_num_threads(1) }
 
     /// Throws an `.internalFault` that says what failed.
@@ -47,7 +47,7 @@ final class OneDNN {
                 dnnl_dim_t(aStride), b, dnnl_dim_t(bStride), 0, c, dnnl_dim_t(columns)), "multiply matrices")
     }
 
-    /// An array of four dimensions or fewer in a given or, with `dnnl_format_tag_any`, a free layout.
+    /// An array of up to four dimensions in a given layout or, with `dnnl_format_tag_any`, in oneDNN's choice.
     static func descriptor(
         _ shape: [Int], _ layout: dnnl_format_tag_t, _ precision: TrainingPrecision = .float32
     ) throws -> dnnl_memory_desc_t {
@@ -60,7 +60,7 @@ final class OneDNN {
         return descriptor
     }
 
-    /// Makes an operation of a descriptor (`dnnl_convolution_desc_t` or alike), to be given its arguments later.
+    /// Makes an operation from a descriptor (`dnnl_convolution_desc_t` or the like); its arguments follow later.
     func plan<Descriptor>(
         _ descriptor: Descriptor, hint: OneDNNPlan? = nil, _ action: String
     ) throws -> OneDNNPlan {
@@ -116,7 +116,7 @@ final class OneDNN {
     }
 }
 
-/// What oneDNN decided for an operation: implementation and layouts.
+/// oneDNN's decisions for an operation: implementation and layouts.
 final class OneDNNPlan {
     fileprivate let handle: dnnl_primitive_desc_t
 
@@ -127,7 +127,7 @@ final class OneDNNPlan {
 
     deinit { dnnl_primitive_desc_destroy(handle) }
 
-    /// The layout that it wants for one of its arguments.
+    /// Its preferred layout for one of its arguments.
     func memory(_ query: dnnl_query_t) throws -> dnnl_memory_desc_t {
         guard let descriptor = dnnl_primitive_desc_query_md(handle, query, 0) else {
             throw Failure(.internalFault, "oneDNN does not report a layout (query \(query.rawValue))")
@@ -136,19 +136,19 @@ final class OneDNNPlan {
     }
 }
 
-/// An array as oneDNN sees it. The memory belongs to someone else, or to `buffer`.
+/// An array for oneDNN. The memory belongs to someone else, or to `buffer`.
 final class OneDNNMemory {
     fileprivate private(set) var handle: dnnl_memory_t?
     private var buffer: AlignedBuffer?
 
-    /// The array at an address; nil says that ``move(to:)`` follows.
+    /// The array at an address; nil if ``move(to:)`` follows.
     init(_ context: OneDNN, _ descriptor: dnnl_memory_desc_t, _ pointer: UnsafeMutableRawPointer?) throws {
         try withUnsafePointer(to: descriptor) {
             try OneDNN.check(dnnl_memory_create(&handle, $0, context.engine, pointer), "make an array")
         }
     }
 
-    /// An array with memory of its own.
+    /// An array with its own memory.
     convenience init(allocating descriptor: dnnl_memory_desc_t, _ context: OneDNN) throws {
         let bytes = withUnsafePointer(to: descriptor) { dnnl_memory_desc_get_size($0) }
         let buffer = AlignedBuffer(count: (bytes + 3) / 4)
@@ -163,7 +163,7 @@ final class OneDNNMemory {
     }
 }
 
-/// Something that oneDNN does to fixed memory whenever told.
+/// An operation of oneDNN on fixed memory, to run repeatedly.
 final class OneDNNOperation {
     private var handle: dnnl_primitive_t?
     private let context: OneDNN

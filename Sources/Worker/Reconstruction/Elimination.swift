@@ -1,24 +1,24 @@
 import CLAPACK
 import Shared
 
-/// The groups of inputs that targets which follow known weights can best do without, one after the other.
+/// The groups of inputs that targets with known weights can best do without, one after the other.
 ///
-/// With `P = (Σ x xᵀ + λ)⁻¹` (means taken out, which the constants make up for) and the weights `W` (inputs by targets), a
-/// group `g` costs `tr Wgᵀ (Pgg)⁻¹ Wg` in the sum of squares once all other inputs have made up for it; then what is left
-/// is `W - P·g (Pgg)⁻¹ Wg` and `P - P·g (Pgg)⁻¹ Pg·`: the optimal brain surgeon (Hassibi and Stork, 1993), for groups of
-/// weights of a linear layer, whose second derivatives are exact.
+/// With `P = (Σ x xᵀ + λ)⁻¹` (means subtracted, which the constants make up for) and the weights `W` (inputs by
+/// targets), removing a group `g` adds `tr Wgᵀ (Pgg)⁻¹ Wg` to the sum of squares once all other inputs have made up for
+/// it; this leaves `W - P·g (Pgg)⁻¹ Wg` and `P - P·g (Pgg)⁻¹ Pg·`: the optimal brain surgeon (Hassibi and Stork, 1993),
+/// for groups of weights of a linear layer, whose second derivatives are exact.
 struct Elimination {
     /// Inputs and targets of the equations.
     let inputs: Int
     let targets: Int
-    /// The sum of squares of what the targets vary by.
+    /// The targets' variation, as a sum of squares.
     let variation: Double
-    /// `P`, row-major; only its lower triangle is there.
+    /// `P`, row-major; only its lower triangle is stored.
     private var inverse: [Double]
     /// `W`, row-major.
     private var weights: [Double]
 
-    /// Prepares it with `weights`, `[targets, inputs]` in row-major order. Throws an `.internalFault` ``Failure`` where
+    /// Prepares it with `weights`, `[targets, inputs]` in row-major order. Throws an `.internalFault` ``Failure`` if
     /// there were no rows, or the inputs were not finite.
     init(_ equations: consuming NormalEquations, weights: [Double]) throws {
         let inputs = equations.inputs
@@ -36,7 +36,7 @@ struct Elimination {
         }
     }
 
-    /// What the removal of a group adds to the sum of squares.
+    /// The increase of the sum of squares when a group is removed.
     func cost(of group: [Int]) throws -> Double {
         if group.count == 1, targets > 0, entry(group[0], group[0]) > 0 {
             return weights.withUnsafeBufferPointer { weights in

@@ -1,15 +1,16 @@
 import Shared
 
-/// Chooses which filters of each layer go, where a mask says how many: those whose loss the layer's other filters can best
-/// make up for, once the layers that read them are refitted (``Reconstruction``).
+/// Chooses which filters of each layer to remove, if a mask says how many: those whose loss the layer's other filters
+/// can best make up for, after a refit of the layers that read them (``Reconstruction``).
 ///
-/// How many filters a layer can lose is a question about the whole network, which the scores of an ensemble answer. Which
-/// ones is also a question about the layer's other filters, and a filter's score knows nothing of them.
+/// How many filters a layer can lose depends on the whole network; the scores of an ensemble answer that. Which ones
+/// depends on the layer's other filters, and a filter's score knows nothing about them.
 ///
-/// The filters go one by one (``Elimination``), always the one whose removal costs the layers that read it the smallest
-/// share of their outputs' variation; with several readers the shares are added. Layers are chosen from the last to the
-/// first, so that a layer need serve only the filters that stay in those after it. Only filters that stand alone are chosen
-/// anew (``FilterSpace/Role/hidden``); of coupled ones, such as a residual stream's, those go that the mask disables.
+/// Filters are removed one by one (``Elimination``), always the one whose removal costs the layers that read it the
+/// smallest share of their outputs' variation; with several readers the shares are added. Layers are handled from last
+/// to first, so that a layer need serve only the filters that stay in those after it. Only filters that stand alone are
+/// chosen again (``FilterSpace/Role/hidden``); of coupled ones, such as a residual stream's, those that the mask
+/// disables are removed.
 struct FilterSelection {
     private let network: Network
     private let asked: Mask
@@ -31,12 +32,12 @@ struct FilterSelection {
     struct Choice {
         /// The filters that go.
         let mask: Mask
-        /// The layers whose filters were not chosen anew because a layer that reads them has too many inputs for its
+        /// The layers whose filters keep the mask's choice because a layer that reads them has too many inputs for its
         /// equations, with that layer's name.
         let skipped: [(layer: String, reader: String)]
     }
 
-    /// Chooses the filters. Throws a ``Failure`` where a layer's equations cannot be solved or the memory does not suffice.
+    /// Chooses the filters. Throws a ``Failure`` if a layer's equations cannot be solved or the memory is too small.
     func choice() throws -> Choice {
         var open: [Int] = []
         var skipped: [(layer: String, reader: String)] = []
@@ -49,7 +50,7 @@ struct FilterSelection {
                 open.append(index)
             }
         }
-        // What is decided already; the filters of open layers are all there until they are chosen.
+        // The decisions so far; the filters of undecided layers all count as active.
         var decided = asked
         for layer in open { for filter in space.layers[layer].filters { decided[filter] = false } }
         while !open.isEmpty {
@@ -60,7 +61,8 @@ struct FilterSelection {
 
     private func bytes(_ reader: LayerReader) -> Int { NormalEquations.bytes(inputs: reader.count) }
 
-    /// The last layers whose readers' equations fit the memory together, or whose last layer's do; the last layer first.
+    /// The last layers whose readers' equations fit the memory together, or at least the last layer; the last layer
+    /// first.
     private func takeLast(_ open: inout [Int]) -> [Int] {
         var taken: [Int] = []
         var nodes: Set<Int> = []
@@ -110,7 +112,7 @@ struct FilterSelection {
         return filled
     }
 
-    /// A reader without the channels that are gone already. It serves those of its filters that stay.
+    /// A reader without the channels removed so far. It serves the filters of it that stay.
     private func elimination(
         _ reader: LayerReader, _ equations: consuming NormalEquations, _ decided: Mask
     ) throws -> Elimination {
@@ -167,13 +169,13 @@ private struct LayerReader {
     /// Values that each of its filters reads.
     let count: Int
     private let taps: Int
-    /// For layers of the filter space, by each of their filters the channels that it reads of that filter alone.
+    /// For layers of the filter space, for each of their filters, the channels that it reads of that filter alone.
     let inputs: [Int: [[Int]]]
 
-    /// The inputs that come from one channel.
+    /// The inputs from one channel.
     func group(_ channel: Int) -> [Int] { Array(channel * taps..<(channel + 1) * taps) }
 
-    /// The inputs that come from one filter of a layer.
+    /// The inputs from one filter of a layer.
     func group(of filter: Int, _ layer: Int) -> [Int] { inputs[layer]?[filter].flatMap(group) ?? [] }
 
     /// The layers that mix channels of hidden filters. Channels that a grouped convolution reads are coupled.

@@ -1,8 +1,8 @@
 import Shared
 
-/// A layer of a smaller network and the batch norm after it, seen as one affine map of what the layer reads.
+/// A layer of a smaller network and the batch norm after it, as one affine map of the layer's inputs.
 struct FittedLayer {
-    /// Filters that read the same channels. Silent channels and filters are none of them.
+    /// Filters that read the same channels, without silent channels and filters.
     struct Group {
         /// The layer's filters, and the channels that they read.
         let filters: [Int]
@@ -66,18 +66,18 @@ struct FittedLayer {
         return Set(kept.indices.filter { channels.contains(kept[$0]) })
     }
 
-    /// What the batch norm multiplies a filter's output by.
+    /// The batch norm's factor on a filter's output.
     private func factor(_ filter: Int) -> Double {
         guard let norm else { return 1 }
         return Double(scale[filter]) / (Double(variance[filter]) + norm.epsilon).squareRoot()
     }
 
-    /// Where a filter's weights of a channel begin.
+    /// Where a filter's weights for a channel begin.
     private func place(_ filter: Int, _ channel: Int, _ group: Group) -> Int {
         (filter * weightShape[1] + channel - group.first) * group.taps
     }
 
-    /// The weights of a group's filters, each one's with its batch norm's scale in them: `[filters, inputs]`.
+    /// The weights of a group's filters, with their batch norms' scales folded in: `[filters, inputs]`.
     func weights(of group: Group) -> [Float] {
         var result: [Float] = []
         result.reserveCapacity(group.filters.count * group.inputs)
@@ -91,7 +91,7 @@ struct FittedLayer {
         return result
     }
 
-    /// What a filter gives where it reads zeros.
+    /// A filter's output for zero inputs.
     func constant(_ filter: Int) -> Double {
         let bias = Double(bias?[filter] ?? 0)
         guard norm != nil else { return bias }
@@ -100,8 +100,8 @@ struct FittedLayer {
 
     /// Gives a group's filters the weights and constants of a solution.
     ///
-    /// With a batch norm a filter's weights keep their length, on which weight decay and learning rates were set, and the
-    /// batch norm's scale takes up the rest.
+    /// With a batch norm, a filter's weights keep their length, which weight decay and learning rates were tuned for,
+    /// and the batch norm's scale takes up the rest.
     mutating func set(_ solution: LeastSquaresSolution, for group: Group) {
         for (number, filter) in group.filters.enumerated() {
             let fitted = number * group.inputs..<(number + 1) * group.inputs
@@ -134,7 +134,7 @@ struct FittedLayer {
         }
     }
 
-    /// The network with the layer as it is now.
+    /// The network with the layer's current parameters.
     var network: Network {
         var parameters = original.parameters
         func set(_ name: String, _ values: [Float]) {

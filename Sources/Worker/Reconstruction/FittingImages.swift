@@ -2,10 +2,9 @@ import CKernels
 import Shared
 import Synchronization
 
-/// The images that layers are fitted on, and what runs over them: threads and memory.
+/// The images to fit layers on, and the threads and memory for passes over them.
 final class FittingImages {
-    /// The floats of rows that are put together at a time; what they are must not depend on threads or memory, since sums
-    /// would have other bits.
+    /// The floats of rows to batch; this must not depend on threads or memory, since sums would have other bits.
     private static let batchFloats = 1 << 25
 
     /// Images.
@@ -17,7 +16,7 @@ final class FittingImages {
     private let threads: Int
     private let memoryBytesMax: Int
 
-    /// Takes images that have not been used to test anything. Throws a ``Failure`` where they are not a network's.
+    /// Takes images that have not been used to test anything. Throws a ``Failure`` if they do not fit the network.
     init(
         _ images: ImageSet, for graph: Graph, normalisation: Normalisation, threads: Int, memoryBytesMax: Int
     ) throws {
@@ -38,16 +37,16 @@ final class FittingImages {
     /// The memory for equations: half of all.
     var equationBytesMax: Int { memoryBytesMax / 2 }
 
-    /// Where a layer's rows come from.
+    /// The source of a layer's rows.
     struct Source {
-        /// The pass that reaches what the layer reads, and the position at which it is there.
+        /// The pass that reaches the layer's inputs, and the position where they exist.
         let walk: NetworkWalk
         let position: Int
         /// For every channel that the layer reads, group by group, its place in an arena (``NetworkWalk/lines(of:)``).
         let channels: [Int32]
-        /// What it shall give: a pass, a position, and the channels.
+        /// The target: a pass, a position, and the channels.
         var targets: (walk: NetworkWalk, position: Int, channels: [Int32])?
-        /// What is taken from that, of the first pass; empty for nothing.
+        /// What to subtract from that, of the first pass; empty for nothing.
         var lessen: [Int32] = []
     }
 
@@ -122,7 +121,8 @@ private struct Lanes {
     /// Floats from one column of rows to the next.
     let stride: Int
 
-    /// Writes some pixels of each channel to every `step`-th column: zeros for an absent channel, and for pixels outside.
+    /// Writes some pixels of each channel to every `step`-th column: zeros for an absent channel, and for pixels
+    /// outside.
     func copy(
         _ channels: [Int32], _ pixels: [Int], _ arena: UnsafePointer<Float>, to target: UnsafeMutablePointer<Float>,
         every step: Int = 1

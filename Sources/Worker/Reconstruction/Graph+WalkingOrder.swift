@@ -2,7 +2,7 @@ import Shared
 
 extension Graph {
     /// A topological order in which the inputs of a node are computed from the least deep to the deepest: the shortcut
-    /// before the layers that it bridges, so that the last one of them knows what its output will be added to.
+    /// before the layers that it bridges, so the last of them knows what its output will be added to.
     var shortWaysFirst: [Int] {
         var depth = [Int](repeating: 0, count: nodes.count)
         for (index, node) in nodes.enumerated() {
@@ -35,14 +35,14 @@ extension Graph {
         return order
     }
 
-    /// A topological order in which nodes follow each other as those of the same names do in an order of another graph.
+    /// A topological order in which nodes follow each other like those of the same names in an order of another graph.
     func order(like order: [Int], of other: Graph) -> [Int] {
         let places = Dictionary(uniqueKeysWithValues: nodes.enumerated().map { ($0.element.name, $0.offset) })
         var result: [Int] = []
         var isPlaced = [Bool](repeating: false, count: nodes.count)
         for node in order {
             guard let place = places[other.nodes[node].name] else { continue }
-            // Nodes that only this graph has stand between others.
+            // Nodes that only this graph has come in between.
             for added in nodes[place].inputs + [place] where !isPlaced[added] {
                 isPlaced[added] = true
                 result.append(added)
@@ -51,7 +51,7 @@ extension Graph {
         return result
     }
 
-    /// The batch norm that alone reads a layer, or nil.
+    /// The batch norm that is a layer's only reader, or nil.
     func batchNorm(after layer: Int) -> Int? {
         guard readers[layer].count == 1, case .batchNorm = nodes[readers[layer][0]].operation else { return nil }
         return readers[layer][0]

@@ -1,33 +1,33 @@
 import Shared
 
-/// A layer of a pruned network that is refitted, and what it shall give.
+/// A layer of a pruned network to refit, and its target.
 struct LayerFit {
     /// The convolution or linear layer in the unpruned graph, and the node that it reads.
     let layer: Int
     let input: Int
-    /// The batch norm behind it there, if it is the layer's only reader.
+    /// The batch norm after it there, if it is the layer's only reader.
     let norm: Int?
-    /// The node of the unpruned graph whose values are wanted: a sum that the layer's output goes into, otherwise its batch
-    /// norm or the layer itself.
+    /// The node of the unpruned graph with the target values: a sum that the layer's output goes into, otherwise its
+    /// batch norm or the layer itself.
     let target: Int
     /// The same layer in the smaller graph, and the batch norm.
     let smaller: Int
     let smallerNorm: Int?
-    /// The node of the smaller graph that its output is added to where the target is a sum.
+    /// The node of the smaller graph that its output is added to if the target is a sum.
     let added: Int?
 
-    /// The layers of a pruned network that are refitted, in the order in which they are computed.
+    /// The layers of a pruned network to refit, in computation order.
     ///
-    /// Refitted are those that read channels of which some are gone, and those whose output goes straight into a sum with
-    /// what comes from earlier removals: they can make up for what the other summand lacks. That summand must have been
-    /// computed, and be final, when the layer is fitted; in ``Graph/shortWaysFirst`` a shortcut is. Any other layer shall
-    /// give what it gave, since who reads it expects just that.
+    /// These are the layers that lost some of the channels they read, and those whose output goes straight into a sum
+    /// with the result of earlier removals: they can make up for what the other summand lacks. That summand must be
+    /// computed, and final, when the layer is fitted; in ``Graph/shortWaysFirst`` a shortcut is. Any other layer keeps
+    /// its old output as target, since its readers expect just that.
     static func all(_ removal: Removal, of original: Graph, removing mask: Mask, order: [Int]) -> [LayerFit] {
         var rank = [Int](repeating: 0, count: original.nodes.count)
         for (place, node) in order.enumerated() { rank[node] = place }
         let smaller = removal.graph
         let places = Dictionary(uniqueKeysWithValues: smaller.nodes.enumerated().map { ($0.element.name, $0.offset) })
-        // Whether a node lacks channels that the mask took, and whether its values are others than they were.
+        // Whether a node lacks channels that the mask removed, and whether its values have changed.
         let space = FilterSpace(original)
         let (before, after) = (ChannelPresence(original, space), ChannelPresence(original, space, mask: mask))
         let lacks = zip(before.isPresent, after.isPresent).map { zip($0, $1).contains { $0 && !$1 } }
@@ -59,7 +59,7 @@ struct LayerFit {
 }
 
 extension Graph {
-    /// What is added to a node in a sum of two nodes of one shape; nil where it is no such sum.
+    /// The addend of a node in a sum of two nodes of one shape; nil if it is not such a sum.
     fileprivate func otherSummand(of sum: Int, beside node: Int) -> Int? {
         let inputs = nodes[sum].inputs
         guard nodes[sum].operation == .add, inputs.count == 2, inputs[0] != inputs[1], inputs.contains(node),

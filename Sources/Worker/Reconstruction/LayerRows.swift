@@ -1,26 +1,26 @@
 import Shared
 
-/// The rows of a layer's equations: what the layer reads of some images at some pixels of its output, and what it shall
-/// give there.
+/// The rows of a layer's equations: the layer's inputs for some images at some pixels of its output, and its targets
+/// there.
 struct LayerRows {
     /// Up to so many multiply-adds, a second or so of one thread, a layer's equations take in every pixel. Beyond that
     /// they take some, drawn for every few images,
     private static let multiplyAddsMax = 1 << 35
-    /// but at least so many rows for each input. Fewer leave the fit to chance.
+    /// but at least this many rows per input. Fewer leave the fit to chance.
     private static let rowsPerInput = 32
-    /// Images that the same pixels are drawn for: no instruction set has more in a vector.
+    /// Images that share the drawn pixels: no instruction set has more in a vector.
     private static let imagesPerDraw = 16
 
     /// How the layer reads its input: a linear layer as a convolution of a single pixel.
     let convolution: Graph.Operation.Convolution
     let input: Shape
     let output: Shape
-    /// Distinguishes this layer's draws from those of others.
+    /// Distinguishes this layer's draws from others'.
     let layer: Int
-    /// Pixels that are taken of every image.
+    /// Pixels taken per image.
     let pixels: Int
 
-    /// Decides how many pixels are taken of each of `images`, where every group of filters reads `inputs` values.
+    /// Decides how many pixels to take of each of `images` if every group of filters reads `inputs` values.
     init(of layer: Int, in graph: Graph, inputs: Int, images: Int) {
         let node = graph.nodes[layer]
         switch node.operation {
@@ -36,10 +36,10 @@ struct LayerRows {
         pixels = share < Double(output.pixels) ? max(1, Int(share)) : output.pixels
     }
 
-    /// What a filter reads of one channel.
+    /// A filter's window in one channel.
     var taps: Int { convolution.kernel.height * convolution.kernel.width }
 
-    /// The pixels of the output that are taken of some images, ascending.
+    /// The pixels of the output to use for some images, ascending.
     func pixels(fromImage first: Int) -> [Int] {
         var all = Array(0..<output.pixels)
         guard pixels < all.count else { return all }

@@ -5,8 +5,8 @@ import Shared
 ///
 ///     Σ |t - w x - b|² + λ |w - w₀|²        λ = ridge × (mean of Σ x_i² over the inputs i)
 ///
-/// over rows of inputs `x` and targets `t`. Rows come in batches. With at least as many rows as inputs it is solved by the
-/// normal equations (``NormalEquations``), with fewer by those of the rows (``RowEquations``).
+/// over rows of inputs `x` and targets `t`. Rows come in batches. With at least as many rows as inputs it uses the
+/// normal equations (``NormalEquations``), with fewer those of the rows (``RowEquations``).
 protocol LeastSquares {
     /// Inputs of a row.
     var inputs: Int { get }
@@ -17,8 +17,8 @@ protocol LeastSquares {
     mutating func add(_ batch: RowBatch, threads: Int) throws
 
     /// The solution near `known` weights, `[targets, inputs]` in row-major order, and how it compares with them and
-    /// `constants`. The equations are gone afterwards. Throws an `.internalFault` ``Failure`` where there were no rows, or
-    /// the inputs were not finite.
+    /// `constants`. Consumes the equations. Throws an `.internalFault` ``Failure`` if there were no rows, or the inputs
+    /// were not finite.
     mutating func solve(near known: [Float], constants: [Double]) throws -> LeastSquaresSolution
 }
 
@@ -38,9 +38,9 @@ struct LeastSquaresSolution {
     var weights: [Float]
     /// One for each target.
     var constants: [Double] = []
-    /// For each target the mean and variance of `w x` over the rows.
+    /// For each target, the mean and variance of `w x` over the rows.
     var products: [ChannelStatistics] = []
-    /// For each target the sum of squares that the known weights and constants miss.
+    /// For each target, the sum of squared errors of the known weights and constants.
     var missedBefore: [Double] = []
     /// And that these do.
     var missed: [Double] = []
@@ -48,14 +48,14 @@ struct LeastSquaresSolution {
 
 /// Constants of least squares, however they are solved.
 enum LeastSquaresRule {
-    /// The share of an input's mean square that holds weights where they were: enough to keep inputs that say nearly
-    /// the same from taking each other's weight, too little to matter to others.
+    /// The share of an input's mean square that holds weights in place: enough to keep nearly equal inputs from taking
+    /// each other's weight, too little to matter otherwise.
     static let ridge = 1e-3
 
-    /// So that a solution is the same bits however many processors there are; threads are ours.
+    /// So that a solution has the same bits for any number of processors; threads are ours.
     static let useOneThread: Void = openblas_set_num_threads(1)
 
-    /// `λ` where the inputs' squares add up to `trace`.
+    /// `λ` if the inputs' squares add up to `trace`.
     static func strength(trace: Double, inputs: Int) -> Double {
         max(ridge * trace / Double(max(inputs, 1)), .leastNormalMagnitude)
     }

@@ -2,15 +2,15 @@ import CLAPACK
 import Shared
 import Synchronization
 
-/// Least squares by the sums `Σ x xᵀ` and `Σ t xᵀ`: memory O(inputs × (inputs + targets)), however many rows there are.
+/// Least squares by the sums `Σ x xᵀ` and `Σ t xᵀ`: memory O(inputs × (inputs + targets)), for any number of rows.
 struct NormalEquations: LeastSquares {
-    /// Rows whose products are formed in single precision before they are added up in double.
+    /// Rows to multiply in single precision before adding up in double.
     private static let rowsMax = 4096
 
     let inputs: Int
     let targets: Int
     private(set) var rows = 0
-    /// `Σ x xᵀ`, row-major; only the lower triangle is there.
+    /// `Σ x xᵀ`, row-major; only the lower triangle is stored.
     private(set) var gram: [Double]
     /// `Σ x`.
     private(set) var sums: [Double]
@@ -29,7 +29,7 @@ struct NormalEquations: LeastSquares {
         targetSquares = [Double](repeating: 0, count: targets)
     }
 
-    /// The memory that so many inputs take.
+    /// The memory for this many inputs.
     static func bytes(inputs: Int) -> Int { inputs * inputs * MemoryLayout<Double>.stride }
 
     // MARK: Rows
@@ -118,7 +118,7 @@ struct NormalEquations: LeastSquares {
             trace: (0..<inputs).reduce(0) { $0 + gram[$1 * inputs + $1] }, inputs: inputs)
     }
 
-    /// Takes the means out of `Σ x xᵀ`, which a constant makes up for.
+    /// Subtracts the means from `Σ x xᵀ`, which a constant makes up for.
     mutating func centre() {
         let count = Double(max(rows, 1))
         let sums = sums
@@ -159,7 +159,7 @@ struct NormalEquations: LeastSquares {
             for (input, index) in zip(0..<inputs, range) {
                 mean += solution[index] * means[input]
                 knownMean += known[index] * means[input]
-                // `(Σ x xᵀ) w`, by the equations that `w` solves.
+                // `(Σ x xᵀ) w`, from the equations that `w` solves.
                 let product = right[index] + strength * (known[index] - solution[index])
                 square += solution[index] * product
                 explained += solution[index] * (2 * right[index] - product)
@@ -187,7 +187,7 @@ struct NormalEquations: LeastSquares {
         return result
     }
 
-    /// `(Σ x xᵀ + λ)⁻¹` for centred equations, row-major; only its lower triangle is there. Throws where it does not
+    /// `(Σ x xᵀ + λ)⁻¹` for centred equations, row-major; only its lower triangle is stored. Throws if it does not
     /// exist.
     consuming func inverse(strength: Double) throws -> [Double] {
         _ = LeastSquaresRule.useOneThread

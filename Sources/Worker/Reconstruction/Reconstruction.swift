@@ -1,16 +1,17 @@
 import Shared
 
-/// The network without the filters that a mask disables, its layers refitted: on some images each refitted layer's output
-/// comes as close as it can to what it was in the unpruned network. Linear least squares, as He, Zhang and Sun (2017),
-/// "Channel pruning for accelerating very deep neural networks", section 3.1, refit the layer after a pruned one.
+/// The network without the filters that a mask disables, with its layers refitted: on some images, each refitted
+/// layer's output comes as close as possible to its output in the unpruned network. Linear least squares, as in He,
+/// Zhang and Sun (2017), "Channel pruning for accelerating very deep neural networks", section 3.1.
 ///
-/// ``LayerFit`` says which layers are refitted and what each shall give. They are refitted in the order of evaluation,
-/// and each reads what the layers before it give by then, so it also makes up for what they miss.
+/// ``LayerFit`` says which layers to refit and their targets. They are refitted in the order of evaluation, and each
+/// reads the current outputs of the layers before it, so it also makes up for their errors.
 ///
-/// A batch norm after the layer is part of the fit: the wanted values are those behind it, and it gets the statistics that
-/// the fitted outputs have on these images, with the scale and shift that leave the fit as it is. Its old statistics would be
-/// wrong, since the outputs of a fit vary less than what was fitted; keeping its scale with new ones would blow them up again.
-/// So frozen statistics and those of a batch give the same values, and fine-tuning begins where the fit ended.
+/// A batch norm after the layer is part of the fit: the targets are the values after it, and it gets the statistics of
+/// the fitted outputs on these images, with the scale and shift that leave the fit unchanged. Its old statistics would
+/// be wrong, since the outputs of a fit vary less than its targets; new statistics with the old scale would amplify
+/// them again. So frozen statistics and those of a batch give the same values, and fine-tuning starts where the fit
+/// ended.
 struct Reconstruction {
     private let original: Network
     private let mask: Mask
@@ -29,17 +30,17 @@ struct Reconstruction {
     struct Step {
         /// The layer's name.
         let layer: String
-        /// The node of the unpruned network whose values were wanted.
+        /// The node of the unpruned network with the target values.
         let target: String
-        /// The sum of squares that the layer missed them by before the refit, and after it.
+        /// The layer's sum of squared errors before the refit, and after it.
         let missedBefore: Double
         let missed: Double
         /// The network with this layer refitted, and those before it.
         let network: Network
     }
 
-    /// The smaller network. `observe` is told of every refit. Throws a ``Failure`` where a layer's equations cannot be
-    /// solved or the memory does not suffice.
+    /// The smaller network. `observe` is called after every refit. Throws a ``Failure`` if a layer's equations cannot
+    /// be solved or the memory is too small.
     func network(observe: (Step) -> Void = { _ in }) throws -> Network {
         let order = original.graph.shortWaysFirst
         let fits = LayerFit.all(removal, of: original.graph, removing: mask, order: order)
@@ -93,10 +94,10 @@ struct Reconstruction {
             missedBefore: missedBefore, missed: missed, network: changed.network)
     }
 
-    /// Rows for each input below which the rows' equations are solved, whose `λ` follows from the rows.
+    /// Rows per input below which the rows' equations are solved, whose `λ` follows from the rows.
     private static let fewRows = 4
 
-    /// The equations of a group of filters, within the memory. Few rows have their own.
+    /// The equations of a group of filters, within the memory. Few rows use a separate form.
     private func equations(inputs: Int, targets: Int, rows: Int) -> any LeastSquares {
         let capacity = RowEquations.capacity(inputs: inputs, targets: targets, bytesMax: images.equationBytesMax)
         let isFew = rows < inputs || (rows < Self.fewRows * inputs && rows <= capacity)
@@ -108,7 +109,7 @@ struct Reconstruction {
 }
 
 extension Network {
-    /// The same network whose given layers have a bias, zeros where they had none.
+    /// The same network with biases added to the given layers, initially zero.
     fileprivate func addingBiases(to layers: Set<Int>) throws -> Network {
         let graph = try graph.addingBiases(to: layers)
         var tensors = parameters

@@ -2,27 +2,26 @@ import CLAPACK
 import Foundation
 import Shared
 
-/// Least squares where there are fewer rows than inputs, as before a wide linear layer: the rows themselves are kept, and
-/// there are as many equations as rows. Memory O(rows × (rows + inputs + targets)).
+/// Least squares with fewer rows than inputs, as before a wide linear layer: the rows themselves are kept, with one
+/// equation per row. Memory O(rows × (rows + inputs + targets)).
 ///
-/// With centred rows `X` and what the known weights miss of the centred targets, `R`, the weights change by
-/// `Xᵀ (X Xᵀ + λ)⁻¹ R`: the same solution as that of the normal equations.
+/// With centred rows `X` and the residual `R` of the known weights on the centred targets, the weights change by `Xᵀ (X
+/// Xᵀ + λ)⁻¹ R`: the same solution as that of the normal equations.
 ///
-/// Few rows can be followed to the letter, which other rows do not bear out, so `λ` is not a fixed share here: of a few it
-/// is the one of most evidence, where the weights' changes are taken to be normal, and so is what they do not explain
-/// (MacKay, "Bayesian interpolation", 1992). For rows of covariance `s (X Xᵀ + λ)` that is the least of
-/// `log |X Xᵀ + λ| + rows · log Σ R (X Xᵀ + λ)⁻¹ R`.
+/// Few rows are easily overfitted, so `λ` is not a fixed share here: among a few values it is the one with the most
+/// evidence, assuming normal weight changes and residuals (MacKay, "Bayesian interpolation", 1992). For rows of
+/// covariance `s (X Xᵀ + λ)` that minimises `log |X Xᵀ + λ| + rows · log Σ R (X Xᵀ + λ)⁻¹ R`.
 struct RowEquations: LeastSquares {
     /// The values of `λ`, in shares of the mean square of a row.
     private static let strengths = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1]
-    /// Inputs whose products are formed at a time.
+    /// Inputs to multiply at a time.
     private static let inputsMax = 4096
 
     let inputs: Int
     let targets: Int
-    /// The most rows that are kept; further ones are left out.
+    /// The most rows to keep; further ones are dropped.
     let capacity: Int
-    /// `λ`; nil for the one of most evidence.
+    /// `λ`; nil for the one with the most evidence.
     var strength: Double?
     private var rows = 0
     /// `[inputs, capacity]` and `[targets, capacity]`, row-major.
@@ -92,7 +91,7 @@ struct RowEquations: LeastSquares {
             }
             var (square, before, after) = (0.0, 0.0, 0.0)
             for index in target * rows..<(target + 1) * rows {
-                // What is still missed is `λ` times the solution.
+                // The remaining residual is `λ` times the solution.
                 let miss = strength * solution[index]
                 square += (wanted[index] - miss) * (wanted[index] - miss)
                 before += missing[index] * missing[index]
@@ -126,7 +125,7 @@ struct RowEquations: LeastSquares {
             // Too small a strength for the digits.
             if status > 0 { continue }
             guard status == 0 else { throw LeastSquaresRule.notSolved(status) }
-            // Of centred rows there is one less.
+            // Centring removes one degree of freedom.
             let volume = (0..<rows).reduce(-log(strength)) { $0 + 2 * log(factor[$1 * rows + $1]) }
             let square = max(zip(missing, solution).reduce(0) { $0 + $1.0 * $1.1 }, .leastNormalMagnitude)
             let surprise = Double(targets) * (volume + Double(rows - 1) * log(square))
@@ -136,7 +135,7 @@ struct RowEquations: LeastSquares {
         return (best.solution, best.strength)
     }
 
-    /// Takes the mean of each column out of it. Returns the means.
+    /// Subtracts each column's mean. Returns the means.
     private func centre(_ values: UnsafeMutableBufferPointer<Float>, columns: Int) -> [Double] {
         (0..<columns).map { column in
             let range = column * capacity..<column * capacity + rows
@@ -146,7 +145,7 @@ struct RowEquations: LeastSquares {
         }
     }
 
-    /// `X Xᵀ`, row-major; only the lower triangle is there. In double precision throughout: the least `λ` is small.
+    /// `X Xᵀ`, row-major; only the lower triangle is stored. In double precision throughout: the smallest `λ` is small.
     private var products: [Double] {
         var result = [Double](repeating: 0, count: rows * rows)
         for first in stride(from: 0, to: inputs, by: Self.inputsMax) {

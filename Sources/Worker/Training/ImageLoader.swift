@@ -1,18 +1,18 @@
 import Shared
 
-/// Turns images into a network's inputs, distorted as training wants it: cut out at random from the image with a few
-/// black pixels around it, and mirrored half of the time (He et al. 2016, section 4.2). A square around a random pixel
-/// may be hidden as well, that is, set to the mean colour (DeVries and Taylor 2017, "Improved regularization of
-/// convolutional neural networks with cutout").
+/// Turns images into a network's inputs, augmented for training: cropped at random from the image with a few black
+/// pixels around it, and mirrored half of the time (He et al. 2016, section 4.2). A square around a random pixel may
+/// also be hidden, that is, set to the mean colour (DeVries and Taylor 2017, "Improved regularization of convolutional
+/// neural networks with cutout").
 struct ImageLoader: Sendable {
     private let images: ImageSet
     private let cutout: Int
     private let mirrors: Bool
-    /// What each of the 256 values of a channel becomes; empty where pixels are inputs already.
+    /// The input for each of the 256 values of a channel; empty if pixels are inputs already.
     private let values: [Float]
 
-    /// `cutout` is the side of the square that is hidden in distorted images, half of which are mirrored where that
-    /// leaves them of their class.
+    /// `cutout` is the side of the square to hide in augmented images, half of which are mirrored if that keeps their
+    /// class.
     init(_ images: ImageSet, _ normalisation: Normalisation, cutout: Int = 0, mirrors: Bool = true) {
         self.images = images
         self.cutout = cutout
@@ -28,14 +28,14 @@ struct ImageLoader: Sendable {
         var rowShift = 0
         var columnShift = 0
         var mirrored = false
-        /// Rows and columns of what is written that are hidden where they cross.
+        /// Output rows and columns that are hidden where they cross.
         var hiddenRows = 0..<0
         var hiddenColumns = 0..<0
 
         /// No distortion.
         init() {}
 
-        /// A function of its arguments. `cutout` is the side of the hidden square, which may lie partly outside.
+        /// A function of its arguments. `cutout` is the side of the hidden square, which may be partly outside.
         init(seed: UInt64, epoch: Int, image: Int, of shape: Shape, cutout: Int = 0) {
             var random = SplitMix64(seed: seed, epoch, image)
             let padding = Self.padding(shape)
@@ -107,6 +107,6 @@ struct ImageLoader: Sendable {
 
     /// The number of images.
     var count: Int { images.count }
-    /// Inputs of a network that one image makes.
+    /// A network's inputs per image.
     var valueCount: Int { images.layout.shape.count }
 }

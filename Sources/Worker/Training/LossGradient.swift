@@ -2,8 +2,8 @@ import Foundation
 import Shared
 
 extension TrainingLoss {
-    /// One image's loss and whether the largest output is the label's; writes the gradient with respect to the
-    /// outputs. `teacher` holds the teacher's outputs where there is distillation.
+    /// One image's loss and whether its largest output is the label's; writes the gradient with respect to the outputs.
+    /// With distillation, `teacher` holds the teacher's outputs.
     func evaluate(
         logits: UnsafeBufferPointer<Float>, label: Int, teacher: UnsafeBufferPointer<Float>?,
         gradient: UnsafeMutablePointer<Float>

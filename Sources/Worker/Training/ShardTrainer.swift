@@ -2,7 +2,7 @@ import Shared
 
 /// Computes shards' gradients and evaluates images, on one thread.
 ///
-/// A gradient is a function of the parameters and the shard alone, the same bits on every machine of the same
+/// A gradient is a function of the parameters and the shard alone, with the same bits on every machine of the same
 /// instruction set.
 final class ShardTrainer {
     /// A version of the parameters and statistics, in the order of ``ParameterLayout``.
@@ -28,7 +28,7 @@ final class ShardTrainer {
         var parameters: Parameters?
     }
 
-    /// The teacher, computed by the engine, which is much faster at it than a plan for training.
+    /// The teacher, computed by the engine, which is much faster at it than a training plan.
     private struct Teaching {
         let forward: DenseForward
         /// The shard's images, `[images, channel, row, column]`.
@@ -47,8 +47,8 @@ final class ShardTrainer {
     private var importance: Loaded?
     private var teaching: Teaching?
 
-    /// A trainer for shards of `shardSize` images, whose gradients are computed in the given precision. `teacher` is
-    /// needed where the loss has distillation.
+    /// A trainer for shards of `shardSize` images, with gradients in the given precision. The loss needs `teacher` if
+    /// it has distillation.
     init(
         _ graph: Graph, images: ImageLoader, loss: TrainingLoss, teacher: Network?, shardSize: Int,
         precision: TrainingPrecision = .float32
@@ -63,7 +63,7 @@ final class ShardTrainer {
         self.precision = precision
     }
 
-    /// The gradient of a shard of as many images as the trainer is made for.
+    /// The gradient of a shard of the trainer's size.
     func gradient(of shard: TrainingShard, with parameters: Parameters) throws -> ShardGradient {
         precondition(shard.images.count == shardSize, "the shard has the trainer's size")
         let plan = try load(parameters, into: &training, .training)
@@ -99,9 +99,9 @@ final class ShardTrainer {
         return evaluation
     }
 
-    /// For every filter of the network's ``FilterSpace`` the sum over images of the squared gradient of an image's loss
-    /// with respect to a gate on the filter's output, batch norms frozen: Molchanov et al. (2019), "Importance estimation
-    /// for neural network pruning", equation 8 with gates as ``GateEnds`` places them.
+    /// For every filter of the network's ``FilterSpace``, the sum over images of the squared gradient of an image's
+    /// loss with respect to a gate on the filter's output, with frozen batch norms: Molchanov et al. (2019),
+    /// "Importance estimation for neural network pruning", equation 8 with gates as ``GateEnds`` places them.
     func squaredGateGradients(of range: Range<Int>, with parameters: Parameters) throws -> [Double] {
         precondition(range.count == shardSize, "the range has the trainer's size")
         let plan = try load(parameters, into: &importance, .importance)
@@ -174,7 +174,7 @@ final class ShardTrainer {
         return (lossSum, correct)
     }
 
-    /// The teacher's outputs for a shard, distorted alike.
+    /// The teacher's outputs for a shard with the same augmentation.
     private func teach(_ shard: TrainingShard) throws -> AlignedBuffer? {
         guard let teacher else { return nil }
         let teaching =

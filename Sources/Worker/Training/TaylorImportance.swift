@@ -6,11 +6,12 @@ import Shared
 ///
 ///     importance(filter) = mean over images of (d loss of the image / d gate of the filter)²
 ///
-/// A gate is a factor of the filter's channel wherever its absence would end (``GateEnds``): behind batch normalisation and
-/// activation, before a shortcut is added, at every layer that reads the channel. Removing the filter sets it from 1 to 0,
-/// so the derivative is the first-order estimate of the change. Batch norms keep their running statistics, so that images do not influence one another.
+/// A gate is a factor of the filter's channel wherever its absence would end (``GateEnds``): after batch normalisation
+/// and activation, before a shortcut is added, at every layer that reads the channel. Removing the filter sets it from
+/// 1 to 0, so the derivative is the first-order estimate of the change. Batch norms keep their running statistics, so
+/// images do not influence one another.
 enum TaylorImportance {
-    /// Images whose gradients are computed at a time: fewer where they are large, so that memory stays bounded.
+    /// Images per gradient batch: fewer if they are large, to bound memory.
     private static func chunk(_ image: Shape) -> Int { max(1, min(32, 32 * 96 * 96 / image.pixels)) }
 
     /// The importance of each filter, layer by layer in the order of ``FilterSpace``; the same bits for any number of

@@ -14,7 +14,7 @@ final class TrainingPool: Sendable {
         var testImages: ImageLoader
     }
 
-    /// What became of a share: the result and the row that goes ahead of it, and the time that it took in microseconds.
+    /// The outcome of a share: the result, the row that is sent before it, and the time it took in microseconds.
     typealias Completion = @Sendable (Result<(JobResult, row: [Float]), any Error>, UInt64) -> Void
 
     private struct Job {
@@ -48,8 +48,8 @@ final class TrainingPool: Sendable {
         threads.withLock { $0 = started }
     }
 
-    /// Loads a training that a coordinator announced. Throws a `.badInput` ``Failure`` where its files are not what it
-    /// says, and one of any kind where this processor cannot compute it.
+    /// Loads a training announced by a coordinator. Throws a `.badInput` ``Failure`` if its files are not as announced,
+    /// and one of any kind if this processor cannot compute it.
     convenience init(_ work: TrainingWork, from library: BlobLibrary, threads: Int) throws {
         func network(_ blob: CoordinatorMessage.Blob) throws -> Network {
             try Checkpoint.network(bytes: library.take(blob), name: "the coordinator's network", note: { _ in })
@@ -69,12 +69,12 @@ final class TrainingPool: Sendable {
             graph: graph, teacher: try work.teacher.map(network), loss: work.loss, shardSize: work.shardSize,
             precision: work.precision, trainingImages: try images(work.trainingImages),
             testImages: try images(work.testImages))
-        // What this processor cannot compute is known before anything is asked of it.
+        // Detects what this processor cannot compute before any work arrives.
         _ = try TrainingPlan(graph, images: 1, purpose: .training, precision: work.precision)
         self.init(threads: threads, materials)
     }
 
-    /// Takes a version of the parameters, followed by the statistics, for the shares that follow.
+    /// Takes a version of the parameters, followed by the statistics, for the next shares.
     func load(version: UInt64, _ row: [Float]) {
         let values = ShardTrainer.Parameters(
             trained: Array(row.prefix(layout.trainedCount)), statistics: Array(row.dropFirst(layout.trainedCount)))
@@ -91,7 +91,7 @@ final class TrainingPool: Sendable {
         available.signal()
     }
 
-    /// Ends the threads after the shares that they have begun, and waits for them.
+    /// Ends the threads after their current shares, and waits for them.
     func stop() {
         state.withLock {
             $0.jobs = []

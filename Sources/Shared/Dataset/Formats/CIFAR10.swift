@@ -1,14 +1,14 @@
 /// CIFAR-10: 32 × 32 colour images in ten classes.
 public enum CIFAR10 {
-    /// What its images have in common.
+    /// The common properties of its images.
     public static let layout = ImageLayout(shape: Shape(channels: 3, height: 32, width: 32), classes: 10)
     /// Bytes of one record of a binary batch: the label, then the pixels as `[channel, row, column]`.
     public static let recordBytes = 1 + layout.imageBytes
 
-    /// Training batches are numbered from 1 up to this; the official set has 5.
+    /// The highest number of a training batch; the official set has 5.
     private static let trainingBatchesMax = 5
 
-    /// Reads images from a binary batch; `name` stands in errors. Throws a `.badInput` ``Failure``.
+    /// Reads images from a binary batch; `name` is for errors. Throws a `.badInput` ``Failure``.
     public static func images(bytes: [UInt8], name: String) throws -> ImageSet {
         let records = CIFARRecords(layout: layout, labelBytes: 1, labelAt: 0)
         let count = try records.count(size: bytes.count, name: name)
@@ -23,7 +23,7 @@ public enum CIFAR10 {
         return (0..<images.count).flatMap { [UInt8(images.label($0))] + images.pixels($0) }
     }
 
-    /// The batches in a folder, or in the official archive's folder below it; nil where there are none.
+    /// The batches in a folder, or in the official archive's folder below it; nil if there are none.
     static func reader(at path: String) throws -> (any ImageReader)? {
         func names(_ ending: String) -> [EvaluationSettings.Split: [String]] {
             [

@@ -3,7 +3,7 @@ struct CIFARFiles {
     let folder: String
     private let names: [EvaluationSettings.Split: [String]]
 
-    /// Looks for files in the first folder that has one; nil where none has.
+    /// Looks for files in the first folder that has one; nil if none has.
     init?(in folders: [String], names: [EvaluationSettings.Split: [String]]) {
         let found = folders.first { folder in
             names.values.contains { InputFile.isReadable("\(folder)/\($0[0])") }

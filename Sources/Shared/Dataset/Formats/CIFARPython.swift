@@ -1,7 +1,7 @@
-/// CIFAR's Python version, as torchvision leaves it: pickled dictionaries of an array of pixels, `[images, 3072]`, and
-/// a list of labels. The pickles are read without Python; nothing that they name is run.
+/// CIFAR's Python version, as torchvision stores it: pickled dictionaries of an array of pixels, `[images, 3072]`, and
+/// a list of labels. Reads the pickles without Python and executes nothing in them.
 struct CIFARPython: ImageReader {
-    /// The longest file that is read; CIFAR-100's training images take 155 MB.
+    /// The longest file to read; CIFAR-100's training images take 155 MB.
     private static let fileBytesMax = 1 << 30
 
     let format: ImageFormat

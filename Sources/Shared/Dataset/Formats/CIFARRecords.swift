@@ -11,7 +11,7 @@ struct CIFARRecords {
 
     var bytes: Int { labelBytes + layout.imageBytes }
 
-    /// How many records so many bytes are. Throws a `.badInput` ``Failure`` where they are no whole number.
+    /// The number of records in this many bytes. Throws a `.badInput` ``Failure`` if it is not whole.
     func count(size: Int, name: String) throws -> Int {
         guard size > 0, size % bytes == 0 else {
             throw Failure(

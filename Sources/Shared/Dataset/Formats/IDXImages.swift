@@ -1,14 +1,14 @@
 import Foundation
 
-/// MNIST's IDX files, raw or compressed by gzip: `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, and `t10k-…` or
-/// `test-…`, with anything in front (`emnist-letters-train-…`).
+/// MNIST's IDX files, raw or gzip-compressed: `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, and `t10k-…` or
+/// `test-…`, with any prefix (`emnist-letters-train-…`).
 struct IDXImages: ImageReader {
     private static let imagesEnding = "-images-idx3-ubyte"
     private static let labelsEnding = "-labels-idx1-ubyte"
-    /// The most labels of a file: far more than any data set of this form has.
+    /// The most labels of a file: far more than any data set of this format has.
     private static let imagesMax = 1 << 24
 
-    /// A file of images and one of labels, looked at.
+    /// A file of images and one of labels, with their headers read.
     private struct Part {
         let images: String
         let labels: [UInt8]
@@ -19,13 +19,14 @@ struct IDXImages: ImageReader {
     let format = ImageFormat.idx
     let layout: ImageLayout
     let normalisation = Normalisation.mnist
-    /// A mirrored digit or letter is another one, or none.
+    /// A mirrored digit or letter is a different one, or none.
     let mayBeMirrored = false
     private let parts: [EvaluationSettings.Split: Part]
     private let path: String
 
-    /// The files in a folder, in `raw` below it, or in `MNIST/raw` below it; or those in a folder that begin with the
-    /// path's last name. Nil where there are none; throws a `.badInput` ``Failure`` where there are several data sets.
+    /// The files in a folder, in `raw` below it, or in `MNIST/raw` below it; or those in a folder whose names begin
+    /// with the path's last component. Nil if there are none; throws a `.badInput` ``Failure`` if there are several
+    /// data sets.
     init?(at path: String) throws {
         let url = URL(fileURLWithPath: path)
         var isFolder: ObjCBool = false
@@ -130,11 +131,11 @@ struct IDXImages: ImageReader {
             images: images, labels: try labelFile.bytes(labelExtents[0]), height: extents[1], width: extents[2])
     }
 
-    /// A file behind its header, and the extents that the header has.
+    /// A file positioned after its header, and the extents in the header.
     private static func open(_ path: String, dimensions: Int) throws -> (GzipFile, [Int]) {
         let file = try GzipFile(path)
         let header = try file.bytes(4 + 4 * dimensions)
-        // Two zero bytes, the type (8: unsigned bytes), the number of dimensions; then the extents, highest byte first.
+        // Two zero bytes, the type (8: unsigned bytes), the number of dimensions; then the extents, big-endian.
         guard Array(header[..<4]) == [0, 0, 8, UInt8(dimensions)] else {
             throw Failure(.badInput, "\(path) is not an IDX file of bytes in \(dimensions) dimensions")
         }

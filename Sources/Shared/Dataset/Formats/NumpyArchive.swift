@@ -1,15 +1,15 @@
 import CZip
 import Foundation
 
-/// Writes a `.npz` file, whose entries are not compressed: images hardly shrink, and are read faster so.
+/// Writes a `.npz` file with uncompressed entries: images hardly compress, and this loads faster.
 public final class NumpyArchive {
     /// Nil once the file is written.
     private var handle: OpaquePointer?
     private let path: String
-    /// What the entries consist of, which must be there until the file is written.
+    /// The contents of the entries, which must outlive the writing of the file.
     private var parts: [[UInt8]] = []
 
-    /// Begins a file. Throws an `.unavailable` ``Failure`` where it cannot be made.
+    /// Starts a file. Throws an `.unavailable` ``Failure`` if it cannot be created.
     public init(_ path: String) throws {
         var code: Int32 = 0
         guard let handle = zip_open(path, ZIP_CREATE | ZIP_TRUNCATE, &code) else {
@@ -36,7 +36,7 @@ public final class NumpyArchive {
         try add("\(prefix)labels", NumpyArray.header("<i4", shape: [count]), images.blob, labelsAt..<pixelsAt)
     }
 
-    /// Writes what the images do not say of themselves.
+    /// Writes what the images themselves do not say.
     public func add(classes: Int?, _ normalisation: Normalisation) throws {
         if let classes {
             let number = withUnsafeBytes(of: Int64(classes).littleEndian, Array.init)
@@ -51,7 +51,7 @@ public final class NumpyArchive {
 
     private func add(_ name: String, _ header: [UInt8], _ bytes: [UInt8], _ range: Range<Int>) throws {
         parts += [header, bytes]
-        // An array's elements stay where they are as long as something holds the array.
+        // An array's elements stay in place as long as something holds the array.
         let source = header.withUnsafeBytes { header in
             bytes.withUnsafeBytes { bytes in
                 var fragments = [header, UnsafeRawBufferPointer(rebasing: bytes[range])].map { part in
@@ -72,7 +72,7 @@ public final class NumpyArchive {
         guard zip_set_file_compression(handle, zip_uint64_t(index), ZIP_CM_STORE, 0) == 0 else { throw failed() }
     }
 
-    /// Writes the file, which appears at its path when it is whole. Throws an `.unavailable` ``Failure``.
+    /// Writes the file, which appears at its path only when complete. Throws an `.unavailable` ``Failure``.
     public func finish() throws {
         guard zip_close(handle) == 0 else { throw failed() }
         handle = nil

@@ -25,14 +25,14 @@ struct NumpyArray {
 
     let element: Element
     let shape: [Int]
-    /// Stands behind the header.
+    /// Positioned after the header.
     let file: any ByteSource
 
     /// The number of values.
     let count: Int
 
-    /// Reads a header. Throws a `.badInput` ``Failure`` where the array is not one of numbers in C's order, or the file
-    /// cannot hold it.
+    /// Reads a header. Throws a `.badInput` ``Failure`` if it is not an array of numbers in C order, or the file cannot
+    /// hold it.
     init(_ file: any ByteSource) throws {
         func wrong(_ what: String) -> Failure { Failure(.badInput, "\(file.name) \(what)") }
         let start = try file.bytes(8)
@@ -84,7 +84,7 @@ struct NumpyArray {
         }
     }
 
-    /// All values as integers. Throws a `.badInput` ``Failure`` where they are none.
+    /// All values as integers. Throws a `.badInput` ``Failure`` if they are not integers.
     func integers() throws -> [Int] {
         let isSigned: Bool
         switch element {
@@ -115,7 +115,7 @@ struct NumpyArray {
         }
     }
 
-    /// The header and what stands before it for an array of so many values.
+    /// The magic bytes and the header of an array with this many values.
     static func header(_ type: String, shape: [Int]) -> [UInt8] {
         let extents = shape.map { "\($0)," }.joined(separator: " ")
         var text = "{'descr': '\(type)', 'fortran_order': False, 'shape': (\(extents)), }"

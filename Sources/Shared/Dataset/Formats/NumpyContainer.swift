@@ -5,7 +5,7 @@ enum NumpyContainer {
     case zip(String)
     case folder(String)
 
-    /// The container at a path; nil where there is none.
+    /// The container at a path; nil if there is none.
     init?(at path: String) {
         var isFolder: ObjCBool = false
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else { return nil }
@@ -28,7 +28,7 @@ enum NumpyContainer {
         return Set(files.filter { $0.hasSuffix(".npy") }.map { String($0.dropLast(4)) })
     }
 
-    /// An array whose header was read; nil where there is none of that name. Throws a `.badInput` ``Failure``.
+    /// An array with its header read; nil if there is none of that name. Throws a `.badInput` ``Failure``.
     func array(_ name: String) throws -> NumpyArray? {
         switch self {
         case .zip(let path): try ZipEntryFile(of: path, "\(name).npy").map { try NumpyArray($0) }

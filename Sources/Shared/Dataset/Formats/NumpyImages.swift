@@ -1,9 +1,9 @@
-/// Arrays of NumPy: `images` and `labels`, or `train_images`, `train_labels`, `test_images` and `test_labels`, in a
-/// `.npz` file or as `.npy` files of a folder.
+/// NumPy arrays: `images` and `labels`, or `train_images`, `train_labels`, `test_images` and `test_labels`, in a `.npz`
+/// file or as `.npy` files in a folder.
 ///
-/// Images are `[N, C, H, W]`, `[N, H, W, C]` or `[N, H, W]` of uint8, or of float32, which are a network's inputs as they
-/// are. Channels come last where the last extent is 1 or 3 and the second is neither. `mean`, `deviation` (floats) and
-/// `classes` (an integer) may say what the images do not. Labels may be missing.
+/// Images are `[N, C, H, W]`, `[N, H, W, C]` or `[N, H, W]` of uint8, or of float32 that enter the network unchanged.
+/// Channels come last if the last extent is 1 or 3 and the second is neither. `mean`, `deviation` (floats) and
+/// `classes` (an integer) may add what the images do not say. Labels may be missing.
 struct NumpyImages: ImageReader {
     /// The most labels of an array.
     private static let imagesMax = Int(Int32.max)
@@ -26,8 +26,7 @@ struct NumpyImages: ImageReader {
     private let parts: [EvaluationSettings.Split: Part]
     private let path: String
 
-    /// The arrays at a path; nil where there are none. Throws a `.badInput` ``Failure`` where they are not images and
-    /// labels.
+    /// The arrays at a path; nil if there are none. Throws a `.badInput` ``Failure`` if they are not images and labels.
     init?(at path: String) throws {
         guard let container = NumpyContainer(at: path) else { return nil }
         let names = try container.names()

@@ -5,7 +5,7 @@ import Foundation
 
 /// A decoded picture, `[row, column, channel]` of red, green and blue bytes.
 struct Picture: ~Copyable {
-    /// The most pixels of a picture: twice those of the largest cameras, and a bound for what a small file can demand.
+    /// The most pixels of a picture: twice those of the largest cameras, to bound what a small file can demand.
     private static let pixelsMax = 100_000_000
     /// The longest file.
     private static let fileBytesMax = 1 << 28

@@ -1,7 +1,7 @@
 import Foundation
 import Synchronization
 
-/// A file that holds a picture, and its class.
+/// A picture file and its class.
 struct PictureFile: Sendable {
     let path: String
     let label: Int32
@@ -19,17 +19,17 @@ struct PictureDecoding {
     let layout: ImageLayout
     let transform: PictureTransform
 
-    /// Pictures between two lines that tell how far it is.
+    /// Pictures between two progress lines.
     private static let reportedPictures = 1000
 
-    /// Where the images go, for the threads that write to different places of it.
+    /// The destination of the images, for threads that write to different places in it.
     private struct Target: @unchecked Sendable {
         let labels: UnsafeMutableBufferPointer<Int32>
         let pixels: UnsafeMutablePointer<UInt8>
     }
 
-    /// Decodes files to the given places of a set. Returns the numbers of those that could not be, in order, and why.
-    /// Throws a `.badInput` ``Failure`` where pictures are of different sizes.
+    /// Decodes files to the given places of a set. Returns the numbers of those that failed, in order, and why. Throws
+    /// a `.badInput` ``Failure`` if pictures differ in size.
     func decode(
         _ files: [PictureFile], to places: [Int], _ labels: UnsafeMutableBufferPointer<Int32>,
         _ pixels: UnsafeMutableRawBufferPointer

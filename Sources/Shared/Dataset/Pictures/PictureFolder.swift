@@ -1,23 +1,23 @@
 import Foundation
 
-/// A folder with a folder of pictures for each class, as torchvision's `ImageFolder` takes it, or with such folders in
-/// `train` and `test` (or `val`). Classes are the folders' names in their order; grey pictures become coloured ones.
-/// Pictures that lie in the folder itself, where it has no others in it, have no labels.
+/// A folder with one folder of pictures per class, as for torchvision's `ImageFolder`, or with such folders in `train`
+/// and `test` (or `val`). Classes are the folders in the order of their names; grey pictures become RGB. Pictures
+/// directly in a folder without subfolders have no labels.
 ///
-/// The pictures come in an order that is drawn once and for all from their number, so that the first ones are a fair
-/// sample of all classes.
+/// The pictures come in a fixed random order that depends only on their number, so the first ones are a fair sample of
+/// all classes.
 struct PictureFolder: ImageReader {
     private static let endings: Set<String> = ["jpg", "jpeg", "png", "webp"]
-    /// Names of the folder of a split, the first that is there.
+    /// Names of a split's folder; the first that exists is used.
     private static let splitFolders: [(split: EvaluationSettings.Split, names: [String])] = [
         (.train, ["train", "training"]), (.test, ["test", "val", "valid", "validation"]),
     ]
     /// The most pictures: ImageNet-21k has 14 million.
     private static let picturesMax = 20_000_000
 
-    /// Of so many pictures one may be left out.
+    /// One in this many pictures may be skipped.
     private static let brokenShare = 100
-    /// Broken pictures that a line names.
+    /// Broken pictures to name in a line.
     private static let namedMax = 5
 
     let format = ImageFormat.folder
@@ -31,8 +31,8 @@ struct PictureFolder: ImageReader {
     private let skipsBroken: Bool
     private let pictures: [EvaluationSettings.Split: [PictureFile]]
 
-    /// The pictures of a folder; nil where it has none in folders of classes. Throws a `.badInput` ``Failure`` where a
-    /// class has none, or the splits have different classes.
+    /// The pictures of a folder; nil if it has none in class folders. Throws a `.badInput` ``Failure`` if a class has
+    /// none, or the splits have different classes.
     init?(_ source: ImageSource) throws {
         path = source.path
         transform = PictureTransform(resize: source.resize, crop: source.crop)
@@ -83,7 +83,7 @@ struct PictureFolder: ImageReader {
         let files = try files(split)
         let decoding = PictureDecoding(layout: layout, transform: transform)
         var broken: [(file: PictureFile, reason: String)] = []
-        // The next pictures take the places of broken ones, as long as there are any.
+        // The next pictures replace broken ones, as long as there are any.
         var places = Array(0..<count)
         var taken = count
         let images = try ImageSet(layout, split: split, count: count) { labels, pixels in
@@ -99,7 +99,7 @@ struct PictureFolder: ImageReader {
                 }
                 waiting = waiting.filter { places[$0] >= 0 }
             }
-            // A place without a picture must hold something before it is left out.
+            // A place without a picture must hold something until it is dropped.
             for place in places.indices where places[place] < 0 {
                 labels[place] = 0
                 let bytes = place * layout.imageBytes..<(place + 1) * layout.imageBytes
@@ -111,7 +111,7 @@ struct PictureFolder: ImageReader {
         return whole.count == count ? images : images.picking(whole)
     }
 
-    /// Throws where pictures are broken and may not be left out.
+    /// Throws if pictures are broken and may not be skipped.
     private func check(_ broken: [(file: PictureFile, reason: String)], of total: Int) throws {
         let list = Self.list(broken, of: total)
         guard skipsBroken else {
@@ -129,10 +129,10 @@ struct PictureFolder: ImageReader {
 
     // MARK: Files
 
-    /// The folder of pictures that are of no class.
+    /// The folder of pictures without a class.
     private static let unlabelled = "."
 
-    /// The folders of the classes of a folder, or ``unlabelled`` where the pictures lie in it; none where it has neither.
+    /// The class folders of a folder, or ``unlabelled`` if it holds the pictures directly; empty if it has neither.
     private static func classes(in folder: String) -> [String] {
         let folders = folders(in: folder)
         guard folders.isEmpty else { return folders }
@@ -156,7 +156,7 @@ struct PictureFolder: ImageReader {
         }.sorted { $0.unicodeScalars.lexicographicallyPrecedes($1.unicodeScalars) }
     }
 
-    /// The pictures of all classes, in the drawn order; nil where no class has any.
+    /// The pictures of all classes, in random order; nil if no class has any.
     private static func pictures(of classes: [String], in folder: String) throws -> [PictureFile]? {
         var files: [PictureFile] = []
         var empty: String?

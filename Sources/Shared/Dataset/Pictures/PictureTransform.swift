@@ -1,8 +1,8 @@
-/// What pictures of any size are made into: torchvision's `Resize(shorter side)`, then `CenterCrop`.
+/// How pictures of any size are transformed: torchvision's `Resize(shorter side)`, then `CenterCrop`.
 struct PictureTransform {
-    /// The length of the shorter side; nil where pictures are not scaled.
+    /// The length of the shorter side; nil not to scale.
     let resize: Int?
-    /// Height and width of what is cut out; nil for all.
+    /// Height and width of the crop; nil for all.
     let crop: Int?
 
     /// Height and width of a picture after scaling.
@@ -17,7 +17,7 @@ struct PictureTransform {
         crop.map { ($0, $0) } ?? scaled(height: height, width: width)
     }
 
-    /// Writes the result as `[channel, row, column]`. Where the crop is larger than the picture, the rest is black.
+    /// Writes the result as `[channel, row, column]`. If the crop is larger than the picture, the rest is black.
     func apply(_ picture: borrowing Picture, to target: UnsafeMutablePointer<UInt8>) {
         let scaled = scaled(height: picture.height, width: picture.width)
         let size = size(height: picture.height, width: picture.width)
@@ -36,7 +36,7 @@ struct PictureTransform {
         }
     }
 
-    /// What of one axis is taken, and where it is put.
+    /// The part of one axis to take, and where to put it.
     private struct Window {
         let taken: Range<Int>
         let offset: Int

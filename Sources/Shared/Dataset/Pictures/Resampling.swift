@@ -1,15 +1,15 @@
-/// One axis of a bilinear scaling with antialiasing: for each target place the source places that it is a weighted mean
-/// of. Where the picture shrinks, the triangle of weights widens with it, so that every source pixel counts; that is what
-/// Pillow's `resize` does, and so torchvision's `Resize`.
+/// One axis of a bilinear scaling with antialiasing: for each target place, the source places and weights of its mean.
+/// If the picture shrinks, the triangle of weights widens with it, so every source pixel counts, as in Pillow's and
+/// torchvision's `resize`.
 struct Resampling {
-    /// Bits behind the point of a weight. Sums of 255 times weights that add up to one stay below 2^31.
+    /// Fractional bits of a weight. Sums of 255 times weights that add up to one stay below 2^31.
     static let weightBits = 22
 
-    /// Where each target place begins to read.
+    /// Where each target place starts reading.
     let starts: [Int]
     /// How many places each reads.
     let counts: [Int]
-    /// The weights, ``most`` for each target place.
+    /// The weights, ``most`` per target place.
     let weights: [Int32]
     /// The most places that one reads.
     let most: Int
@@ -39,7 +39,7 @@ struct Resampling {
         self.weights = weights
     }
 
-    /// Places of the source that are read at all.
+    /// The range of source places read.
     var sourceRange: Range<Int> {
         let end = zip(starts, counts).map { $0 + $1 }.max() ?? 0
         return min(starts.min() ?? 0, end)..<end

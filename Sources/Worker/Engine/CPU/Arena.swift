@@ -1,14 +1,14 @@
 import Foundation
 import Shared
 
-/// A large piece of zeroed memory straight from the operating system, in large pages where it has them.
+/// A large area of zeroed memory straight from the operating system, in large pages if it has them.
 final class Arena {
     /// Its start.
     let base: UnsafeMutablePointer<Float>
     /// Floats that it holds.
     let floats: Int
 
-    /// Takes memory. Throws an `.unavailable` ``Failure``, which says what could be done, where there is none.
+    /// Allocates memory. Throws an `.unavailable` ``Failure`` with a remedy if there is none.
     init(floats: Int, advice: String = "lower --memory-limit") throws {
         self.floats = floats
         let bytes = max(floats, 1) * MemoryLayout<Float>.stride

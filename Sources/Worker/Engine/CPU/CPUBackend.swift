@@ -3,7 +3,7 @@ import Shared
 import Synchronization
 
 /// Executes schedules on this machine's processors: every thread takes blocks of images and walks the whole program for
-/// them, with an arena of its own.
+/// them, in its own arena.
 final class CPUBackend: Backend {
     let network: CompiledNetwork
     let kernels: winnow_kernels
@@ -13,7 +13,7 @@ final class CPUBackend: Backend {
     var parameterBytes: Int { network.bytes }
     var lanes: Int { kernels.lanesCount }
 
-    /// Prepares a network. Throws a `.badInput` ``Failure`` where it cannot be run.
+    /// Prepares a network. Throws a `.badInput` ``Failure`` if it cannot be run.
     init(_ network: Network, instructionSet: InstructionSet, threads: Int) throws {
         kernels = instructionSet.kernels
         self.threads = threads
@@ -21,7 +21,7 @@ final class CPUBackend: Backend {
         if let refusal = Self.refusal(of: self.network.stages) { throw Failure(.badInput, refusal) }
     }
 
-    /// It runs whatever a graph can hold.
+    /// It supports everything that a graph can hold.
     static func refusal(of stages: Stages) -> String? { nil }
 
     func measured(_ source: EvaluationSettings.BatchNorm.Source) -> Set<Int> { network.ownNorms(source) }
@@ -93,8 +93,8 @@ final class CPUBackend: Backend {
         return Answers(images: images, normalisation: normalisation, values: parts.flatMap(\.values))
     }
 
-    /// Walks a program for all blocks of images on all threads. `leaf` adds what it finds at the end of a path to what its
-    /// thread gathers, which begins as `nothing`. Returns what each thread gathered.
+    /// Walks a program for all blocks of images on all threads. At the end of each path, `leaf` adds to its thread's
+    /// result, which starts as `nothing`. Returns each thread's result.
     private func walk<Result: Sendable>(
         _ program: CPUProgram, _ images: PreparedImages, _ normalisation: Normalisation,
         from start: KeptPrefix.Values?, keeping next: KeptPrefix.Values?, gathering nothing: Result,
@@ -131,7 +131,7 @@ final class CPUBackend: Backend {
         return results.withLock { $0 }
     }
 
-    /// Puts a block's images, or the values that a schedule starts from, into an arena.
+    /// Puts a block's images, or a schedule's initial values, into an arena.
     private func load(
         _ images: PreparedImages, _ block: Int, _ normalisation: Normalisation, from start: KeptPrefix.Values?,
         _ schedule: Schedule, _ arena: Arena

@@ -1,19 +1,19 @@
 import CKernels
 import Shared
 
-/// A schedule as the kernels read it: descriptions at fixed addresses, which every thread uses with an arena of its own.
+/// A schedule in the kernels' form: descriptions at fixed addresses, which every thread uses with its own arena.
 final class CPUProgram {
     /// One stage for one or more masks.
     struct Step {
         /// The stage's place in ``Stages/list``.
         let stage: Int
-        /// The groups of a convolution, one after the other; none for an operation on each channel.
+        /// The groups of a convolution, in order; empty for a channel-wise operation.
         let layers: [UnsafePointer<winnow_layer>]
         /// For every mask an operation on each channel; none for a convolution.
         let maps: [UnsafePointer<winnow_map>]
-        /// What is made for every mask, in parts, and the norm that it uses.
+        /// The outputs of every mask, in parts, and the norm that it uses.
         let outputs: [(parts: [Output], norm: Norm?)]
-        /// Whether statistics are taken of what it leaves.
+        /// Whether to take statistics of its outputs.
         let isRaw: Bool
         /// How it is computed.
         let order: Order
@@ -23,7 +23,7 @@ final class CPUProgram {
         case atOnce
         /// Together with a later step.
         case deferred
-        /// Some rows at a time, together with the steps before it, itself the last of them.
+        /// A few rows at a time, together with the steps before it, as the last of them.
         case inRows([Piece])
     }
 
@@ -32,10 +32,10 @@ final class CPUProgram {
         let layers: [UnsafePointer<winnow_layer>]
         let maps: [UnsafePointer<winnow_map>]
         let rows: Range<Int>
-        /// Floats that would lie before the memory of its input and output, were all rows there.
+        /// Floats missing before the memory of its input and output, for rows that have no memory.
         let inputOffset: Int
         let outputOffset: Int
-        /// What moves to the front of channels before.
+        /// Rows to move to the front of channels first.
         let kept: Kept?
     }
 
@@ -48,13 +48,13 @@ final class CPUProgram {
         let count: Int
     }
 
-    /// What a part of a step makes; its channels count from `first`.
+    /// The output of a part of a step; its channels count from `first`.
     struct Output {
         let description: UnsafePointer<winnow_output>
         let first: Int
     }
 
-    /// The end of a path: where the logits begin, the floats from one class to the next, and whose result they are.
+    /// The end of a path: where the logits begin, the floats from one class to the next, and the masks of this result.
     struct Leaf {
         let offset: Int
         let stride: Int
@@ -68,7 +68,7 @@ final class CPUProgram {
 
     let schedule: Schedule
     private(set) var items: [Item] = []
-    /// Floats of scratch space that a thread needs.
+    /// Floats of scratch space per thread.
     private(set) var scratchFloats = 0
     /// Floats of an arena.
     var arenaFloats: Int { schedule.arenaLines * lanes }
@@ -77,7 +77,8 @@ final class CPUProgram {
     private let lanes: Int
     private let storage: Storage
 
-    /// Describes what a schedule has of the compiled stages. Norms of the tree's nodes are made in `storage` where there are none yet.
+    /// Describes a schedule of the compiled stages. Creates the norms of the tree's nodes in `storage` if they do not
+    /// exist yet.
     init(_ schedule: Schedule, _ network: CompiledNetwork, lanes: Int, storage: Storage) {
         self.schedule = schedule
         self.network = network
@@ -102,7 +103,7 @@ final class CPUProgram {
         }
     }
 
-    /// A step in the kernels' form; the last one of a chain has what was deferred to it.
+    /// A step in the kernels' form; the last one of a chain includes the deferred ones.
     private func describe(_ step: Schedule.Step, after deferred: [(step: Schedule.Step, described: Step)]) -> Step {
         let (layers, maps, outputs) = parts(of: step)
         var order = Order.atOnce
@@ -156,7 +157,7 @@ final class CPUProgram {
         UnsafePointer(storage.copy([map.pointee.output_channels]))
     }
 
-    /// A stage's norm: the network's, or the node's own, which is made on first use.
+    /// A stage's norm: the network's, or the node's own, which is created on first use.
     private func norm(_ stage: Int, at node: PrefixTree.Node) -> Norm? {
         guard schedule.options.ownNorms.contains(stage) else { return network[stage].norm }
         if let own = node.norms[stage] { return own }
@@ -260,7 +261,7 @@ final class CPUProgram {
 
     // MARK: What both have
 
-    /// What a branch makes of a range of channels; their numbers count from its start.
+    /// A branch's output for a range of channels; their numbers count from its start.
     private func output(
         _ stage: Stage, _ step: Schedule.Step, _ branch: Schedule.Branch, _ norm: Norm?, filters: Range<Int>
     ) -> winnow_output {
@@ -292,7 +293,7 @@ final class CPUProgram {
     }
 
     private func extent(_ shape: Shape) -> winnow_extent {
-        // A vector's groups of images lie side by side like a row of pixels.
+        // A vector's groups of images are side by side like a row of pixels.
         shape.isVector
             ? winnow_extent(height: 1, width: Int32(schedule.groups))
             : winnow_extent(height: Int32(shape.height), width: Int32(shape.width))
@@ -304,7 +305,7 @@ final class CPUProgram {
 }
 
 extension CPUProgram.Step {
-    /// Computes it, and what was deferred to it.
+    /// Computes it, and the steps deferred to it.
     func compute(_ kernels: winnow_kernels, _ arena: Arena, _ scratch: Arena) {
         switch order {
         case .deferred: break

@@ -2,32 +2,32 @@ import CKernels
 import Shared
 import Synchronization
 
-/// One pass of the calibration images through a tree of masks, stage by stage, which leaves the norms' scales and shifts
-/// in the tree's nodes.
+/// One pass of the calibration images through a tree of masks, stage by stage, which leaves the norms' scales and
+/// shifts in the tree's nodes.
 ///
-/// Every block of images has its own arena, since a stage's statistics need all of them. Sums are kept for every image
-/// and added in the images' order, so the result depends neither on threads nor on the instruction set.
+/// Every block of images has its own arena, since a stage's statistics need all of them. Sums are kept per image and
+/// added in the images' order, so the result depends neither on threads nor on the instruction set.
 struct Calibration {
     let program: CPUProgram
     let network: CompiledNetwork
     let kernels: winnow_kernels
     let images: PreparedImages
     let arenas: [Arena]
-    /// Puts the images, or the values that the schedule starts from, into an arena.
+    /// Puts the images, or the schedule's initial values, into an arena.
     let load: (_ block: Int, _ arena: Arena) -> Void
-    /// Where the schedule keeps values gets them from every block's arena.
+    /// Receives the values that the schedule keeps, from every block's arena.
     let keep: (_ block: Int, _ arena: Arena) -> Void
-    /// Told the statistics of every channel that is measured, by one thread at a time; returns the scale and shift that
-    /// its norm shall have, or nil where it keeps what it has.
+    /// Receives the statistics of every measured channel, from one thread at a time; returns the scale and shift for
+    /// its norm, or nil to keep them.
     let norm: (_ stage: Int, _ channel: Int, _ measured: ChannelStatistics) -> (scale: Float, shift: Float)?
 
-    /// Steps that a block does without waiting for the others: up to one that statistics are taken of.
+    /// Steps that a block can do without waiting for the others: up to one whose statistics are taken.
     private struct Phase {
         var steps: [(item: Int, step: CPUProgram.Step)] = []
     }
 
-    /// Runs it with a scratch arena for every thread. Returns false where it was cancelled; throws a ``Failure``
-    /// where there are no threads.
+    /// Runs it with a scratch arena per thread. Returns false if it was cancelled; throws a ``Failure`` if there are no
+    /// threads.
     func run(scratch: [Arena], isCancelled: () -> Bool) throws -> Bool {
         let phases = phases
         let storage = Storage()
@@ -73,7 +73,7 @@ struct Calibration {
         return !stopped.load(ordering: .relaxed)
     }
 
-    /// The program in phases. What follows the last statistics has no effect on any.
+    /// The program in phases. Steps after the last statistics affect none, so they are dropped.
     private var phases: [Phase] {
         var phases: [Phase] = []
         var open = Phase()
@@ -99,7 +99,7 @@ struct Calibration {
         }
     }
 
-    /// Norm, sum and activation of what a step left raw.
+    /// Applies norm, sum and activation to a step's raw output.
     private func normalise(_ step: CPUProgram.Step, _ arena: Arena) {
         let shape = network.stages.list[step.stage].shape
         let size = winnow_extent(height: Int32(shape.height), width: Int32(shape.width))
@@ -108,7 +108,7 @@ struct Calibration {
         }
     }
 
-    /// Mean and population variance over images and pixels, from which scale and shift follow.
+    /// Mean and population variance over images and pixels, which determine scale and shift.
     private func combine(_ sums: UnsafePointer<Double>, _ stride: Int, _ step: CPUProgram.Step, _ branch: Int) {
         let bias = network[step.stage].bias
         let values = Double(images.count * pixels(step))
@@ -127,7 +127,7 @@ struct Calibration {
                 }
                 let mean = sum / values
                 let channel = part.first + Int(part.description.pointee.channels[index])
-                // The sums are of what the layer gave before its bias.
+                // The sums are of the layer's output before its bias.
                 let measured = ChannelStatistics(
                     mean: bias.isEmpty ? mean : mean + Double(bias[channel]),
                     variance: max(0, squares / values - mean * mean))

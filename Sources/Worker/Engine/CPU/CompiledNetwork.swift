@@ -1,7 +1,7 @@
 import CKernels
 import Shared
 
-/// A scale and a shift for every channel that a stage makes, as the kernels apply them; nil for a stage without.
+/// A scale and a shift for every output channel of a stage, as the kernels apply them; nil for a stage without.
 struct Norm {
     let scale: UnsafeMutablePointer<Float>
     let shift: UnsafeMutablePointer<Float>
@@ -16,11 +16,11 @@ final class CompiledNetwork {
         let weights: UnsafePointer<Float>
     }
 
-    /// How a stage's norm follows from what its channels are like on some images.
+    /// How a stage's norm follows from its channels' statistics on some images.
     enum Rule {
-        /// By a batch norm of what the layer gave (a bias belongs to that).
+        /// Through a batch norm of the layer's output (which includes a bias).
         case batchNorm(gain: [Float], offset: [Float], running: [ChannelStatistics], epsilon: Double)
-        /// A layer without one: mean and deviation are brought back to those of the unmasked network.
+        /// A layer without one: restores the unmasked network's mean and deviation.
         case restored
     }
 
@@ -28,11 +28,11 @@ final class CompiledNetwork {
     struct Layer {
         /// Of the kernels: ``WINNOW_WINOGRAD`` and so on, or ``WINNOW_ELEMENTWISE`` and so on.
         let kind: Int32
-        /// A convolution's or a linear layer's groups; none for an operation on each channel.
+        /// A convolution's or a linear layer's groups; empty for a channel-wise operation.
         let parts: [Part]
         /// A depthwise convolution's weights, `[channel, taps]`.
         let depthwise: UnsafePointer<Float>?
-        /// By the network's own statistics and biases.
+        /// From the network's own statistics and biases.
         let norm: Norm?
         /// The layer's bias; empty for none.
         let bias: [Float]
@@ -44,14 +44,14 @@ final class CompiledNetwork {
 
     let graph: Graph
     let stages: Stages
-    /// The stages whose parameters are there: all, or a part.
+    /// The stages with compiled parameters: all, or some.
     let compiled: Range<Int>
     private var layers: [Layer] = []
-    /// The memory that the parameters take.
+    /// The memory of the parameters.
     var bytes: Int { storage.bytes }
     private let storage = Storage()
 
-    /// About the memory that a network's parameters would take: a Winograd weight is four times as large.
+    /// The approximate memory of a network's parameters: a Winograd weight is four times as large.
     static func bytes(_ network: Network) -> Int {
         network.graph.parameters.reduce(0) { bytes, parameter in
             let isWide = parameter.shape.count == 4 && parameter.shape[2...] == [3, 3]
@@ -76,7 +76,7 @@ final class CompiledNetwork {
     /// A stage's parameters.
     subscript(stage: Int) -> Layer { layers[stage - compiled.lowerBound] }
 
-    /// The stages whose norms statistics of images change.
+    /// The stages whose norms depend on statistics of images.
     func ownNorms(_ source: EvaluationSettings.BatchNorm.Source) -> Set<Int> {
         Set(
             compiled.filter { stage in
@@ -170,7 +170,7 @@ final class CompiledNetwork {
         return UnsafePointer(target)
     }
 
-    /// Winograd's algorithm takes 36 products for a tile of 4 × 4 outputs, whole or not, instead of 9 for each output.
+    /// Winograd's algorithm takes 36 products for a tile of 4 × 4 outputs, full or not, instead of 9 per output.
     private static func kind(of convolution: Graph.Operation.Convolution, _ stage: Stage) -> Int {
         if convolution.kernel == .one, convolution.padding == .none { return Int(WINNOW_POINTWISE) }
         let isEligible =

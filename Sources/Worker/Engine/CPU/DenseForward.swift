@@ -1,9 +1,9 @@
 import CKernels
 import Shared
 
-/// The logits of a whole network for images that are already inputs, by the engine's kernels, on one thread.
+/// The logits of a whole network for images that are inputs already, with the engine's kernels, on one thread.
 ///
-/// The same bits whatever images are computed together and with whatever instruction set, as with ``Engine``.
+/// The same bits however images are batched and with every instruction set, as with ``Engine``.
 final class DenseForward {
     private let graph: Graph
     private let isVectorOnly: Bool
@@ -13,10 +13,10 @@ final class DenseForward {
     private let arena: Arena
     private let scratch: Arena
 
-    /// Images that are computed at once.
+    /// Images to compute at once.
     private var blockImages: Int { program.schedule.groups * kernels.lanesCount }
 
-    /// Prepares a network with the statistics that it has. Throws a ``Failure`` where there is too little memory.
+    /// Prepares a network with its own statistics. Throws a ``Failure`` if there is too little memory.
     init(_ network: Network, instructionSet: InstructionSet) throws {
         kernels = instructionSet.kernels
         graph = network.graph
@@ -53,8 +53,8 @@ final class DenseForward {
         }
     }
 
-    /// Puts an image into its lane. A block's groups lie side by side, so that an image's place among all lanes is its
-    /// place in the block.
+    /// Puts an image into its lane. A block's groups are side by side, so an image's place among all lanes is its place
+    /// in the block.
     private func load(_ image: UnsafePointer<Float>, at place: Int) {
         let shape = graph.imageShape
         let lines = program.schedule.imageLines

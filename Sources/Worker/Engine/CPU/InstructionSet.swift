@@ -12,13 +12,13 @@ public enum InstructionSet: String, Sendable, CaseIterable {
     /// The environment variable that chooses one, to compare them.
     public static let environmentVariable = "WINNOW_ISA"
 
-    /// Those that this machine has, the fastest first.
+    /// Those of this machine, fastest first.
     public static var available: [InstructionSet] {
         allCases.filter { winnow_kernels_named($0.rawValue) != nil }
     }
 
-    /// The fastest that this machine has, or the one that ``environmentVariable`` names. Throws a `.usage` ``Failure``
-    /// where there is no such one.
+    /// The fastest of this machine, or the one in ``environmentVariable``. Throws a `.usage` ``Failure`` if there is no
+    /// such one.
     public static func preferred() throws -> InstructionSet {
         guard let name = ProcessInfo.processInfo.environment[environmentVariable] else { return available[0] }
         guard let named = InstructionSet(rawValue: name), available.contains(named) else {

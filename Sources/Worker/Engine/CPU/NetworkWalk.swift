@@ -1,14 +1,14 @@
 import CKernels
 import Shared
 
-/// The values of any node of a network for some images: a forward pass that stops where somebody wants to look.
+/// The values of any node of a network for some images: a forward pass that stops where the caller wants to look.
 ///
-/// Every node that computes something is a stage of its own (``Stages/init(_:unfusedIn:)``), in an order that the caller
-/// chooses. The pass is made of *legs* from one *position*, the number of stages that are done, to another. Whatever later
-/// stages read is kept between two legs if the memory allows it, so that all legs together cost about one forward pass;
-/// otherwise the next leg begins further back. Only a leg's own parameters are in the kernels' form while it lasts.
+/// Every node that computes something is a separate stage (``Stages/init(_:unfusedIn:)``), in an order that the caller
+/// chooses. The pass consists of *legs* from one *position*, the number of completed stages, to another. Values that
+/// later stages read are kept between legs if the memory allows it, so all legs together cost about one forward pass;
+/// otherwise the next leg starts further back. Only the current leg's parameters are in the kernels' form.
 final class NetworkWalk {
-    /// The network. Parameters of nodes behind the kept position may change between legs.
+    /// The network. Parameters of nodes after the kept position may change between legs.
     var network: Network
     let stages: Stages
 
@@ -16,7 +16,7 @@ final class NetworkWalk {
     private let normalisation: Normalisation
     private let kernels: winnow_kernels
     private let schedule: Schedule
-    /// For every value (``Stage/Source``) its memory in an arena, and the first line of each of its channels.
+    /// For every value (``Stage/Source``), its memory in an arena, and the first line of each of its channels.
     private let ranges: [Range<Int>]
     private let lines: [[Int32]]
     private var kept: (position: Int, values: BlockValues)?
@@ -46,16 +46,16 @@ final class NetworkWalk {
         self.ranges = ranges
     }
 
-    /// The floats of an arena that legs run in.
+    /// The floats of an arena to run legs in.
     var arenaFloats: Int { schedule.arenaLines * kernels.lanesCount }
 
-    /// The position from which a node's values are there. They stay until its last reader has been computed.
+    /// The position from which a node's values exist. They stay until its last reader has been computed.
     func position(after node: Int) -> Int { stages.sources(of: node).compactMap { $0?.value }.max() ?? 0 }
 
-    /// The position right before a node that is a stage: what it reads is there, and what came before in the order.
+    /// The position right before a node that is a stage: its inputs exist, and so does everything earlier in the order.
     func position(before node: Int) -> Int { position(after: node) - 1 }
 
-    /// Where the channels of a node lie in an arena: each one's first line, or -1 for one that is absent.
+    /// The places of a node's channels in an arena: each one's first line, or -1 for an absent one.
     func lines(of node: Int) -> [Int32] {
         stages.sources(of: node).map { source in
             guard let source, lines[source.value][source.channel] >= 0 else { return -1 }
@@ -73,8 +73,8 @@ final class NetworkWalk {
         var scratchFloats: Int { program.scratchFloats }
     }
 
-    /// The leg from the kept position to another one, behind which values are kept if they take no more memory than
-    /// given, together with those that are kept now. Throws an `.unavailable` ``Failure`` where there is no memory.
+    /// The leg from the kept position to another one. Its values are kept if, together with those kept now, they fit
+    /// the given memory. Throws an `.unavailable` ``Failure`` if there is no memory.
     func leg(to end: Int, keepingBytesMax: Int) throws -> Leg {
         let position = kept?.position ?? 0
         precondition(position <= end, "a walk goes on, never back")
@@ -91,7 +91,7 @@ final class NetworkWalk {
             end: end, program: program, start: kept.map { ($0.values, self.pieces(at: $0.position)) }, next: next)
     }
 
-    /// Runs a leg for one block of images. Different blocks may run on different threads, each in an arena of its own.
+    /// Runs a leg for one block of images. Different blocks may run on different threads, each in its own arena.
     func run(_ leg: Leg, _ block: Int, in arena: Arena, scratch: Arena) {
         if let (values, pieces) = leg.start {
             values.restore(block, to: arena, at: pieces)
@@ -102,7 +102,7 @@ final class NetworkWalk {
         if let (values, pieces) = leg.next { values.save(block, from: arena, at: pieces) }
     }
 
-    /// Says that a leg was run for all blocks.
+    /// Marks a leg as run for all blocks.
     func finish(_ leg: Leg) {
         if let next = leg.next { kept = (leg.end, next.values) }
     }

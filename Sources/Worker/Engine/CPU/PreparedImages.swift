@@ -1,18 +1,18 @@
 import CKernels
 import Shared
 
-/// The first images of a set in blocks of as many as a vector has lanes. Pixels stay where the set has them and are put
-/// into the kernels' order, `[channel, row, column, lane]`, whenever a block is loaded.
+/// The first images of a set in blocks of one image per vector lane. Pixels stay in the set and are put into the
+/// kernels' order, `[channel, row, column, lane]`, whenever a block is loaded.
 final class PreparedImages: Sendable {
     /// The set.
     let source: ImageSet
-    /// Images that are taken of it.
+    /// The number of images used.
     let count: Int
     let lanes: Int
     /// Blocks; the last one's missing images are black.
     let blocks: Int
 
-    /// Takes the first `count` images of a set.
+    /// Uses the first `count` images of a set.
     init(_ source: ImageSet, count: Int, lanes: Int) {
         precondition(count <= source.count, "there are not that many images")
         self.source = source
@@ -31,7 +31,7 @@ final class PreparedImages: Sendable {
             let index = block * schedule.groups + group
             guard index < blocks else { break }
             for channel in 0..<shape.channels {
-                // Where everything is a vector, every pixel is a channel, and groups lie side by side in it.
+                // If everything is a vector, every pixel is a channel, and groups are side by side in it.
                 let first = isVectorOnly ? channel * shape.pixels : channel
                 load(
                     index, channel: channel, normalisation, kernels,
@@ -41,7 +41,7 @@ final class PreparedImages: Sendable {
         }
     }
 
-    /// Writes one channel of a block as a network takes it, the pixels' lanes `stride` floats apart.
+    /// Writes one channel of a block as a network's input, the pixels' lanes `stride` floats apart.
     private func load(
         _ block: Int, channel: Int, _ normalisation: Normalisation, _ kernels: winnow_kernels,
         to target: UnsafeMutablePointer<Float>, stride: Int
@@ -72,6 +72,6 @@ final class PreparedImages: Sendable {
         }
     }
 
-    /// Images of a block that are there; 0 past the last block.
+    /// Images in a block; 0 past the last block.
     func present(_ block: Int) -> Int { max(0, min(lanes, count - block * lanes)) }
 }

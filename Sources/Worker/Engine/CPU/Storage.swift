@@ -11,7 +11,7 @@ final class Storage {
         for block in blocks { block.deallocate() }
     }
 
-    /// What a large page holds; weights that fill one are found faster in it.
+    /// The size of a large page; weights that fill one need fewer TLB entries in it.
     private static let largePageBytes = 2 << 20
 
     /// Uninitialised memory on a cache line's boundary.

@@ -2,8 +2,8 @@ import Foundation
 import Shared
 import Synchronization
 
-/// Runs a body on several threads at once, the caller's among them, and returns when all have. Throws an
-/// `.unavailable` ``Failure``, and runs nothing, where the system gives no more threads.
+/// Runs a body on several threads at once, including the caller's, and returns when all have finished. Throws an
+/// `.unavailable` ``Failure``, and runs nothing, if the system gives no more threads.
 func onThreads(_ count: Int, _ body: (_ thread: Int) -> Void) throws {
     try withoutActuallyEscaping(body) { body in
         let gate = Gate()
@@ -45,7 +45,7 @@ private final class Share {
     }
 }
 
-/// Holds threads back until all have been started, or until it is known that they cannot be.
+/// Holds threads back until all have been started, or are known not to start.
 private final class Gate {
     let lock = NSLock()
     var isOpen = false
@@ -61,9 +61,9 @@ private func runShare(_ pointer: UnsafeMutableRawPointer?) -> UnsafeMutableRawPo
     return nil
 }
 
-/// Holds threads back until all of them are there.
+/// Holds threads back until all of them have arrived.
 final class Barrier: Sendable {
-    /// Looks at the state this often before a thread goes to sleep; some ten microseconds.
+    /// Spins this often before a thread sleeps; some ten microseconds.
     private static let spins = 4_000
 
     private let threads: Int
@@ -73,7 +73,7 @@ final class Barrier: Sendable {
 
     init(threads: Int) { self.threads = threads }
 
-    /// Waits for the others. The last one to come runs `action` first.
+    /// Waits for the others. The last one to arrive first runs `action`.
     func wait(_ action: () -> Void) {
         let mine = generation.load(ordering: .acquiring)
         if arrived.add(1, ordering: .acquiringAndReleasing).newValue == threads {

@@ -1,11 +1,11 @@
-/// Plans where buffers lie in an arena, before there is one.
+/// Plans the places of buffers in an arena before it exists.
 struct ArenaPlan {
-    /// Every buffer starts at a multiple of this many lines, so that a narrow vector's buffers begin with a cache line.
+    /// Every buffer starts at a multiple of this many lines, so a narrow vector's buffers begin at a cache line.
     static let alignment = 2
 
-    /// The lines that an arena of this plan needs.
+    /// The lines of an arena for this plan.
     private(set) var lines = 0
-    /// Free pieces, ascending, never touching one another.
+    /// Free pieces, ascending, never adjacent.
     private var free: [Range<Int>] = []
 
     /// Takes the first free piece that is large enough. O(pieces).

@@ -1,7 +1,7 @@
-/// Consecutive stages that are computed a few rows at a time, each reading what the one before it made, so that what they
-/// hand on stays in cache and has memory for these rows only.
+/// Consecutive stages computed a few rows at a time, each reading the previous one's output, so the values between them
+/// stay in cache and have memory for these rows only.
 struct Chain {
-    /// How the rows that a stage makes follow from those that it reads.
+    /// How a stage's output rows follow from its input rows.
     struct Window {
         /// Rows of the input from the first to the last one that an output row reads.
         let reach: Int
@@ -11,10 +11,10 @@ struct Chain {
         let input: Int
         let output: Int
 
-        /// The first row that is read for an output row and all after it.
+        /// The first row read for an output row and all after it.
         func start(_ row: Int) -> Int { min(max(row * stride - padding, 0), input) }
 
-        /// The row behind the last one that is read for the output rows before `end`, of which there is one at least.
+        /// The end of the rows read for the output rows before `end`, of which there is at least one.
         func end(_ end: Int) -> Int { min(max((end - 1) * stride - padding + reach, 0), input) }
     }
 
@@ -23,27 +23,27 @@ struct Chain {
         /// The stage's place in the chain.
         let stage: Int
         let rows: Range<Int>
-        /// The first row that the memory of its input has, and of its output.
+        /// The first row in the memory of its input, and of its output.
         let input: Int
         let output: Int
-        /// Rows of its output that are still needed and move to the front of the memory before; it began with row
+        /// Rows of its output that are still needed and first move to the front of the memory; it began with row
         /// `first`.
         let kept: (rows: Range<Int>, first: Int)?
     }
 
-    /// When stages form chains. It decides the speed and the memory only, never a bit of the result.
+    /// When stages form chains. It affects only the speed and the memory, never a bit of the result.
     struct Rule {
-        /// Lines of a value from which on it is handed on in rows: what second-level caches do not hold.
+        /// Lines of a value from which on it is passed in rows: more than second-level caches hold.
         var linesMin = 16_384
-        /// Pixels of a channel that the last stage makes at a time, in whole rows: enough to be worth their overhead.
+        /// Pixels of a channel that the last stage makes at a time, in whole rows: enough to be worth the overhead.
         var pixels = 112
     }
 
     let pieces: [Piece]
-    /// Rows that the memory of each stage's output needs; the last one's is not of this memory.
+    /// Rows that the memory of each stage's output needs; the last one's is elsewhere.
     let capacities: [Int]
-    /// For each stage whether its rows are always as far as the last one's: then whatever it reads for a row of its own
-    /// may be overwritten by that row of the last.
+    /// For every stage, whether its rows are always in step with the last one's: then that row of the last may
+    /// overwrite whatever the stage reads for its own.
     let isAhead: [Bool]
 
     /// Plans `rows` rows of the last stage at a time.

@@ -1,7 +1,7 @@
 import Shared
 
-/// A batch of masks as a tree over the cuts of a network (``Stages/cuts``): masks that agree on the layers that are
-/// decided up to a cut share the node there, so that what they share is computed once.
+/// A batch of masks as a tree over the cuts of a network (``Stages/cuts``): masks that agree on the layers decided up
+/// to a cut share the node there, so what they share is computed once.
 final class PrefixTree {
     /// One prefix.
     final class Node {
@@ -9,9 +9,9 @@ final class PrefixTree {
         let depth: Int
         /// The masks under it; they agree in the layers of all decided cuts.
         let masks: [Int]
-        /// The prefixes that are one cut longer; none at a leaf.
+        /// The prefixes that are one cut longer; empty at a leaf.
         fileprivate(set) var children: [Node] = []
-        /// The norms that are of this node's own, by their stage.
+        /// The norms of this node itself, by their stage.
         var norms: [Int: Norm] = [:]
 
         init(depth: Int, masks: [Int]) {
@@ -24,7 +24,7 @@ final class PrefixTree {
     let root: Node
     /// The layers of every cut.
     let cuts: [[Int]]
-    /// For every mask of the batch and every layer of the filter space the active filters, ascending.
+    /// For every mask of the batch and every layer of the filter space, the active filters, ascending.
     private let active: [[[Int]]]
 
     /// Builds the tree. O(masks × filters). There must be at least one mask.
@@ -40,7 +40,7 @@ final class PrefixTree {
         grow(root)
     }
 
-    /// The active filters of a layer under the masks of a node, in which they must be decided.
+    /// The active filters of a layer under the masks of a node, which must have decided them.
     func filters(_ layer: Int, at node: Node) -> [Int] { active[node.masks[0]][layer] }
 
     /// The filters of a layer that some mask under a node has active.
@@ -50,14 +50,14 @@ final class PrefixTree {
         return node.masks.reduce(into: Set<Int>()) { $0.formUnion(active[$1][layer]) }.sorted()
     }
 
-    /// The prefixes that all masks have in common, by the number of their decided cuts: the root first.
+    /// The prefixes that all masks share, by the number of their decided cuts: the root first.
     var trunk: [Node] {
         var nodes = [root]
         while let last = nodes.last, last.children.count == 1 { nodes += last.children }
         return nodes
     }
 
-    /// The active filters of every layer of each cut that is decided at a node.
+    /// The active filters of every layer of each cut decided at a node.
     func decided(at node: Node) -> [[[Int]]] {
         cuts.prefix(node.depth).map { layers in layers.map { active[node.masks[0]][$0] } }
     }

@@ -2,64 +2,65 @@ import Shared
 
 /// What is computed, in which order and where in an arena, for a block of images and a tree of masks.
 ///
-/// The tree is walked depth first. What a stage made stays in the arena until the last stage, under the last child, that
-/// reads it; the children of a node are computed together, up to ``Options/branchesMax`` of them. Places are in *lines*:
-/// one pixel of one channel of all images in a vector. It knows neither how many these are nor how a step is computed.
+/// The tree is walked depth first. A stage's output stays in the arena until the last stage, under the last child, that
+/// reads it; the children of a node are computed together, up to ``Options/branchesMax`` of them. Places are in
+/// *lines*: one pixel of one channel of all images in a vector. It knows neither how many these are nor how a step is
+/// computed.
 final class Schedule {
-    /// What decides a schedule besides the network and the tree.
+    /// What else determines a schedule, besides the network and the tree.
     struct Options {
-        /// Children of a node that are computed together.
+        /// Children of a node to compute together.
         var branchesMax: Int
         /// Whether it is the pass over the calibration images: outputs aren't evaluated.
         var isCalibration: Bool
-        /// The stages of which such a pass takes statistics; their results are left raw for that.
+        /// The stages whose statistics such a pass takes; their results stay raw for that.
         var measured: Set<Int> = []
-        /// The stages whose norms are each node's own.
+        /// The stages with separate norms for each node.
         var ownNorms: Set<Int> = []
-        /// Values that are there already, of a prefix that all masks have in common.
+        /// Existing values of a prefix that all masks share.
         var start: Start?
-        /// The cuts behind which values will be kept; 0 for none. All masks must have them in common.
+        /// The cuts after which values will be kept; 0 for none. All masks must share them.
         var keptCuts = 0
         /// When stages are computed in rows.
         var chains = Chain.Rule()
     }
 
-    /// What a stage made: where its channels lie.
+    /// A stage's output: the places of its channels.
     struct Value {
         /// The memory, which is this value's alone.
         var range: Range<Int>
         /// For every channel its first line, or -1 for one that is absent under all masks at hand.
         var lines: [Int32]
-        /// For every channel the filter that decides whether a mask has it, while that is open; otherwise -1.
+        /// For every channel, the filter that decides whether a mask has it, while undecided; otherwise -1.
         var filters: [Int32]
     }
 
-    /// The values of a prefix in memory of their own, one after the other.
+    /// The values of a prefix in separate memory, consecutively.
     struct Start {
         /// Decided cuts, at least one.
         let cuts: Int
-        /// Values by their number, with lines that count from the start of this memory.
+        /// Values by number, with lines that count from the start of this memory.
         let values: [(number: Int, value: Value)]
         /// Lines of the memory.
         let lines: Int
     }
 
-    /// A stage, computed for one or more masks that share what it reads.
+    /// A stage, computed for one or more masks that share its inputs.
     struct Step {
         /// The stage's place in ``Stages/list``.
         let stage: Int
-        /// Where the channels lie that it reads, or -1; the same for all branches.
+        /// The places of the channels that it reads, or -1; the same for all branches.
         let input: [Int32]
         /// A product's second factor.
         let other: [Int32]
         let branches: [Branch]
         /// Whether the result is left raw, for statistics.
         let isRaw: Bool
-        /// How it takes part in a chain.
+        /// Its part in a chain.
         let link: Link
     }
 
-    /// A step's part in a chain of stages that are computed a few rows at a time.
+    /// A step's part in a chain of stages computed a few rows at a time.
     enum Link {
         case none
         /// It is computed with the last one, which follows.
@@ -70,17 +71,17 @@ final class Schedule {
 
     /// One mask's share of a step.
     struct Branch {
-        /// The channels of the input that it reads.
+        /// The input channels that it reads.
         var channels: [Int]
         /// The channels that it computes, ascending.
         var computed: [Int]
-        /// For every channel of the output where it lies, or -1.
+        /// For every output channel its place, or -1.
         var lines: [Int32]
-        /// For every channel where that which is added to it lies, or -1; empty if nothing is added.
+        /// For every channel the place of its addend, or -1; empty if nothing is added.
         var residual: [Int32]
-        /// Channels that are not computed, through which what is added passes.
+        /// Channels that are not computed and get only the addend.
         var passed: [Int]
-        /// The node whose norm it uses, if that is its own.
+        /// The node whose norm it uses, if that has its own.
         let node: PrefixTree.Node
     }
 
@@ -88,28 +89,27 @@ final class Schedule {
     struct Leaf {
         /// Where the logits lie.
         let logits: [Int32]
-        /// The batch's masks that this is the result of.
+        /// The batch's masks with this result.
         let masks: [Int]
     }
 
-    /// One thing to do for a block of images.
+    /// One action for a block of images.
     enum Item {
         case step(Step)
         case leaf(Leaf)
     }
 
     private(set) var items: [Item] = []
-    /// What ``Options/keptCuts`` asked for: before which item the values are there, and the pieces of the arena that
-    /// hold them, one after the other in ``Start``.
+    /// The answer to ``Options/keptCuts``: before which item the values exist, and the pieces of the arena that hold
+    /// them, in the order of ``Start``.
     private(set) var kept: (item: Int, start: Start, pieces: [Range<Int>])?
-    /// Where the images are put, or the pieces that ``Options/start`` goes to, in its order.
+    /// Where to put the images, or the pieces of ``Options/start``, in its order.
     private(set) var input: [Range<Int>] = []
     /// Lines of every channel of the images.
     private(set) var imageLines: [Int32] = []
     /// Lines of an arena.
     var arenaLines: Int { plan.lines }
-    /// Groups of images that lie side by side in a block: several where everything is a vector, so that a weight that was
-    /// read is used often.
+    /// Groups of images side by side in a block: several if everything is a vector, to reuse each weight.
     let groups: Int
 
     let stages: Stages
@@ -125,7 +125,7 @@ final class Schedule {
         self.stages = stages
         self.tree = tree
         self.options = options
-        // A group's images are others; statistics must tell them apart.
+        // A group has other images; statistics must tell them apart.
         groups = stages.isVectorOnly && !options.isCalibration ? Self.vectorGroups : 1
         var path = Path(values: [:], owned: [])
         if let start = options.start {
@@ -145,18 +145,18 @@ final class Schedule {
 
     /// The values on the way through the tree.
     private struct Path {
-        /// By their number: 0 is the image, `n` what stage `n - 1` made.
+        /// By number: 0 is the image, `n` the output of stage `n - 1`.
         var values: [Int: Value]
-        /// Those whose memory may be given back on this path.
+        /// Those whose memory may be freed on this path.
         var owned: Set<Int>
     }
 
-    /// Lines of a channel: an odd number, so that the channels of one pixel do not share cache sets.
+    /// Lines of a channel: an odd number, so the channels of one pixel do not share cache sets.
     func plane(_ shape: Shape) -> Int {
         shape.isVector ? groups : (shape.pixels + 2 * shape.width + 1) | 1
     }
 
-    /// Takes memory for some channels of a value, or for some rows of them.
+    /// Allocates memory for some channels of a value, or for some rows of them.
     private func take(_ channels: [Int], ofValue number: Int, rows: Int? = nil) -> Value {
         let shape = stages.shape(ofValue: number)
         let plane = rows.map { ($0 * shape.width) | 1 } ?? plane(shape)
@@ -177,7 +177,7 @@ final class Schedule {
         return path
     }
 
-    /// Where the channels lie that a stage reads.
+    /// The places of the channels that a stage reads.
     private func lines(_ sources: [Stage.Source?], _ path: Path) -> [Int32] {
         sources.map { source in
             guard let source, let value = path.values[source.value] else { return -1 }
@@ -186,13 +186,13 @@ final class Schedule {
         }
     }
 
-    /// The filters that decide over the channels that a stage reads, while that is open.
+    /// The filters that decide over the channels that a stage reads, while undecided.
     private func filters(_ sources: [Stage.Source?], _ path: Path) -> [Int32] {
         sources.map { source in source.flatMap { path.values[$0.value]?.filters[$0.channel] } ?? -1 }
     }
 
-    /// The path as a node sees it that decides layers: channels of disabled filters are gone, those of active ones are
-    /// there for good.
+    /// The path as seen by a node that decides layers: channels of disabled filters are gone, those of active ones are
+    /// final.
     private func decided(_ path: Path, _ layers: [Int], at node: PrefixTree.Node) -> Path {
         var result = path
         for layer in layers {
@@ -216,7 +216,7 @@ final class Schedule {
         path.values[number] = nil
     }
 
-    /// Gives back what no later stage reads.
+    /// Frees what no later stage reads.
     private func releaseDead(after stage: Int, _ path: inout Path) {
         for number in path.values.keys.sorted() where stages.lastReaders[number] <= stage { release(number, &path) }
     }
@@ -250,8 +250,8 @@ final class Schedule {
         for number in path.values.keys.sorted() { release(number, &path) }
     }
 
-    /// The longest chain that begins with a stage; nil where it is none. All but the last of its stages are computed for
-    /// all masks under the node at once, and the last one once.
+    /// The longest chain that starts with a stage; nil if there is none. All but its last stage are computed for all
+    /// masks under the node at once, and the last one once.
     private func chain(from first: Int, under node: PrefixTree.Node) -> Chain? {
         if options.isCalibration { return nil }
         var last = first
@@ -267,7 +267,7 @@ final class Schedule {
         return Chain(windows, rows: (options.chains.pixels + width - 1) / width)
     }
 
-    /// A stage that all masks under a node share. With `rows` it is deferred, and its output has memory for so many.
+    /// A stage that all masks under a node share. With `rows` it is deferred, and its output has memory for that many.
     private func compute(
         _ index: Int, _ node: PrefixTree.Node, _ path: inout Path, _ link: Link = .none, rows: Int? = nil
     ) {
@@ -278,11 +278,11 @@ final class Schedule {
         if let replaced = made.replaced { path.owned.remove(replaced) }
         path.values[index + 1] = made.value
         path.owned.insert(index + 1)
-        // What a chain reads is needed until its end.
+        // A chain's inputs are needed until its end.
         if rows == nil { releaseDead(after: index, &path) }
     }
 
-    /// Whether a stage may write over what it adds: not where an earlier stage of its chain still reads that.
+    /// Whether a stage may overwrite its addend: not if an earlier stage of its chain still reads it.
     private func mayReplace(_ index: Int, _ link: Link, _ path: Path) -> Bool {
         guard case .last(let chain) = link, let residual = stages.list[index].residual else { return true }
         let added = Set(residual.sources.compactMap { $0?.value })
@@ -296,7 +296,7 @@ final class Schedule {
         }
     }
 
-    /// A stage that tells masks apart: its children share what it reads.
+    /// A stage that distinguishes masks: its children share its inputs.
     private func branch(_ index: Int, _ node: PrefixTree.Node, _ path: Path, _ link: Link) {
         let layers = stages.list[index].decides
         var path = path
@@ -320,7 +320,7 @@ final class Schedule {
                 paths[place].owned.insert(index + 1)
             }
             append(index, path, branches, link)
-            // What only this stage still reads is free before the children go on.
+            // Inputs that only this stage still reads are free before the children continue.
             for place in chunk.indices { releaseDead(after: index, &paths[place]) }
             path.owned = isLast ? [] : path.owned
             for (child, path) in zip(chunk, paths) {
@@ -340,8 +340,8 @@ final class Schedule {
                     isRaw: options.isCalibration && options.measured.contains(index), link: link)))
     }
 
-    /// One mask's share of a stage, with memory for what it makes, or for some rows of it. With `mayReplace` that may lie
-    /// over what is added.
+    /// One mask's share of a stage, with memory for its output, or for some rows of it. With `mayReplace` that may
+    /// overwrite the addend.
     private func branch(
         _ index: Int, of node: PrefixTree.Node, _ path: Path, mayReplace: Bool, isKept: Bool, rows: Int? = nil
     ) -> (branch: Branch, value: Value, replaced: Int?) {
@@ -403,16 +403,15 @@ final class Schedule {
         return (branch, value, replaced)
     }
 
-    /// The filters of a layer that is still open: those of any mask under the node, or all of them where the next batch,
-    /// whose masks may have others, goes on from here.
+    /// The filters of an undecided layer: those of any mask under the node, or all of them if the next batch, whose
+    /// masks may have others, starts from here.
     private func open(_ layer: Int, at node: PrefixTree.Node, isKept: Bool) -> [Int] {
         let isOpenAfter = !stages.layersByCut.prefix(options.keptCuts).contains { $0.contains(layer) }
         if isKept, isOpenAfter { return Array(0..<stages.space.layers[layer].filters.count) }
         return tree.union(layer, under: node)
     }
 
-    /// The value that a stage may write over: what it adds, where every channel stays in its place and nobody else reads
-    /// it.
+    /// The value that a stage may overwrite: its addend, if every channel stays in place and nobody else reads it.
     private func replaceable(
         _ stage: Stage, _ index: Int, _ residual: [Int32], _ present: [Int], _ path: Path
     ) -> Int? {
@@ -429,7 +428,7 @@ final class Schedule {
         return first.value
     }
 
-    /// Says that everything behind a node's cut is there now.
+    /// Marks everything after a node's cut as existing.
     private func reached(_ node: PrefixTree.Node, _ path: Path) {
         guard node.depth > 0, node.depth == options.keptCuts else { return }
         var values: [(number: Int, value: Value)] = []

@@ -1,13 +1,13 @@
 import Shared
 
-/// One thing that the engine computes: an operation of the graph, with the batch norm, sum and activation behind it that
-/// are done on the way.
+/// One thing that the engine computes: an operation of the graph, with the batch norm, sum and activation after it that
+/// are fused into it.
 struct Stage {
-    /// What is computed before the norm, the sum and the activation.
+    /// The computation before the norm, the sum and the activation.
     enum Kind {
         /// A convolution or, as one of a single pixel, a linear layer: mixes the channels that it reads.
         case layer(Graph.Operation.Convolution)
-        /// A convolution of each channel alone.
+        /// A depthwise convolution.
         case depthwise(Graph.Operation.Convolution)
         /// The channels themselves.
         case elementwise
@@ -15,59 +15,59 @@ struct Stage {
         case multiply
         case pool(Graph.Operation.Pool)
         case adaptiveAverage
-        /// Every `step`-th pixel from a place that may lie outside, where zeros are.
+        /// Every `step`-th pixel from a place that may be outside, where zeros are.
         case copy(top: Int, left: Int, step: Graph.Operation.Extent)
     }
 
-    /// What is added, channel by channel.
+    /// The addend, channel by channel.
     struct Residual {
-        /// The channels that it is made of; nil adds nothing.
+        /// The channels of the addend; nil adds nothing.
         let sources: [Source?]
         /// Rows and columns of them.
         let shape: Shape
-        /// Its pixels for one of the output; 0 adds its only pixel to all.
+        /// The addend's pixels per output pixel; 0 adds its only pixel to all.
         let stride: Int
     }
 
-    /// A channel of what a stage made, or one pixel of it.
+    /// A channel of a stage's output, or one pixel of it.
     struct Source: Hashable {
-        /// What made it: 0 for the image, `n` for stage `n - 1`.
+        /// Its source: 0 for the image, `n` for stage `n - 1`.
         let value: Int
         let channel: Int
-        /// Where a flattened channel's pixel lies in it.
+        /// The place of a flattened channel's pixel in it.
         let pixel: Int
     }
 
     let kind: Kind
-    /// The node of the operation, under whose name its parameters are.
+    /// The operation's node, which names its parameters.
     let node: Int
-    /// What it reads, channel by channel; a second list for a product.
+    /// Its inputs, channel by channel; a second list for a product.
     let inputs: [[Source?]]
     /// Shapes of what it reads.
     let inputShapes: [Shape]
     /// The shape of what it makes.
     let shape: Shape
-    /// The batch norm or affine node that is applied on the way.
+    /// The fused batch norm or affine node.
     var norm: Int?
     var residual: Residual?
     var activation: (node: Int, function: Graph.Operation.Activation)?
-    /// The last node that it does: what it makes is this node's value.
+    /// The last fused node: the stage's output is this node's value.
     var output: Int
     /// The layer of the filter space whose filters it computes.
     var layer: Int?
-    /// The layers of the filter space that must be decided for it and are not yet.
+    /// The layers of the filter space that it needs decided and that are not yet.
     var decides: [Int] = []
 }
 
 extension Stage {
-    /// Whether its rows can be computed one by one at no loss: Winograd's algorithm, which 3×3 convolutions of every pixel
-    /// may use, makes four at a time.
+    /// Whether its rows can be computed one by one at no loss: Winograd's algorithm, available to 3×3 convolutions of
+    /// every pixel, makes four at a time.
     var makesSingleRows: Bool {
         if case .layer(let convolution) = kind { return convolution.kernel != .init(3) || convolution.stride != .one }
         return window != nil
     }
 
-    /// Which rows of its first input its rows need; nil where they need all.
+    /// Which rows of its first input its rows need; nil if they need all.
     var window: Chain.Window? {
         func window(reach: Int = 1, stride: Int = 1, padding: Int = 0) -> Chain.Window {
             Chain.Window(
@@ -88,34 +88,35 @@ extension Stage {
     }
 }
 
-/// A network as a list of stages in the order in which they are computed.
+/// A network as a list of stages in computation order.
 ///
-/// Operations that only name channels (flatten, select, concatenate) compute nothing; who reads them reads the channels
-/// that they name. A mask decides a layer's filters as late as possible: what works on each channel alone is computed for
-/// all masks at once, on every channel that any of them has, and only what mixes or sums channels tells masks apart.
+/// Operations that only rename channels (flatten, select, concatenate) compute nothing; their readers read the named
+/// channels directly. A mask decides a layer's filters as late as possible: channel-wise operations are computed for
+/// all masks at once, on every channel that any of them has, and only stages that mix or sum channels distinguish
+/// masks.
 struct Stages {
     let graph: Graph
     let space: FilterSpace
-    /// Whether images are flattened first and everything after is a vector, so that several images of a lane can lie
-    /// side by side.
+    /// Whether images are flattened first and everything after is a vector, so several images of a lane can be side by
+    /// side.
     let isVectorOnly: Bool
     private(set) var list: [Stage] = []
     /// The logits' channels.
     private(set) var logits: [Stage.Source] = []
-    /// For every value (0 is the image) the last stage that reads it; the number of stages for one that makes logits.
+    /// For every value (0 is the image), the last stage that reads it; the number of stages for one that makes logits.
     private(set) var lastReaders: [Int] = []
     /// The stages that decide layers, ascending.
     private(set) var cuts: [Int] = []
-    /// For every stage whether only the next one reads what it makes, some rows for some rows of its own.
+    /// For every stage, whether only the next one reads its output, some rows for some rows of its own.
     private(set) var handsOn: [Bool] = []
 
     private let isFused: Bool
     private var valueOfNode: [Int: Int] = [0: 0]
-    /// Nodes that are part of a stage, or that only a stage's residual goes through.
+    /// Nodes that are fused into a stage, or that only a stage's residual passes through.
     private var isDone: Set<Int> = []
 
-    /// Cuts a network into stages. With a topological order of its nodes, every node that computes something is a stage
-    /// of its own, in that order, so that the values of any node can be read.
+    /// Cuts a network into stages. With a topological order of its nodes, every node that computes something is a
+    /// separate stage, in that order, so that the values of any node can be read.
     init(_ graph: Graph, unfusedIn order: [Int]? = nil) {
         self.graph = graph
         isFused = order == nil
@@ -130,7 +131,7 @@ struct Stages {
         let outputs = sources(of: graph.logits)
         logits = outputs.compactMap { $0 }
         if logits.count < outputs.count || !Self.areRegular(logits) {
-            // Logits that lie apart are brought together.
+            // Gathers logits that are apart.
             append(plain(.elementwise, at: graph.logits, reading: [graph.logits]))
             logits = (0..<graph.classes).map { Stage.Source(value: list.count, channel: $0, pixel: 0) }
         }
@@ -180,7 +181,7 @@ struct Stages {
             stage.activation = (index, function)
             return stage
         case .add:
-            // The operand that has all pixels and channels comes first.
+            // The operand with all pixels and channels comes first.
             let first = node.inputs.firstIndex { graph.nodes[$0].shape == node.shape } ?? 0
             stage = plain(.elementwise, at: index, reading: [node.inputs[first]])
             guard let residual = residual(node.inputs[1 - first], of: node.shape) else {
@@ -190,7 +191,7 @@ struct Stages {
             fuseActivation(into: &stage)
             return stage
         case .multiply:
-            // The factor that has all channels comes first.
+            // The factor with all channels comes first.
             let first = node.inputs.firstIndex { graph.nodes[$0].shape.channels == node.shape.channels } ?? 0
             stage = plain(.multiply, at: index, reading: [node.inputs[first], node.inputs[1 - first]])
         case .pool(let pool): stage = plain(.pool(pool), at: index, reading: node.inputs)
@@ -215,7 +216,7 @@ struct Stages {
             shape: graph.nodes[index].shape, output: index)
     }
 
-    /// The only reader of a stage's value, if it has one and reads it once; nil where nothing is to be fused.
+    /// The only reader of a stage's value, if it has one and reads it once; nil if nothing is to be fused.
     private func onlyReader(of stage: Stage) -> Int? {
         let readers = graph.readers[stage.output]
         guard isFused, readers.count == 1, stage.output != graph.logits,
@@ -240,7 +241,7 @@ struct Stages {
         stage.residual = residual
         stage.output = reader
         isDone.insert(reader)
-        // A crop on the way to this sum alone needs no stage of its own.
+        // A crop that only feeds this sum needs no separate stage.
         var node = other
         while graph.readers[node].allSatisfy(isDone.contains), valueOfNode[node] == nil {
             isDone.insert(node)
@@ -257,7 +258,7 @@ struct Stages {
         isDone.insert(reader)
     }
 
-    /// A node's value as what is added to channels of a shape, or nil where it isn't computed yet or does not fit.
+    /// A node's value as addend for channels of a shape, or nil if it is not computed yet or does not fit.
     private func residual(_ node: Int, of shape: Shape) -> Stage.Residual? {
         guard let found = strided(node) else { return nil }
         let isPixel = graph.nodes[node].shape.isVector && !shape.isVector
@@ -333,7 +334,7 @@ struct Stages {
         return others.allSatisfy { $0?.value != value }
     }
 
-    /// Finds out where masks must be told apart: a value carries the layers whose filters it still has for all masks.
+    /// Finds where masks must be distinguished: a value carries the layers whose filters it still has for all masks.
     private mutating func findCuts() {
         var pending = [Set<Int>](repeating: [], count: list.count + 1)
         var decided: Set<Int> = []

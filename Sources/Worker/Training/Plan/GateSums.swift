@@ -1,7 +1,7 @@
 import CKernels
 import Shared
 
-/// What gates on filters get where the absence of their channels ends at one reader of a value.
+/// The gradients of gates on filters whose channels' absence ends at one reader of a value.
 final class GateSums {
     private let ends: [GateEnds.End]
     private let images: Int

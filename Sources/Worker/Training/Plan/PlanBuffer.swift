@@ -1,4 +1,4 @@
-/// Floats of a plan that are alive from the moment that they are first written to the one that they are last read.
+/// Floats of a plan, live from their first write to their last read.
 final class PlanBuffer {
     /// The number of floats.
     let count: Int
@@ -13,13 +13,13 @@ final class PlanBuffer {
         moments = moment...moment
     }
 
-    /// Says that it is first written at a moment, and not read yet.
+    /// Marks the first write at a moment, with no reads yet.
     func begin(at moment: Int) { moments = moment...moment }
 
     /// Keeps it alive at a moment.
     func use(at moment: Int) { moments = min(moments.lowerBound, moment)...max(moments.upperBound, moment) }
 
-    /// Where the floats lie, once the plan's memory is there.
+    /// The floats, once the plan's memory exists.
     var pointer: UnsafeMutablePointer<Float> {
         guard let base else { preconditionFailure("the plan's memory is placed before it is used") }
         return base
@@ -39,7 +39,7 @@ extension PlanBuffer {
     /// Floats of a line: a cache line, at which every buffer begins.
     private static let lineFloats = 16
 
-    /// Gives every buffer a place in one arena, which two share only if they are never alive at once.
+    /// Gives every buffer a place in one arena; two buffers share a place only if they are never live at once.
     static func place(_ buffers: [PlanBuffer]) throws -> Arena {
         var plan = ArenaPlan()
         var pieces = [Range<Int>](repeating: 0..<0, count: buffers.count)

@@ -1,17 +1,17 @@
 import CKernels
 import Shared
 
-/// Makes the steps and values of a plan from a graph.
+/// Makes a plan's steps and values from a graph.
 ///
-/// A batch norm is computed together with the sum and the ReLU that follow it, whose passes over memory it saves.
+/// A batch norm is computed together with the sum and the ReLU that follow it, which saves their passes over memory.
 struct PlanBuilder {
     private(set) var steps: [any PlanStep] = []
     private let layout: PlanLayout
     private var values: [PlanValue?]
-    /// For every node whether each of its channels is there; see ``selectPresent(of:_:)``.
+    /// For every node, whether each of its channels is present; see ``selectPresent(of:_:)``.
     private let isPresent: [[Bool]]
 
-    /// Visits the layout's graph. Throws a `.badInput` ``Failure`` where a layer has too many channels.
+    /// Visits the layout's graph. Throws a `.badInput` ``Failure`` if a layer has too many channels.
     init(_ layout: PlanLayout) throws {
         self.layout = layout
         let graph = layout.graph
@@ -41,7 +41,7 @@ struct PlanBuilder {
 
     /// Whether nothing reads the image but its flattening, which is the image then.
     let isImageFlattened: Bool
-    /// How often each node's value is read, and the node whose value it is: that of a vector's flattening is the vector.
+    /// How often each node's value is read, and the node that provides it: a flattened vector's value is the vector's.
     private let readers: [Int]
     private let sources: [Int]
 
@@ -132,7 +132,7 @@ struct PlanBuilder {
     }
 
     /// A channel that a `select` leaves empty is absent and stays so, whatever an operation makes of zero: its zeros
-    /// are written anew behind a batch norm, for instance.
+    /// are written again after a batch norm, for instance.
     private mutating func selectPresent(of node: Int, _ y: PlanValue) -> PlanValue {
         guard !layout.graph.nodes[node].operation.keepsZero, isPresent[node].contains(false) else { return y }
         let selected = makeValue(node, dependsOnParameters: y.dependsOnParameters)

@@ -1,15 +1,15 @@
 import CKernels
 import Shared
 
-/// What the steps of a plan agree on while it is laid out: parameters, values, and which memory is used when.
+/// Shared by the steps of a plan while it is laid out: parameters, values, and the use of memory over time.
 ///
 /// Time counts the steps of the forward pass, then the loss, then the steps backwards.
 final class PlanLayout {
-    /// Small work that follows a step of the backward pass.
+    /// Small work after a step of the backward pass.
     enum Chore {
         /// Two parts of a value's gradient become one.
         case sum(PlanBuffer, PlanBuffer, into: PlanBuffer)
-        /// What gates on a value's channels get for the part of its gradient that one of its readers contributed.
+        /// The gradients of gates on a value's channels from one reader's part of its gradient.
         case gates(GateSums, PlanValue, gradient: PlanBuffer)
     }
 
@@ -17,7 +17,7 @@ final class PlanLayout {
     let images: Int
     let purpose: PlanPurpose
     let precision: TrainingPrecision
-    /// Where the absence of filters ends, if gates are wanted.
+    /// Where the absence of filters ends, if gates are needed.
     let gateEnds: GateEnds?
     /// The parameters, their gradients, the running statistics and those of the last batch, in the order of
     /// ``ParameterLayout``.
@@ -25,10 +25,10 @@ final class PlanLayout {
     let gradient: AlignedBuffer
     let statistics: AlignedBuffer
     let batchStatistics: AlignedBuffer
-    /// Each image's gradients with respect to gates on the filters, `[images, filters]`, if they are wanted.
+    /// Each image's gradients with respect to gates on the filters, `[images, filters]`, if needed.
     let gates: AlignedBuffer
     private(set) var buffers: [PlanBuffer] = []
-    /// The chores that follow the backward pass of each step.
+    /// The chores after the backward pass of each step.
     private(set) var chores: [[Chore]] = []
     private(set) var moment = 0
     private var step = 0
@@ -79,7 +79,7 @@ final class PlanLayout {
 
     // MARK: Memory
 
-    /// Memory that is alive from now on for as long as it is used.
+    /// Memory that is live from now on while it is used.
     func buffer(_ count: Int) -> PlanBuffer {
         let buffer = PlanBuffer(count: count, at: moment)
         buffers.append(buffer)
@@ -95,7 +95,7 @@ final class PlanLayout {
     /// Reads a value: keeps it alive now.
     func read(_ value: PlanValue) { use(value.buffer) }
 
-    /// Writes a value, and its roundings if somebody wants them.
+    /// Writes a value, and its rounded copies if needed.
     func write(_ value: PlanValue) {
         value.buffer.begin(at: moment)
         if value.isRounded { value.rounded = roundedBuffer(value.buffer.count) }
@@ -103,21 +103,22 @@ final class PlanLayout {
 
     // MARK: Gradients
 
-    /// The gradient of what a step has made. If nobody else holds it, the step may write over it.
+    /// The gradient of a step's output. If nobody else holds it, the step may overwrite it.
     func takeGradient(of value: PlanValue) -> PlanBuffer {
         let parts = takeGradients(of: value)
         precondition(parts.count == 1, "parts of a gradient are summed unless their taker does it")
         return parts[0]
     }
 
-    /// The parts of the gradient of what a step has made: two at most.
+    /// The parts of the gradient of a step's output: two at most.
     func takeGradients(of value: PlanValue) -> [PlanBuffer] {
         let parts = value.takeGradients()
         for part in parts { use(part) }
         return parts
     }
 
-    /// Adds what a step found out about the gradient of a value that it reads. `gradient` may be what it took itself.
+    /// Adds a step's contribution to the gradient of a value that it reads. `gradient` may be the one that it took
+    /// itself.
     func contribute(_ gradient: PlanBuffer, to edge: PlanEdge) {
         use(gradient)
         let value = edge.value
@@ -128,7 +129,7 @@ final class PlanLayout {
         }
         guard value.dependsOnParameters else { return }
         guard value.gradients.count == (value.takesTwoGradients ? 2 : 1) else { return value.append(gradient) }
-        // The sum is written over a part that nobody else needs.
+        // The sum overwrites a part that nobody else needs.
         var parts = value.takeGradients()
         let earlier = parts.removeLast()
         for part in parts { value.append(part) }

@@ -1,19 +1,19 @@
 /// A part of a plan: a node of the graph, or some that are computed together.
 ///
-/// Steps are made in the order of the forward pass. First each says, forward and then backward, which memory it reads and
-/// writes when; then the memory is placed, and ``prepare(_:)`` makes whatever needs addresses.
+/// Steps are made in the order of the forward pass. First each declares, forward and then backward, which memory it
+/// reads and writes when; then the memory is placed, and ``prepare(_:)`` makes whatever needs addresses.
 protocol PlanStep: AnyObject {
     /// What it makes.
     var output: PlanValue { get }
-    /// Whether it also writes its output in bfloat16, where that is wanted.
+    /// Whether it also writes its output in bfloat16, if needed.
     var roundsOutput: Bool { get }
-    /// Says what the forward pass uses.
+    /// Declares what the forward pass uses.
     func layOutForward(_ layout: PlanLayout)
-    /// Says what the backward pass uses: takes its output's gradient and contributes to those of its inputs.
+    /// Declares what the backward pass uses: takes its output's gradient and contributes to those of its inputs.
     func layOutBackward(_ layout: PlanLayout)
     /// Makes what needs addresses.
     func prepare(_ context: OneDNN) throws
-    /// Takes the parameters as they are now.
+    /// Takes the current parameters.
     func load() throws
     func forward(_ statistics: NormalisationStatistics) throws
     func backward() throws
@@ -29,7 +29,7 @@ extension PlanStep {
 enum NormalisationStatistics {
     /// The batch's own, as in training.
     case batch
-    /// The running ones, as in evaluation: then images do not influence one another.
+    /// The running ones, as in evaluation, so that images do not influence one another.
     case running
 }
 

@@ -1,24 +1,24 @@
 import Shared
 
-/// What a node of the graph makes of all images, `[image, row, column, channel]`, and its gradient.
+/// A node's output for all images, `[image, row, column, channel]`, and its gradient.
 final class PlanValue {
     let shape: Shape
     let buffer: PlanBuffer
-    /// Nodes that read it, each as often as it does.
+    /// Nodes that read it, with multiplicity.
     let readers: Int
     /// Whether some parameter changes it.
     let dependsOnParameters: Bool
-    /// Whether whoever makes it takes its gradient as a sum of two.
+    /// Whether its maker accepts its gradient as a sum of two.
     var takesTwoGradients = false
     /// Whether convolutions multiply it in bfloat16.
     var isRounded = false
     /// The values in bfloat16, where ``isRounded``.
     var rounded: PlanBuffer?
-    /// Whether it is the output of a convolution that multiplies its gradient in bfloat16.
+    /// Whether it is the output of a convolution that uses its gradient in bfloat16.
     var wantsRoundedGradient = false
     /// Its gradient in bfloat16, if its only reader wrote it so.
     var roundedGradient: PlanBuffer?
-    /// What its readers have contributed to its gradient, whose sum it is.
+    /// Its readers' contributions to its gradient, which is their sum.
     fileprivate(set) var gradients: [PlanBuffer] = []
 
     init(_ shape: Shape, _ buffer: PlanBuffer, readers: Int, dependsOnParameters: Bool) {
@@ -34,7 +34,7 @@ final class PlanValue {
         gradients.append(gradient)
     }
 
-    /// Takes the parts of its gradient; who has taken a part that nobody else holds may write over it.
+    /// Takes the parts of its gradient; the taker of a part that nobody else holds may overwrite it.
     func takeGradients() -> [PlanBuffer] {
         for gradient in gradients { gradient.holders -= 1 }
         defer { gradients = [] }
@@ -45,7 +45,7 @@ final class PlanValue {
 /// A value that a step reads.
 struct PlanEdge {
     let value: PlanValue
-    /// The node of the graph that reads it, and the place among the node's inputs; nil where the plan has put a step
+    /// The node of the graph that reads it, and its place among the node's inputs; nil if the plan inserted a step
     /// between.
     let reader: (node: Int, position: Int)?
 

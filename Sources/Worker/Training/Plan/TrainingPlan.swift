@@ -16,9 +16,9 @@ final class TrainingPlan {
     private let arena: Arena
     private let context: OneDNN
 
-    /// Lays out a network. Only convolutions know precisions other than float32. Throws a `.badInput` ``Failure`` where a
-    /// layer has more channels than the kernels take, and an `.unavailable` one where there is too little memory or the
-    /// processor cannot multiply in that precision.
+    /// Lays out a network. Only convolutions support precisions other than float32. Throws a `.badInput` ``Failure`` if
+    /// a layer has more channels than the kernels support, and an `.unavailable` one if there is too little memory or
+    /// the processor does not support that precision.
     init(_ graph: Graph, images: Int, purpose: PlanPurpose, precision: TrainingPrecision = .float32) throws {
         precondition(images > 0, "a plan is for some images")
         self.images = images
@@ -42,21 +42,21 @@ final class TrainingPlan {
         steps = builder.steps
     }
 
-    /// Where images go; the forward pass may write over them.
+    /// The place for images; the forward pass may overwrite them.
     var input: PlanBuffer { image.buffer }
-    /// The order of an image's values in ``input``: `[row, column, channel]`, or `[channel, row, column]` where a network
-    /// sees nothing but the image's flattening, which may then have any shape of as many values.
+    /// The order of an image's values in ``input``: `[row, column, channel]`, or `[channel, row, column]` if the
+    /// network only sees the flattened image, which may then have any shape with as many values.
     let channelsLast: Bool
-    /// The outputs before the softmax, `[images, classes]`; the backward pass may write over them.
+    /// The outputs before the softmax, `[images, classes]`; the backward pass may overwrite them.
     var logits: PlanBuffer { logitsValue.buffer }
     /// The gradient of the loss with respect to ``logits``: set it before ``backward()``.
     var logitsGradient: PlanBuffer { logitsGradientBuffer }
     /// After ``backward()``, in training, the gradients of the parameters in the order of ``ParameterLayout/trained``.
     var gradient: AlignedBuffer { layout.gradient }
-    /// After ``backward()``, where the plan is for importance, each image's gradients with respect to gates on the
+    /// After ``backward()``, if the plan is for importance, each image's gradients with respect to gates on the
     /// filters, `[images, filters]`; see ``GateEnds``.
     var gates: AlignedBuffer { layout.gates }
-    /// The means and unbiased variances of the last forward pass by the batch's statistics, in the order of
+    /// The means and unbiased variances of the last forward pass with the batch's statistics, in the order of
     /// ``ParameterLayout/statistics``.
     var batchStatistics: [Float] { layout.batchStatistics.values }
 

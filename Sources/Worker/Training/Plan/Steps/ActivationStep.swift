@@ -7,7 +7,7 @@ final class ActivationStep: PlanStep {
     private let x: PlanEdge
     let output: PlanValue
     private let pixels: Int
-    /// A slope for each channel and its gradient, where there are any.
+    /// A slope per channel and its gradient, if any.
     private let slopes: UnsafeMutablePointer<Float>
     private let slopeGradients: UnsafeMutablePointer<Float>
     private var yGradient: PlanBuffer?

@@ -3,8 +3,8 @@ import Shared
 
 /// A convolution, with a bias if it has one.
 ///
-/// Only convolutions of one group know other precisions than float32: what the others save in arithmetic they lose in
-/// conversions.
+/// Only ungrouped convolutions support precisions other than float32: the others would lose in conversions what they
+/// save in arithmetic.
 final class ConvolutionStep: PlanStep {
     private let operation: Graph.Operation.Convolution
     private let x: PlanEdge

@@ -1,18 +1,18 @@
 import CKernels
 import Shared
 
-/// A batch normalisation, or an affine map, with what follows it: a sum with one other value (a shortcut) and a ReLU.
+/// A batch normalisation, or an affine map, with a sum with one other value (a shortcut) and a ReLU if they follow.
 ///
-/// y = (x - mean) / sqrt(variance + epsilon) * scale + shift; its gradient is Ioffe and Szegedy's (2015, section 3). An
-/// affine map is one whose mean is 0 and whose deviation is 1.
+/// y = (x - mean) / sqrt(variance + epsilon) * scale + shift; for its gradient see Ioffe and Szegedy (2015, section 3).
+/// An affine map has mean 0 and deviation 1.
 final class NormalisationStep: PlanStep {
-    /// The nodes that are computed together.
+    /// The nodes computed together.
     struct Nodes {
         /// The batch norm or affine map.
         var norm: Int
         /// The epsilon of a batch norm, or nil for an affine map.
         var epsilon: Double?
-        /// The sum that follows, the place of the norm among its inputs, and the other input.
+        /// The sum that follows, the norm's place among its inputs, and the other input.
         var sum: (node: Int, position: Int, shortcut: PlanEdge)?
         /// Whether a ReLU is last.
         var hasReLU = false
@@ -112,7 +112,7 @@ final class NormalisationStep: PlanStep {
             x.value.roundedGradient = rounded
             roundedGradient = rounded
         } else {
-            // What x was is not read again.
+            // x is not read again.
             let gradient = x.value.readers == 1 ? x.value.buffer : layout.buffer(x.value.buffer.count)
             xGradient = gradient
             layout.contribute(gradient, to: x)

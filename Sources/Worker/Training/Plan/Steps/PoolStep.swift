@@ -3,8 +3,8 @@ import Shared
 
 /// The largest value or the mean of windows of each channel: every kind of pooling.
 ///
-/// A small loop of ours, since oneDNN's means divide by the kernel's size where PyTorch counts what lies in the padded
-/// channel, and know no adaptive windows.
+/// A small loop of our own, since oneDNN's means divide by the kernel's size, while PyTorch counts the values in the
+/// padded channel, and since oneDNN has no adaptive windows.
 final class PoolStep: PlanStep {
     private let rows: [winnow_window]
     private let columns: [winnow_window]

@@ -1,7 +1,7 @@
 import CKernels
 import Shared
 
-/// A product of two values, one of which may be a single channel or pixel that stands for all: a gate.
+/// A product of two values, one of which may be a single channel or pixel that is broadcast: a gate.
 final class ProductStep: PlanStep {
     private let factors: [PlanEdge]
     let output: PlanValue

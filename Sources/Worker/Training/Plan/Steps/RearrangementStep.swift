@@ -1,7 +1,7 @@
 import CKernels
 import Shared
 
-/// Values moved to other places: channels picked, pixels cut out, zeros around them, all values of an image in a vector.
+/// Moves values: picks channels, crops pixels, pads with zeros, flattens an image into a vector.
 final class RearrangementStep: PlanStep {
     /// Reads one buffer and writes another.
     private typealias Move = (UnsafePointer<Float>, UnsafeMutablePointer<Float>) -> Void
@@ -9,7 +9,7 @@ final class RearrangementStep: PlanStep {
     private let x: PlanEdge
     let output: PlanValue
     private let move: Move
-    /// Adds up, for each value that was read, what came back to it.
+    /// Adds up, for each value read, the gradients that come back to it.
     private let moveBack: Move
     private var yGradient: PlanBuffer?
     private var xGradient: PlanBuffer?

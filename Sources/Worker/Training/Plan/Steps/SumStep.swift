@@ -1,7 +1,7 @@
 import CKernels
 import Shared
 
-/// A sum of two values or more, some of which may be a single channel or pixel that stands for all.
+/// A sum of two or more values, some of which may be a single channel or pixel that is broadcast.
 final class SumStep: PlanStep {
     private let terms: [PlanEdge]
     let output: PlanValue
@@ -24,7 +24,7 @@ final class SumStep: PlanStep {
     func layOutBackward(_ layout: PlanLayout) {
         let taken = layout.takeGradient(of: output)
         yGradient = taken
-        // It is every term's, so the sum with another part of a term's gradient must not be written over it.
+        // It belongs to every term, so the sum with another part of a term's gradient must not overwrite it.
         taken.holders += 1
         for term in terms where term.value.dependsOnParameters {
             if term.value.shape == output.shape {
