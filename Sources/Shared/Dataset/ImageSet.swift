@@ -2,13 +2,13 @@
 /// and is known: its ``blob``.
 public struct ImageSet: Sendable, Equatable {
     /// What the images have in common.
-    public let layout: ImageLayout
+    public private(set) var layout: ImageLayout
     /// Which part of a data set it is of.
     public let split: EvaluationSettings.Split
     /// The number of images.
     public let count: Int
     /// The whole set as bytes, in the form that `ImageSet+Blob.swift` describes. Its digest names the set.
-    public let blob: [UInt8]
+    public private(set) var blob: [UInt8]
 
     /// Makes a set of `count` images, whose labels and pixels (`[image, channel, row, column]`) `fill` must all write.
     /// Labels must be of the layout's classes; readers check that.
@@ -72,14 +72,11 @@ public struct ImageSet: Sendable, Equatable {
         }
     }
 
-    /// The same images, of which more classes are told apart than have any.
-    func telling(classes: Int) -> ImageSet {
-        var layout = layout
+    /// Tells more classes apart than have images. The pixels stay where they are: there may be no room for them twice.
+    mutating func tell(classes: Int) {
         layout.classes = classes
-        return ImageSet(layout, split: split, count: count) { labels, pixels in
-            withLabels { _ = labels.update(fromContentsOf: $0) }
-            withPixels { pixels.copyMemory(from: $0) }
-        }
+        let header = Self.header(layout, split, count)
+        blob.replaceSubrange(..<header.count, with: header)
     }
 
     /// The images of these numbers, in their order.
