@@ -53,6 +53,44 @@ import Testing
         #expect(try written.read(.test).withPixels { Array($0) } == original.read(.test).withPixels { Array($0) })
     }
 
+    @Test func digitsStayUnmirroredAndTheirLabelsNamed() throws {
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        func write(_ bytes: [UInt8], _ name: String) throws {
+            try Data(bytes).write(to: URL(fileURLWithPath: "\(folder)/train-\(name)-ubyte"))
+        }
+        try write([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1, 7, 9], "images-idx3")
+        try write([0, 0, 8, 1, 0, 0, 0, 2, 0, 1], "labels-idx1")
+        try run("--data", folder, "--output", "\(folder)/digits.npz")
+        let written = try ImageSource("\(folder)/digits.npz").open()
+        #expect(!written.mayBeMirrored && written.normalisation == .mnist)
+        let error = #expect(throws: Failure.self) { try ImageSource("\(folder)/digits.npz", classes: 1).open() }
+        #expect(error?.description.contains("the first in train_labels: image 1") == true)
+    }
+
+    @Test func imagesThatCannotBeReadAreNotPassedOver() throws {
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        try Data([1, 2, 3]).write(to: URL(fileURLWithPath: "\(folder)/test_batch"))
+        let error = #expect(throws: Failure.self) { try run("--data", folder) }
+        #expect(error?.description.contains("\(folder)/test_batch") == true)
+    }
+
+    @Test func whatImagesThereAreIsSaidInTheRightNumber() {
+        func text(_ labels: [Int32], classes: Int, hasLabels: Bool = true) -> String {
+            let layout = ImageLayout(shape: Shape(channels: 1, height: 1, width: 1), classes: classes)
+            let images = ImageSet(layout, split: .train, count: labels.count) { target, pixels in
+                _ = target.update(fromContentsOf: labels)
+                for pixel in pixels.indices { pixels[pixel] = 255 }
+            }
+            return ImageStatistics(images).text(of: layout, hasLabels: hasLabels)
+        }
+        let values = "\n  mean 1.0000, deviation 0.0000"
+        #expect(text([0], classes: 1) == "  1 image in 1 class: 1" + values)
+        #expect(text([0, 1, 0], classes: 2) == "  3 images in 2 classes: 2, 1" + values)
+        #expect(text([0, 0], classes: 1, hasLabels: false) == "  2 images without labels" + values)
+    }
+
     @Test func statisticsAreThoseOfTheDefinition() {
         let layout = ImageLayout(shape: Shape(channels: 2, height: 1, width: 2), classes: 3)
         let images = ImageSet(layout, split: .train, count: 2) { labels, pixels in

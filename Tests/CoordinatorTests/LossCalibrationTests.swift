@@ -55,6 +55,23 @@ struct LossCalibrationTests {
         #expect(try pruner.prune(to: PruningBudget(removedFiltersMin: 7)).predictedLoss == nil)
     }
 
+    @Test func largeNetworksAreMeasuredOnFewerImages() {
+        func count(_ multiplyAccumulates: Int, images: Int = 64, pool: Int? = 50_000) -> Int {
+            var settings = EvaluationSettings(split: .train, images: images, batchNorm: .corrected(images: 16))
+            settings.rotation = pool.map { ImageRotation(pool: $0, masks: 8, seed: 1) }
+            return MeasuredChoices.imageCount(settings, multiplyAccumulates: multiplyAccumulates)
+        }
+        // ResNet-20, ResNet-56 and VGG-16 at 32 × 32 …
+        for cost in [40_600_000, 125_500_000, 313_200_000] { #expect(count(cost) == 1024) }
+        // … ResNet-18 and VGG-16 at 224 × 224.
+        #expect(count(1_814_000_000) == 181)
+        #expect(count(15_470_000_000) == 64)
+        #expect(count(0) == 1024)
+        // There are not always so many.
+        #expect(count(1_814_000_000, pool: 100) == 100)
+        #expect(count(15_470_000_000, images: 20, pool: nil) == 20)
+    }
+
     @Test func whatWasMeasuredIsInTheRunFile() throws {
         let choices = MeasuredChoices(
             images: 100,

@@ -2,6 +2,13 @@ import Testing
 
 @testable import Shared
 
+@Test func theKernelSaysHowMuchMemoryIsAvailable() {
+    let text = "MemTotal:       24640872 kB\nMemFree:          500000 kB\nMemAvailable:   23488736 kB\n"
+    #expect(MemoryAllowance.available(meminfo: text) == 23_488_736 * 1024)
+    #expect(MemoryAllowance.available(meminfo: "MemTotal:       24640872 kB\n") == nil)
+    #expect(MemoryAllowance.available > 1 << 20)
+}
+
 struct CPUAllowanceTests {
     @Test func quotasOfControlGroupsLimitTheProcessors() {
         let files = [

@@ -49,7 +49,7 @@ private func numbers(_ set: ImageSet) -> [Int] { (0..<set.count).map(set.label) 
     }
 
     @Test func theFilesAreReadWhereTorchvisionLeavesThem() throws {
-        for place in ["", "raw/", "MNIST/raw/"] {
+        for place in ["", "raw/", "MNIST/raw/", "EMNIST/raw/"] {
             let folder = try folder(in: place)
             let data = try ImageSource(folder.path).open()
             #expect(data.format == .idx && !data.mayBeMirrored && data.normalisation == .mnist)
@@ -72,9 +72,22 @@ private func numbers(_ set: ImageSet) -> [Int] { (0..<set.count).map(set.label) 
         #expect(InputFile.isReadable("\(folder.path)/train-images-idx3-ubyte.gz"))
         #expect(try ImageSource(folder.path).open().read(.train) == raw)
         var cut = [UInt8](try Data(contentsOf: URL(fileURLWithPath: "\(folder.path)/train-images-idx3-ubyte.gz")))
+        var changed = cut
         cut.removeLast(12)
         try folder.write(cut, "train-images-idx3-ubyte.gz")
         #expect(folder.complaint("", .train).contains("cut short"))
+        // The checksum stands before the length, which takes the last four bytes.
+        changed[changed.count - 5] ^= 1
+        try folder.write(changed, "train-images-idx3-ubyte.gz")
+        #expect(folder.complaint("", .train).contains("cut short or damaged"))
+    }
+
+    @Test func severalDataSetsInTorchvisionsRootAreNamed() throws {
+        let folder = try folder(in: "MNIST/raw/")
+        try folder.write(Self.images(1), "FashionMNIST/raw/train-images-idx3-ubyte")
+        try folder.write(Self.labels([3]), "FashionMNIST/raw/train-labels-idx1-ubyte")
+        #expect(folder.complaint().contains("\(folder.path)/FashionMNIST/raw/, \(folder.path)/MNIST/raw/"))
+        #expect(try ImageSource("\(folder.path)/FashionMNIST").open().read(.train).label(0) == 3)
     }
 
     @Test func oneOfSeveralDataSetsIsNamedByItsFilesBeginning() throws {
@@ -95,7 +108,8 @@ private func numbers(_ set: ImageSet) -> [Int] { (0..<set.count).map(set.label) 
         let data = try ImageSource(folder.path, classes: 10).open()
         #expect(data.layout.classes == 10)
         #expect(try data.read(.train).layout.classes == 10)
-        #expect(throws: Failure.self) { try ImageSource(folder.path, classes: 6).open() }
+        let error = #expect(throws: Failure.self) { try ImageSource(folder.path, classes: 6).open() }
+        #expect(error?.description.contains("image 0 of \(folder.path)/t10k-images-idx3-ubyte") == true)
     }
 
     @Test func filesThatAreCutShortOrContradictEachOtherAreRefused() throws {
@@ -105,11 +119,22 @@ private func numbers(_ set: ImageSet) -> [Int] { (0..<set.count).map(set.label) 
         try folder.write(Self.images(3), "train-images-idx3-ubyte")
         #expect(folder.complaint().contains("has 3 images, but"))
         try folder.write([0, 0, 8, 3, 0, 0, 0, 4, 255, 255, 255, 255, 255, 255, 255, 255], "train-images-idx3-ubyte")
-        #expect(folder.complaint().contains("cannot hold the 4 images"))
+        #expect(folder.complaint().contains("has images of 4294967295 × 4294967295; 1 to 16384"))
+        try folder.write([0, 0, 8, 3, 0, 0, 0, 4, 0, 0, 64, 0, 0, 0, 64, 0], "train-images-idx3-ubyte")
+        #expect(folder.complaint().contains("cannot hold the 4 images of 16384 × 16384"))
         try folder.write([0, 0, 13, 3] + [UInt8](repeating: 0, count: 40), "train-images-idx3-ubyte")
         #expect(folder.complaint().contains("is not an IDX file of bytes in 3 dimensions"))
         try folder.write([0, 0], "train-images-idx3-ubyte")
         #expect(folder.complaint().contains("cut short"))
+        try folder.write(Self.images(4) + [0], "train-images-idx3-ubyte")
+        #expect(folder.complaint("", .train).contains("train-images-idx3-ubyte is longer than its header says"))
+        try folder.write(Self.images(4, height: 0), "train-images-idx3-ubyte")
+        #expect(folder.complaint().contains("has images of 0 × 3"))
+        try folder.write(Self.images(0), "train-images-idx3-ubyte")
+        try folder.write(Self.labels([]), "train-labels-idx1-ubyte")
+        #expect(folder.complaint("", .train).contains("has no train images: it is empty"))
+        try FileManager.default.removeItem(atPath: "\(folder.path)/train-labels-idx1-ubyte")
+        #expect(folder.complaint().contains("has no train-labels-idx1-ubyte beside it"))
     }
 }
 
@@ -183,9 +208,73 @@ private func numbers(_ set: ImageSet) -> [Int] { (0..<set.count).map(set.label) 
         fortran.replaceSubrange(try #require(fortran.firstRange(of: Array("False".utf8))), with: Array("True ".utf8))
         try folder.write(fortran + [1], "images.npy")
         #expect(folder.complaint().contains("in Fortran order; convert it with np.ascontiguousarray"))
+        #expect(try complaint(bytes: [1, 2]).contains("images.npy is longer than its header says"))
+        #expect(
+            try complaint(images: ("|u1", [0, 1, 1]), bytes: [], labels: ("|u1", [0]), labelBytes: [])
+                .contains("has no images: it is empty"))
+        #expect(
+            try complaint(labels: ("<u8", [1]), labelBytes: [UInt8](repeating: 255, count: 8))
+                .contains("image 0 has label 9223372036854775807"))
         _ = try complaint()
+        try write(folder, "mean", "<f4", [1], [0, 0, 0, 0])
+        #expect(folder.complaint().contains("has one of mean and deviation; the other is needed too"))
+        try FileManager.default.removeItem(atPath: "\(folder.path)/mean.npy")
         try FileManager.default.removeItem(atPath: "\(folder.path)/labels.npy")
         #expect(folder.complaint().contains("has images without labels"))
+    }
+
+    @Test func anExtentThatNoNumberHoldsIsTooLarge() throws {
+        let folder = try ImageFolder()
+        var header = NumpyArray.header("|u1", shape: [1, 1, 1])
+        let extents = try #require(header.firstRange(of: Array("(1,".utf8)))
+        let long = Array("(99999999999999999999,".utf8)
+        header.replaceSubrange(extents, with: long)
+        // The header's length grows with it.
+        header[8] += UInt8(long.count - extents.count)
+        try folder.write(header + [1], "images.npy")
+        #expect(folder.complaint().contains("cannot hold the 9223372036854775807 bytes"))
+    }
+
+    @Test func aDamagedArchiveIsNoticedByItsChecksum() throws {
+        let folder = try ImageFolder()
+        var generator = SeededGenerator(seed: 4)
+        let path = "\(folder.path)/images.npz"
+        let archive = try NumpyArchive(path)
+        try archive.add(ImageSet.random(3, using: &generator), prefix: "")
+        try archive.finish()
+        #expect(folder.complaint("images.npz") == "no error")
+        var bytes = [UInt8](try Data(contentsOf: URL(fileURLWithPath: path)))
+        bytes[1000] ^= 1
+        try folder.write(bytes, "images.npz")
+        #expect(folder.complaint("images.npz").contains("images.npy in \(path) is damaged"))
+        // What was read before the end is not known to be whole.
+        #expect(try ImageSource(path).open().read(.test, limit: 1).count == 1)
+    }
+
+    @Test func anArchiveOfAnotherNameIsReadWhereItIsSaidToBeOne() throws {
+        let folder = try ImageFolder()
+        var generator = SeededGenerator(seed: 4)
+        let set = ImageSet.random(3, using: &generator)
+        let archive = try NumpyArchive("\(folder.path)/images")
+        try archive.add(set, prefix: "")
+        try archive.finish()
+        #expect(folder.complaint("images").contains("no images in a form that is known"))
+        let read = try ImageSource("\(folder.path)/images", format: .numpy).open().read(set.split)
+        #expect(read.withPixels { Array($0) } == set.withPixels { Array($0) })
+    }
+
+    @Test func whatTheImagesAreIsSaidWithOrWithoutLabels() throws {
+        let folder = try ImageFolder()
+        func summary() throws -> String {
+            let data = try ImageSource(folder.path).open(needsLabels: false)
+            return data.summary(data.normalisation)
+        }
+        try write(folder, "images", "|u1", [2, 1, 1, 2], [1, 2, 3, 4])
+        #expect(try summary() == "numpy images of 1 × 1 × 2 without labels, mean 0.0, deviation 1.0")
+        try write(folder, "labels", "|u1", [2], [0, 0])
+        #expect(try summary() == "numpy images of 1 × 1 × 2 in 1 class, mean 0.0, deviation 1.0")
+        try write(folder, "labels", "|u1", [2], [0, 1])
+        #expect(try summary() == "numpy images of 1 × 1 × 2 in 2 classes, mean 0.0, deviation 1.0")
     }
 
     @Test func imagesWithoutLabelsAreOfAsManyClassesAsANetworkTells() throws {
@@ -333,6 +422,16 @@ private func numbers(_ set: ImageSet) -> [Int] { (0..<set.count).map(set.label) 
         #expect(try complaint(Array("cos\nsystem\n(U\u{2}lstR.".utf8)).contains("not a dictionary"))
         #expect(try complaint([0x80, 2, UInt8(ascii: "N"), UInt8(ascii: ".")]).contains("not a dictionary"))
     }
+}
+
+@Test func filesThatCannotBeReadAreAnErrorAndNoMissingSplit() throws {
+    let folder = try ImageFolder()
+    try folder.write([UInt8](repeating: 1, count: 100), "test_batch.bin")
+    #expect(try ImageSource(folder.path).open().splits == [.test])
+    #expect(folder.complaint().contains("100 bytes are no whole number of records"))
+    try folder.write([UInt8](repeating: 1, count: CIFAR10.recordBytes), "data_batch_2.bin")
+    #expect(try ImageSource(folder.path).open().splits == [.train, .test])
+    #expect(folder.complaint("", .train).contains("data_batch_1.bin is missing"))
 }
 
 @Test func aFolderOfSeveralFormsAsksWhichOneIsMeant() throws {

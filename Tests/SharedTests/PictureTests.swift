@@ -140,6 +140,29 @@ import Testing
         #expect(tooMany?.description.contains("3 of 103 pictures are unreadable") == true)
     }
 
+    @Test func aBrokenPictureDoesNotDecideTheSizeOfAll() throws {
+        let folder = try folder([("a", "colour.png")])
+        let picture = try InputFile.bytes(at: "\(Self.fixtures)/colour.png", bytesMax: 1 << 20)
+        for number in 1..<100 { try folder.write(picture, "a/\(number).png") }
+        // Which one is looked at first is drawn: each of them once.
+        for number in 1..<100 {
+            try folder.write([], "a/\(number).png")
+            #expect(folder.complaint().contains("/a/\(number).png"))
+            #expect(try ImageSource(folder.path, skipsBroken: true).open().read(.test).count == 99)
+            try folder.write(picture, "a/\(number).png")
+        }
+    }
+
+    @Test func aClassMayBeALinkToAFolderElsewhere() throws {
+        let elsewhere = try folder([("cats", "colour.png"), ("dogs/deep", "grey.png")])
+        let folder = try ImageFolder()
+        for name in ["cats", "dogs"] {
+            try FileManager.default.createSymbolicLink(
+                atPath: "\(folder.path)/\(name)", withDestinationPath: "\(elsewhere.path)/\(name)")
+        }
+        #expect(try ImageSource(folder.path).open().read(.test) == ImageSource(elsewhere.path).open().read(.test))
+    }
+
     @Test(.enabled(if: Python.canImport("numpy", "PIL", "torchvision"), "no torchvision"))
     func scalingAndCroppingAreThoseOfTorchvision() throws {
         let folder = try ImageFolder()

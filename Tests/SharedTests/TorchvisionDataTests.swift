@@ -63,6 +63,22 @@ import Testing
         try compare(program, .idx)
     }
 
+    @Test(.enabled(if: isPresent, "no torchvision"))
+    func emnistsFilesHoldWhatTorchvisionReads() throws {
+        let program = """
+            folder = f"{root}/EMNIST/raw"
+            os.makedirs(folder)
+            for name, count in (("train", 7), ("test", 4)):
+                for kind, array in (
+                        ("images-idx3", g.integers(0, 256, (count, 28, 28))), ("labels-idx1", g.integers(1, 27, count))):
+                    with open(f"{folder}/emnist-letters-{name}-{kind}-ubyte", "wb") as file:
+                        file.write(struct.pack(">BBBB", 0, 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape))
+                        file.write(array.astype(np.uint8).tobytes())
+            train, test = (datasets.EMNIST(root, split="letters", train=part) for part in (True, False))
+            """
+        try compare(program, .idx)
+    }
+
     @Test(.enabled(if: isPresent, "no torchvision"), arguments: [3, 4])
     func cifarsPythonBatchesHoldWhatTorchvisionReads(pickleProtocol: Int) throws {
         let program = """

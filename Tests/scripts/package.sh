@@ -58,6 +58,23 @@ arrays = numpy.load("images.npz")
 assert arrays["train_images"].shape == (400, 1, 8, 8) and arrays["train_images"].dtype == numpy.float32
 assert sorted(arrays["test_labels"]) == sorted(test.labels.tolist())
 
+# Pictures that are neither grey nor coloured become coloured ones; whole numbers that are no bytes are nothing.
+try:
+    from PIL import Image
+except ImportError:
+    pass
+else:
+    pictures = [(Image.new("RGBA", (8, 8), (1, 2, 3, 4)), 0), (Image.new("P", (8, 8)), 1)]
+    arrays = numpy.load(winnow.images(pictures, "pictures.npz"))
+    assert arrays["images"].shape == (2, 3, 8, 8) and arrays["images"].dtype == numpy.uint8
+    assert sorted(arrays["images"][:, 2, 0, 0].tolist()) == [0, 3], arrays["images"]
+try:
+    winnow.images([(torch.zeros(1, 8, 8, dtype=torch.int64), 0)], "integers.npz")
+except ValueError as error:
+    assert "int64" in str(error), error
+else:
+    raise AssertionError("integers are no bytes")
+
 torch.save(model.state_dict(), "model.pt")
 ranking = winnow.rank("model.pt", "images.npz", masks=150, run="model.winnow", seed=3)
 by_module = winnow.rank(model, "images.npz", masks=150, run="module.winnow", seed=3)
@@ -107,7 +124,7 @@ for _ in range(150):
 known = (branches.eval()(test.images).argmax(1) == test.labels).float().mean().item()
 branches.train()
 ranking = winnow.rank(
-    branches, "images.npz", masks=60, run="branches.winnow", seed=3, anyway=True, scope="all")
+    branches, "images.npz", masks=600, run="branches.winnow", seed=3, scope="all")
 assert {"stem", "left", "right"} >= set(ranking.table["layer"]), ranking.table
 assert branches.training, "a module is left as it was"
 smaller = winnow.prune(ranking, "branches.safetensors", remove_filters=1).load()

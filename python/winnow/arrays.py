@@ -46,6 +46,8 @@ def _arrays(dataset):
 def _array(image):
     """An image as `[C, H, W]` of uint8 or float32."""
     is_picture = hasattr(image, "convert")
+    if is_picture and image.mode not in ("L", "RGB"):
+        image = image.convert("RGB")
     array = numpy.asarray(image)
     if array.ndim == 2:
         array = array[None]
@@ -53,4 +55,8 @@ def _array(image):
         array = array.transpose(2, 0, 1)
     if array.ndim != 3:
         raise ValueError(f"an image has the shape {array.shape}, not [channels, height, width]")
-    return array if array.dtype == numpy.uint8 else array.astype(numpy.float32)
+    if array.dtype == numpy.uint8:
+        return array
+    if array.dtype.kind != "f":
+        raise ValueError(f"an image holds {array.dtype}, neither bytes (uint8) nor floats")
+    return array.astype(numpy.float32)

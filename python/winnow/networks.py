@@ -123,7 +123,9 @@ def file_of(model, data=None, example=None, options=None):
             raise ValueError("give example=, an input of the module, since there are no images to infer its shape from")
         import torch
 
-        example = torch.zeros(1, *shape(data, options or {}))
+        # A module may be on an accelerator; one without parameters is anywhere.
+        device = next(model.parameters(), torch.empty(0)).device
+        example = torch.zeros(1, *shape(data, options or {}), device=device)
     with tempfile.TemporaryDirectory() as folder:
         yield export(model, example, os.path.join(folder, "network.onnx"))
 

@@ -148,7 +148,6 @@ struct RunSession {
     private func measureChoices() throws {
         guard let source, !file.description.ensemble.design.comparesAllMasks else { return }
         let report = try Report(RunRecord(file))
-        Log.shared.step("measuring what the ranking would choose")
         do {
             let settings = file.description.settings
             let jobs = try NetworkJobs(

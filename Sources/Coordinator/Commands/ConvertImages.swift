@@ -43,7 +43,8 @@ struct ConvertImages: Command {
         }
         let count = sets.reduce(0) { $0 + $1.count }
         let seconds = start.duration(to: .now) / .seconds(1)
-        Log.shared.line("\(count) images read, \(Int(Double(count) / max(seconds, 0.001))) a second")
+        Log.shared.line(
+            "\(count) \(count == 1 ? "image" : "images") read, \(Int(Double(count) / max(seconds, 0.001))) a second")
         if json {
             print(ImageStatistics.json(of: sets, from: source, normalisation))
         } else {
@@ -58,7 +59,8 @@ struct ConvertImages: Command {
             try archive.add(
                 set, prefix: source.hasSplits ? "\(set.split.rawValue)_" : "", hasLabels: source.hasLabels)
         }
-        try archive.add(classes: source.hasLabels ? source.layout.classes : nil, normalisation)
+        try archive.add(
+            classes: source.hasLabels ? source.layout.classes : nil, normalisation, mayBeMirrored: source.mayBeMirrored)
         try archive.finish()
         if !json { print(output) }
     }

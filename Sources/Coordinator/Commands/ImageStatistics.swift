@@ -87,8 +87,9 @@ struct ImageStatistics {
             : "\(counts.min() ?? 0) to \(counts.max() ?? 0)"
         // As --mean and --deviation take them.
         func list(_ values: [Double]) -> String { values.map { String(format: "%.4f", $0) }.joined(separator: ",") }
+        let classes = "in \(layout.classes) \(layout.classes == 1 ? "class" : "classes"): \(each)"
         return """
-              \(total) images \(hasLabels ? "in \(layout.classes) classes: \(each)" : "without labels")
+              \(total) \(total == 1 ? "image" : "images") \(hasLabels ? classes : "without labels")
               mean \(list(means)), deviation \(list(deviations))
             """
     }

@@ -21,13 +21,24 @@ struct MeasuredChoices: Codable, Equatable, Sendable {
 
     /// The shares of the FLOPs that are removed.
     private static let budgets = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
-    /// Images at most: seconds for a small network, and losses to a few per cent.
+    /// Images at most and at least: losses to a few per cent, or to what a mask of a large network shows, …
     private static let imagesMax = 1024
+    private static let imagesMin = 64
+    /// … and multiply-accumulates of the unpruned network for all of them, about: seconds for a network for small images
+    /// (1,024 images of VGG-16 at 32 × 32), a minute or two for one of 224 × 224.
+    private static let multiplyAccumulatesMax = 3.3e11
+
+    /// How many of a run's images choices of such a network are measured on.
+    static func imageCount(_ settings: EvaluationSettings, multiplyAccumulates: Int) -> Int {
+        let affordable = multiplyAccumulatesMax / Double(max(multiplyAccumulates, 1))
+        return Int(min(Double(min(settings.measuring.images, imagesMax)), max(affordable, Double(imagesMin))))
+    }
 
     /// Measures what a ranking chooses, with the images of the run. Throws a ``Failure`` where that cannot be done here.
     init(_ pruner: Pruner, of network: Network, settings: EvaluationSettings, by jobs: NetworkJobs) throws {
         let space = FilterSpace(network.graph)
-        let all = Double(network.graph.cost().multiplyAccumulates)
+        let cost = network.graph.cost().multiplyAccumulates
+        let all = Double(cost)
         var masks = [Mask(count: space.count)]
         for share in Self.budgets {
             let most = Int(((1 - share) * all).rounded(.down))
@@ -35,8 +46,10 @@ struct MeasuredChoices: Codable, Equatable, Sendable {
             guard let outcome = try? pruner.prune(to: PruningBudget(multiplyAccumulatesMax: most)) else { break }
             if outcome.mask != masks.last { masks.append(outcome.mask) }
         }
+        let count = Self.imageCount(settings, multiplyAccumulates: cost)
+        Log.shared.step("measuring \(masks.count) networks that the ranking would choose, on \(count) images")
         var settings = settings.measuring
-        settings.images = min(settings.images, Self.imagesMax)
+        settings.images = count
         let measured = try jobs.evaluate(network, under: masks, settings)
         images = settings.images
         choices = zip(masks, measured).map { mask, measured in

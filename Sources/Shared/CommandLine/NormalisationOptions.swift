@@ -56,6 +56,8 @@ public struct NormalisationOptions {
         return try normalisation(known: known, orElse: usual, channels: channels, of: "the network's images")
     }
 
+    private func amount(_ count: Int, _ noun: String) -> String { "\(count) \(noun)\(count == 1 ? "" : "s")" }
+
     private func normalisation(
         known: Normalisation?, orElse usual: Normalisation, channels: Int, of images: String
     ) throws -> Normalisation {
@@ -65,7 +67,9 @@ public struct NormalisationOptions {
         for (name, values) in [("--mean", mean), ("--deviation", deviation)] {
             guard let values, values.values.count != channels else { continue }
             throw Failure(
-                .usage, "\(name) has \(values.values.count) values, but \(images) have \(channels) channels")
+                .usage,
+                "\(name) has \(amount(values.values.count, "value")), but \(images) have \(amount(channels, "channel"))"
+            )
         }
         let chosen = Normalisation(
             mean: mean?.values ?? usual.mean, deviation: deviation?.values ?? usual.deviation)

@@ -14,8 +14,10 @@ public struct DataSet: Sendable {
         var layout = reader.layout
         if let classes = source.classes {
             guard classes >= layout.classes else {
+                let place = reader.place(ofLabelFrom: classes).map { " (the first in \($0))" } ?? ""
                 throw Failure(
-                    .badInput, "\(source.path) has labels of \(layout.classes) classes, more than --classes \(classes)")
+                    .badInput,
+                    "\(source.path) has labels of \(layout.classes) classes\(place), more than --classes \(classes)")
             }
             layout.classes = classes
         }
@@ -36,7 +38,7 @@ public struct DataSet: Sendable {
     public var hasSplits: Bool { reader.hasSplits }
     /// The available splits; only one if they are not separate.
     public var splits: [EvaluationSettings.Split] {
-        hasSplits ? [.train, .test].filter { (try? count($0)) != nil } : [.train]
+        hasSplits ? [.train, .test].filter(reader.has) : [.train]
     }
 
     /// Whether the images have labels.
@@ -50,20 +52,28 @@ public struct DataSet: Sendable {
         return try DataSet(source, reader)
     }
 
-    /// How many images a split has. Throws a `.badInput` ``Failure`` if there is no such split.
-    public func count(_ split: EvaluationSettings.Split) throws -> Int { try reader.count(split) }
+    /// How many images a split has, at least one. Throws a `.badInput` ``Failure`` where there is no such split, or it is
+    /// empty.
+    public func count(_ split: EvaluationSettings.Split) throws -> Int {
+        let count = try reader.count(split)
+        guard count > 0 else {
+            throw Failure(
+                .badInput, "\(source.path) has no \(hasSplits ? "\(split.rawValue) " : "")images: it is empty")
+        }
+        return count
+    }
 
     /// Reads the first `limit` images of a split, or all. Throws a `.badInput` ``Failure`` that says what is wrong and
     /// where, also if there are fewer images than wanted.
     public func read(_ split: EvaluationSettings.Split, limit: Int? = nil) throws -> ImageSet {
-        let available = try reader.count(split)
+        let available = try count(split)
         if let limit, limit > available {
             throw Failure(
                 .badInput, "\(source.path) has only \(available) \(split.rawValue) images, not \(limit)")
         }
         let count = limit ?? available
         try checkMemory(for: count)
-        let images = try reader.read(split, count: count)
+        var images = try reader.read(split, count: count)
         if let limit, images.count < limit {
             throw Failure(
                 .badInput,
@@ -71,22 +81,23 @@ public struct DataSet: Sendable {
             )
         }
         try images.checkPixels(name: source.path)
-        return images.layout == layout ? images : images.telling(classes: layout.classes)
+        if images.layout != layout { images.tell(classes: layout.classes) }
+        return images
     }
 
     /// One line for the user: the images and how they become inputs.
     public func summary(_ normalisation: Normalisation) -> String {
-        "\(format.rawValue) images of \(layout), \(normalisation)"
+        "\(format.rawValue) images of \(hasLabels ? "\(layout)" : "\(layout.shape) without labels"), \(normalisation)"
     }
 
     private func checkMemory(for count: Int) throws {
         let (bytes, overflows) = layout.imageBytes.multipliedReportingOverflow(by: count)
-        let memory = ProcessInfo.processInfo.physicalMemory
-        guard !overflows, UInt64(bytes) < memory, count <= ImageSet.countMax else {
+        let memory = MemoryAllowance.available
+        guard !overflows, bytes < memory, count <= ImageSet.countMax else {
             throw Failure(
                 .badInput,
-                "\(count) images of \(layout.shape) in \(source.path) do not fit into this machine's "
-                    + "\(memory >> 30) GB of memory; read fewer, or smaller ones")
+                "\(count) images of \(layout.shape) in \(source.path) take \(overflows ? "more" : "\(bytes >> 20) MB"), and "
+                    + "\(memory >> 20) MB of memory are free; read fewer with --images, or smaller ones")
         }
     }
 }

@@ -47,5 +47,5 @@ public struct ImageLayout: Sendable, Hashable, Codable {
 
 extension ImageLayout: CustomStringConvertible {
     /// Such as `3 × 32 × 32 in 10 classes`.
-    public var description: String { "\(shape) in \(classes) classes" }
+    public var description: String { "\(shape) in \(classes) \(classes == 1 ? "class" : "classes")" }
 }

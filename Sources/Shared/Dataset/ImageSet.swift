@@ -1,14 +1,14 @@
 /// Labelled images of one shape. A set describes itself completely, and so do the bytes that transfer and identify it:
 /// its ``blob``.
 public struct ImageSet: Sendable, Equatable {
-    /// The common properties of the images.
-    public let layout: ImageLayout
+    /// What the images have in common.
+    public private(set) var layout: ImageLayout
     /// Which part of a data set it is of.
     public let split: EvaluationSettings.Split
     /// The number of images.
     public let count: Int
-    /// The whole set as bytes, in the format of `ImageSet+Blob.swift`. Its digest identifies the set.
-    public let blob: [UInt8]
+    /// The whole set as bytes, in the form that `ImageSet+Blob.swift` describes. Its digest names the set.
+    public private(set) var blob: [UInt8]
 
     /// Makes a set of `count` images; `fill` must write all labels and pixels (`[image, channel, row, column]`). Labels
     /// must be among the layout's classes; readers check that.
@@ -72,14 +72,11 @@ public struct ImageSet: Sendable, Equatable {
         }
     }
 
-    /// The same images with more classes than occur.
-    func telling(classes: Int) -> ImageSet {
-        var layout = layout
+    /// Tells more classes apart than have images. The pixels stay where they are: there may be no room for them twice.
+    mutating func tell(classes: Int) {
         layout.classes = classes
-        return ImageSet(layout, split: split, count: count) { labels, pixels in
-            withLabels { _ = labels.update(fromContentsOf: $0) }
-            withPixels { pixels.copyMemory(from: $0) }
-        }
+        let header = Self.header(layout, split, count)
+        blob.replaceSubrange(..<header.count, with: header)
     }
 
     /// The images of these numbers, in their order.

@@ -80,7 +80,7 @@ public struct ImageSource: Sendable, Hashable, Codable {
         case .cifar10: try CIFAR10.reader(at: path)
         case .cifar100: try CIFAR100.reader(at: path, cifar100Labels)
         case .idx: try IDXImages(at: path)
-        case .numpy: try NumpyImages(at: path)
+        case .numpy: try NumpyImages(at: path, isNamed: self.format == .numpy)
         case .folder: try PictureFolder(self)
         }
     }

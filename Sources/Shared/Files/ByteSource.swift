@@ -25,6 +25,15 @@ extension ByteSource {
         }
     }
 
+    /// Reads no more. Throws a `.badInput` ``Failure`` where something is left, or the checksum of compressed or archived
+    /// bytes, which stands at their end, is not theirs.
+    func finish() throws {
+        var byte: UInt8 = 0
+        guard try withUnsafeMutableBytes(of: &byte, { try read(into: $0) }) == 0 else {
+            throw Failure(.badInput, "\(name) is longer than its header says")
+        }
+    }
+
     /// The next bytes.
     func bytes(_ count: Int) throws -> [UInt8] {
         guard count <= bytesMax else {

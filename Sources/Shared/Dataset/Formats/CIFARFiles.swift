@@ -13,6 +13,11 @@ struct CIFARFiles {
         self.names = names
     }
 
+    /// Whether a file of a split is there, whatever is wrong with it.
+    func has(_ split: EvaluationSettings.Split) -> Bool {
+        (names[split] ?? []).contains { InputFile.isReadable("\(folder)/\($0)") }
+    }
+
     /// The files of a split, in order. Throws a `.badInput` ``Failure`` where the first is missing, or one between two
     /// others.
     func paths(_ split: EvaluationSettings.Split) throws -> [String] {

@@ -19,6 +19,8 @@ struct CIFARPython: ImageReader {
 
     var normalisation: Normalisation { format == .cifar10 ? .standard : .cifar100 }
 
+    func has(_ split: EvaluationSettings.Split) -> Bool { files.has(split) }
+
     func count(_ split: EvaluationSettings.Split) throws -> Int {
         try files.paths(split).reduce(0) { try $0 + batch(at: $1).labels.count }
     }

@@ -64,6 +64,8 @@ struct CIFARBinary: ImageReader {
     var layout: ImageLayout { records.layout }
     var normalisation: Normalisation { format == .cifar10 ? .standard : .cifar100 }
 
+    func has(_ split: EvaluationSettings.Split) -> Bool { files.has(split) }
+
     func count(_ split: EvaluationSettings.Split) throws -> Int {
         try files.paths(split).reduce(0) { try $0 + records.count(size: InputFile.size(of: $1), name: $1) }
     }

@@ -34,12 +34,16 @@ struct IDXImages: ImageReader {
         if exists && !isFolder.boolValue { return nil }
         let folders =
             exists
-            ? [path, "\(path)/raw", "\(path)/MNIST/raw", "\(path)/FashionMNIST/raw", "\(path)/KMNIST/raw"]
-            : [url.deletingLastPathComponent().path]
+            ? [path, "\(path)/raw"] : [url.deletingLastPathComponent().path]
         let prefix = exists ? "" : url.lastPathComponent + "-"
         var found: [(split: EvaluationSettings.Split, base: String, images: String, labels: String)] = []
         for folder in folders where found.isEmpty {
-            found = Self.files(in: folder, prefix: prefix)
+            found = try Self.files(in: folder, prefix: prefix)
+        }
+        if found.isEmpty, exists {
+            // torchvision's root, with a folder for each data set.
+            let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
+            found = try names.sorted().flatMap { try Self.files(in: "\(path)/\($0)/raw", prefix: prefix) }
         }
         if found.isEmpty { return nil }
         let bases = Set(found.map(\.base)).sorted()
@@ -62,6 +66,14 @@ struct IDXImages: ImageReader {
         self.path = path
     }
 
+    func has(_ split: EvaluationSettings.Split) -> Bool { parts[split] != nil }
+
+    func place(ofLabelFrom least: Int) -> String? {
+        [EvaluationSettings.Split.train, .test].lazy.compactMap { parts[$0] }.compactMap { part in
+            part.labels.firstIndex { $0 >= least }.map { "image \($0) of \(part.images)" }
+        }.first
+    }
+
     func count(_ split: EvaluationSettings.Split) throws -> Int { try part(split).labels.count }
 
     func read(_ split: EvaluationSettings.Split, count: Int) throws -> ImageSet {
@@ -70,6 +82,7 @@ struct IDXImages: ImageReader {
         return try ImageSet(layout, split: split, count: count) { labels, pixels in
             for image in 0..<count { labels[image] = Int32(part.labels[image]) }
             try file.fill(pixels)
+            if count == part.labels.count { try file.finish() }
         }
     }
 
@@ -85,7 +98,7 @@ struct IDXImages: ImageReader {
     /// Pairs of files, raw ones before compressed ones.
     private static func files(
         in folder: String, prefix: String
-    ) -> [(split: EvaluationSettings.Split, base: String, images: String, labels: String)] {
+    ) throws -> [(split: EvaluationSettings.Split, base: String, images: String, labels: String)] {
         let names = Set((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [])
         var found: [(split: EvaluationSettings.Split, base: String, images: String, labels: String)] = []
         for name in names.sorted() where name.hasPrefix(prefix) {
@@ -98,7 +111,9 @@ struct IDXImages: ImageReader {
                 continue
             }
             let labels = stem + labelsEnding
-            guard let labelsName = [labels, labels + ".gz"].first(where: names.contains) else { continue }
+            guard let labelsName = [labels, labels + ".gz"].first(where: names.contains) else {
+                throw Failure(.badInput, "\(folder)/\(name) has no \(labels) beside it, raw or compressed (.gz)")
+            }
             found.append(
                 (split, "\(folder)/\(stem.dropLast(word.count))", "\(folder)/\(name)", "\(folder)/\(labelsName)"))
         }
@@ -119,16 +134,21 @@ struct IDXImages: ImageReader {
         guard extents[0] == labelExtents[0] else {
             throw Failure(.badInput, "\(images) has \(extents[0]) images, but \(labels) has \(labelExtents[0]) labels")
         }
-        guard extents[1...].allSatisfy({ (1...ImageLayout.extentMax).contains($0) }),
-            extents[0] <= imageFile.bytesMax / (extents[1] * extents[2])
-        else {
+        guard extents[1...].allSatisfy({ (1...ImageLayout.extentMax).contains($0) }) else {
+            throw Failure(
+                .badInput,
+                "\(images) has images of \(extents[1]) × \(extents[2]); 1 to \(ImageLayout.extentMax) rows and columns are read"
+            )
+        }
+        guard extents[0] <= imageFile.bytesMax / (extents[1] * extents[2]) else {
             throw Failure(
                 .badInput,
                 "\(images) is cut short: it cannot hold the \(extents[0]) images of \(extents[1]) × "
                     + "\(extents[2]) that its header promises")
         }
-        return Part(
-            images: images, labels: try labelFile.bytes(labelExtents[0]), height: extents[1], width: extents[2])
+        let values = try labelFile.bytes(labelExtents[0])
+        try labelFile.finish()
+        return Part(images: images, labels: values, height: extents[1], width: extents[2])
     }
 
     /// A file positioned after its header, and the extents in the header.

@@ -36,12 +36,13 @@ public final class NumpyArchive {
         try add("\(prefix)labels", NumpyArray.header("<i4", shape: [count]), images.blob, labelsAt..<pixelsAt)
     }
 
-    /// Writes what the images themselves do not say.
-    public func add(classes: Int?, _ normalisation: Normalisation) throws {
+    /// Writes what the images do not say of themselves.
+    public func add(classes: Int?, _ normalisation: Normalisation, mayBeMirrored: Bool = true) throws {
         if let classes {
             let number = withUnsafeBytes(of: Int64(classes).littleEndian, Array.init)
             try add("classes", NumpyArray.header("<i8", shape: []), number, 0..<number.count)
         }
+        if !mayBeMirrored { try add("mirroring", NumpyArray.header("|u1", shape: []), [0], 0..<1) }
         if normalisation == .none { return }
         for (name, values) in [("mean", normalisation.mean), ("deviation", normalisation.deviation)] {
             let bytes = values.flatMap { withUnsafeBytes(of: $0.bitPattern.littleEndian, Array.init) }

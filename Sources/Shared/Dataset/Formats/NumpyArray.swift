@@ -51,7 +51,8 @@ struct NumpyArray {
             throw wrong("is in Fortran order; convert it with np.ascontiguousarray(…)")
         }
         guard let extents = header.firstMatch(of: /'shape':\s*\(([0-9, ]*)\)/) else { throw wrong("has no shape") }
-        shape = extents.1.split(separator: ",").compactMap { Int($0.trimmingCharacters(in: .whitespaces)) }
+        let words = extents.1.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
+        shape = words.filter { !$0.isEmpty }.map { Int($0) ?? .max }
         var bytes = element.bytes
         for extent in shape {
             let (product, overflows) = bytes.multipliedReportingOverflow(by: extent)
@@ -95,17 +96,19 @@ struct NumpyArray {
                 .badInput, "\(file.name) holds floats; labels must be integers: convert it with .astype(np.int64)")
         }
         let bytes = try file.bytes(count * element.bytes)
+        try file.finish()
         let size = element.bytes
         return (0..<count).map { index in
             var value = isSigned && bytes[(index + 1) * size - 1] & 0x80 != 0 ? UInt64.max : 0
             for byte in bytes[index * size..<(index + 1) * size].reversed() { value = value << 8 | UInt64(byte) }
-            return Int(Int64(bitPattern: value))
+            return isSigned ? Int(Int64(bitPattern: value)) : Int(clamping: value)
         }
     }
 
     /// All values as floats. Throws a `.badInput` ``Failure``.
     func floats() throws -> [Float] {
         let bytes = try file.bytes(count * element.bytes)
+        try file.finish()
         return try bytes.withUnsafeBytes { raw in
             switch element {
             case .float32: (0..<count).map { raw.loadUnaligned(fromByteOffset: 4 * $0, as: Float.self) }

@@ -5,13 +5,13 @@ enum NumpyContainer {
     case zip(String)
     case folder(String)
 
-    /// The container at a path; nil if there is none.
-    init?(at path: String) {
+    /// The container at a path; nil where there is none. A file that ends otherwise than in `.npz` must be said to be one.
+    init?(at path: String, isNamed: Bool = false) {
         var isFolder: ObjCBool = false
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else { return nil }
         if isFolder.boolValue {
             self = .folder(path)
-        } else if path.hasSuffix(".npz") {
+        } else if path.hasSuffix(".npz") || isNamed {
             self = .zip(path)
         } else {
             return nil

@@ -1,9 +1,10 @@
 /// NumPy arrays: `images` and `labels`, or `train_images`, `train_labels`, `test_images` and `test_labels`, in a `.npz`
 /// file or as `.npy` files in a folder.
 ///
-/// Images are `[N, C, H, W]`, `[N, H, W, C]` or `[N, H, W]` of uint8, or of float32 that enter the network unchanged.
-/// Channels come last if the last extent is 1 or 3 and the second is neither. `mean`, `deviation` (floats) and
-/// `classes` (an integer) may add what the images do not say. Labels may be missing.
+/// Images are `[N, C, H, W]`, `[N, H, W, C]` or `[N, H, W]` of uint8, or of float32, which are a network's inputs as they
+/// are. Channels come last where the last extent is 1 or 3 and the second is neither. `mean`, `deviation` (floats),
+/// `classes` and `mirroring` (integers, 0 where a mirrored image is none of its class) may say what the images do not.
+/// Labels may be missing.
 struct NumpyImages: ImageReader {
     /// The most labels of an array.
     private static let imagesMax = Int(Int32.max)
@@ -22,21 +23,23 @@ struct NumpyImages: ImageReader {
     let normalisation: Normalisation
     let hasSplits: Bool
     let hasLabels: Bool
+    let mayBeMirrored: Bool
     private let container: NumpyContainer
     private let parts: [EvaluationSettings.Split: Part]
     private let path: String
 
-    /// The arrays at a path; nil if there are none. Throws a `.badInput` ``Failure`` if they are not images and labels.
-    init?(at path: String) throws {
-        guard let container = NumpyContainer(at: path) else { return nil }
+    /// The arrays at a path; nil where there are none. Throws a `.badInput` ``Failure`` where they are not images and
+    /// labels.
+    init?(at path: String, isNamed: Bool = false) throws {
+        guard let container = NumpyContainer(at: path, isNamed: isNamed) else { return nil }
         let names = try container.names()
         hasSplits = names.contains("train_images") || names.contains("test_images")
         guard hasSplits || names.contains("images") else {
             guard case .zip = container else { return nil }
             throw Failure(
                 .badInput,
-                "\(path) has arrays \(names.sorted().joined(separator: ", ")); images and labels are needed, or "
-                    + "train_images, train_labels, test_images and test_labels")
+                "\(path) has \(names.isEmpty ? "no arrays" : "arrays " + names.sorted().joined(separator: ", ")); images and "
+                    + "labels are needed, or train_images, train_labels, test_images and test_labels")
         }
         let prefixes: [(EvaluationSettings.Split, String)] =
             hasSplits
@@ -55,22 +58,22 @@ struct NumpyImages: ImageReader {
         layout.classes = parts.values.map(\.layout.classes).max() ?? 1
         if let classes = try container.array("classes")?.integers().first {
             guard classes >= layout.classes else {
-                let place = parts.values.lazy.compactMap { part in
-                    part.labels?.firstIndex { $0 >= classes }.map { "\(part.prefix)labels: image \($0)" }
-                }.first
+                let place = Self.place(ofLabelFrom: classes, in: parts) ?? "labels"
                 throw Failure(
                     .badInput,
-                    "\(path): classes is \(classes), but there are labels of \(layout.classes) classes (the "
-                        + "first in \(place ?? "labels"))")
+                    "\(path): classes is \(classes), but there are labels of \(layout.classes) (the first in \(place))")
             }
             layout.classes = classes
         }
         self.layout = layout
+        mayBeMirrored = try container.array("mirroring")?.integers().first != 0
         normalisation = try Self.normalisation(container, channels: layout.shape.channels, path)
         self.container = container
         self.parts = parts
         self.path = path
     }
+
+    func has(_ split: EvaluationSettings.Split) -> Bool { parts[split] != nil }
 
     func count(_ split: EvaluationSettings.Split) throws -> Int { try part(split).count }
 
@@ -81,15 +84,27 @@ struct NumpyImages: ImageReader {
         }
         return try ImageSet(layout, split: split, count: count) { labels, pixels in
             for image in 0..<count { labels[image] = Int32(part.labels?[image] ?? 0) }
-            guard part.channelsLast, layout.shape.channels > 1 else { return try array.file.fill(pixels) }
-            var row = [UInt8](repeating: 0, count: layout.imageBytes)
-            for image in 0..<count {
-                try row.withUnsafeMutableBytes { try array.file.fill($0) }
-                let target = UnsafeMutableRawBufferPointer(
-                    rebasing: pixels[image * layout.imageBytes..<(image + 1) * layout.imageBytes])
-                row.withUnsafeBytes { Self.channelsFirst($0, layout, to: target) }
+            if part.channelsLast, layout.shape.channels > 1 {
+                var row = [UInt8](repeating: 0, count: layout.imageBytes)
+                for image in 0..<count {
+                    try row.withUnsafeMutableBytes { try array.file.fill($0) }
+                    let target = UnsafeMutableRawBufferPointer(
+                        rebasing: pixels[image * layout.imageBytes..<(image + 1) * layout.imageBytes])
+                    row.withUnsafeBytes { Self.channelsFirst($0, layout, to: target) }
+                }
+            } else {
+                try array.file.fill(pixels)
             }
+            if count == part.count { try array.file.finish() }
         }
+    }
+
+    func place(ofLabelFrom least: Int) -> String? { Self.place(ofLabelFrom: least, in: parts) }
+
+    private static func place(ofLabelFrom least: Int, in parts: [EvaluationSettings.Split: Part]) -> String? {
+        parts.values.sorted { $0.prefix > $1.prefix }.lazy.compactMap { part in
+            part.labels?.firstIndex { $0 >= least }.map { "\(part.prefix)labels: image \($0)" }
+        }.first
     }
 
     private func part(_ split: EvaluationSettings.Split) throws -> Part {
@@ -164,9 +179,10 @@ struct NumpyImages: ImageReader {
     private static func normalisation(
         _ container: NumpyContainer, channels: Int, _ path: String
     ) throws -> Normalisation {
-        let standard = channels == 3 ? Normalisation.standard : .scaling(channels: channels)
-        guard let mean = try container.array("mean"), let deviation = try container.array("deviation") else {
-            return standard
+        let (mean, deviation) = (try container.array("mean"), try container.array("deviation"))
+        if mean == nil, deviation == nil { return channels == 3 ? .standard : .scaling(channels: channels) }
+        guard let mean, let deviation else {
+            throw Failure(.badInput, "\(path) has one of mean and deviation; the other is needed too")
         }
         let values = (mean: try mean.floats(), deviation: try deviation.floats())
         guard values.mean.count == channels, values.deviation.count == channels,

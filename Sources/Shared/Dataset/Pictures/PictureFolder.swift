@@ -8,7 +8,9 @@ import Foundation
 /// all classes.
 struct PictureFolder: ImageReader {
     private static let endings: Set<String> = ["jpg", "jpeg", "png", "webp"]
-    /// Names of a split's folder; the first that exists is used.
+    /// Endings of pictures that are not read, which a reader should know.
+    private static let otherEndings: Set<String> = ["bmp", "gif", "heic", "pgm", "ppm", "tif", "tiff"]
+    /// Names of the folder of a split, the first that is there.
     private static let splitFolders: [(split: EvaluationSettings.Split, names: [String])] = [
         (.train, ["train", "training"]), (.test, ["test", "val", "valid", "validation"]),
     ]
@@ -60,15 +62,27 @@ struct PictureFolder: ImageReader {
             else { return nil }
             pictures[split] = found
         }
-        guard let classes, let first = pictures[.train]?.first ?? pictures[.test]?.first else { return nil }
+        guard let classes, let files = pictures[.train] ?? pictures[.test] else { return nil }
         self.classes = classes
         hasLabels = classes != [Self.unlabelled]
         self.pictures = pictures
-        let picture = try first.decoded()
+        let picture = try Self.first(of: files, skippingBroken: skipsBroken)
         let size = transform.size(height: picture.height, width: picture.width)
         layout = ImageLayout(
             shape: Shape(channels: 3, height: size.height, width: size.width), classes: classes.count)
     }
+
+    /// The first picture that can be read, whose size is that of all. Throws a `.badInput` ``Failure`` that names the first
+    /// one that cannot, where too many cannot, or none may be left out.
+    private static func first(of files: [PictureFile], skippingBroken skips: Bool) throws -> Picture {
+        var failure: Failure?
+        for file in files.prefix(skips ? 1 + files.count / brokenShare : 1) {
+            do { return try file.decoded() } catch let broken as Failure { failure = failure ?? broken }
+        }
+        throw failure ?? Failure(.badInput, "there are no pictures")
+    }
+
+    func has(_ split: EvaluationSettings.Split) -> Bool { pictures[split] != nil }
 
     func count(_ split: EvaluationSettings.Split) throws -> Int { try files(split).count }
 
@@ -140,7 +154,9 @@ struct PictureFolder: ImageReader {
         return names.contains(where: isPicture) ? [unlabelled] : []
     }
 
-    private static func isPicture(_ path: String) -> Bool {
+    private static func isPicture(_ path: String) -> Bool { ends(path, endings) }
+
+    private static func ends(_ path: String, _ endings: Set<String>) -> Bool {
         endings.contains((path as NSString).pathExtension.lowercased())
             && !(path as NSString).lastPathComponent.hasPrefix(".")
     }
@@ -160,9 +176,13 @@ struct PictureFolder: ImageReader {
     private static func pictures(of classes: [String], in folder: String) throws -> [PictureFile]? {
         var files: [PictureFile] = []
         var empty: String?
+        var others: [String] = []
         for (label, name) in classes.enumerated() {
-            let inside = FileManager.default.enumerator(atPath: "\(folder)/\(name)")?.compactMap { $0 as? String } ?? []
+            // A class may be a link to a folder elsewhere, which is not looked into as such.
+            let place = URL(fileURLWithPath: "\(folder)/\(name)").resolvingSymlinksInPath().path
+            let inside = FileManager.default.enumerator(atPath: place)?.compactMap { $0 as? String } ?? []
             let paths = inside.filter(isPicture)
+            others += inside.filter { ends($0, otherEndings) }.map { "\(folder)/\(name)/\($0)" }
             if paths.isEmpty { empty = empty ?? name }
             files += paths.sorted().map { PictureFile(path: "\(folder)/\(name)/\($0)", label: Int32(label)) }
             guard files.count <= picturesMax else {
@@ -174,6 +194,9 @@ struct PictureFolder: ImageReader {
             throw Failure(
                 .badInput,
                 "\(folder)/\(empty) has no JPEG, PNG or WebP; every folder is a class, so remove or fill it")
+        }
+        if let other = others.min() {
+            Log.shared.line("not read: \(others.count) files that are no JPEG, PNG or WebP, such as \(other)")
         }
         var random = SplitMix64(seed: 1, files.count)
         files.shuffle(using: &random)
