@@ -23,6 +23,9 @@ struct Listener: ~Copyable {
     private let localKey: String?
     private let authenticator: Authenticator?
 
+    /// Whether people know that everybody on this host can take part; one command may listen several times.
+    private static let isOpennessTold = Locked(false)
+
     /// Listens. Throws a `.usage` ``Failure`` where the endpoint is not one or would admit everybody from other hosts
     /// without being told to, and an `.unavailable` one where the port is taken.
     init(at text: String, admitting admission: Admission, isInsecureMeant: Bool) throws {
@@ -51,9 +54,15 @@ struct Listener: ~Copyable {
                 Log.shared.line(
                     "warning: --insecure: whoever reaches \(endpoint) can take part in this run and send wrong losses")
             } else {
-                Log.shared.line(
-                    "every user of this host can take part in this run; to admit some workers only, give --key-file and "
-                        + "--admit")
+                let isKnown = Self.isOpennessTold.withLock { told in
+                    defer { told = true }
+                    return told
+                }
+                if !isKnown {
+                    Log.shared.line(
+                        "every user of this host can take part in this run; to admit some workers only, give --key-file "
+                            + "and --admit")
+                }
             }
         case .holders(let keys, let own):
             options.security = .server(own)

@@ -48,7 +48,8 @@ final class NetworkJobs {
         let listener = try cluster.listen(at: endpoint)
         self.endpoint = listener.endpoint
         let isAlone = !cluster.$bind.isGiven
-        if !isAlone { Log.shared.line("listening at \(listener.endpoint)") }
+        // Where it listened before, workers know.
+        if !isAlone, endpoint == nil { Log.shared.line("listening at \(listener.endpoint)") }
         localWorkers = try cluster.startLocalWorkers(
             connectingTo: listener.localEndpoint, environment: listener.localEnvironment, isQuiet: isAlone)
         let work = NetworkWork(imageSets: [], normalisation: normalisation)

@@ -118,6 +118,8 @@ final class StepLoop: ClusterLoop<StepScheduler> {
         whyIdle = policy.whyIdle(at: now)
         ticked()
         guard now - max(policy.lastAnswerAt, toldAt) > Self.quietMilliseconds else { return }
+        // A refit of a large network takes minutes.
+        if whyIdle == nil, policy.isAnsweringQuestions { return }
         toldAt = now
         let help =
             policy.connectedCount == 0 ? "; start one with 'winnow-worker serve --connect \(localEndpoint)'" : ""

@@ -581,6 +581,9 @@ struct StepScheduler: RosterPolicy, Sendable {
 
     // MARK: - Status
 
+    /// Whether workers compute tasks about networks, which may take as long as they need.
+    var isAnsweringQuestions: Bool { training == nil && !leases.isEmpty }
+
     /// Workers that are ready.
     var readyCount: Int { peers.values.count { workers[$0].stage == .ready } }
 

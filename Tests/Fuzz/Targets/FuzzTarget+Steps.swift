@@ -26,7 +26,13 @@ private struct StepsUnderFire {
     private static let partFloats = 400
     private static var rowCount: Int { layout.trainedCount + layout.statisticsCount }
 
+    /// Floats of a network that questions are about, and its filters.
+    private static let networkFloats = 10
+    private static let filters = 3
+
     private var scheduler: StepScheduler
+    /// Whether networks are asked about instead of one trained.
+    private let asks: Bool
     private var now = Moment(milliseconds: 0)
     private var version: UInt64 = 0
     private var granted: [(peer: Peer, lease: LeaseID, step: Job.Step)] = []
@@ -46,14 +52,37 @@ private struct StepsUnderFire {
             network: Self.blob, teacher: nil, trainingImages: Self.blob, testImages: Self.blob,
             normalisation: .standard, loss: TrainingLoss(), shardSize: 2, precision: .float32, cutout: 0, mirrors: true,
             rowCount: Self.rowCount)
-        scheduler = StepScheduler(
-            welcome: .init(run: Self.run, life: 2, work: .training(work)), layout: Self.layout, policy: policy, at: now)
+        asks = input.below(3) == 0
+        let networks = NetworkWork(imageSets: [Self.blob], normalisation: .standard)
+        scheduler =
+            asks
+            ? StepScheduler(
+                welcome: .init(run: Self.run, life: 2, work: .networks(networks)), policy: policy, at: now)
+            : StepScheduler(
+                welcome: .init(run: Self.run, life: 2, work: .training(work)), layout: Self.layout, policy: policy,
+                at: now)
         begin(&input)
     }
 
     private mutating func begin(_ input: inout FuzzInput) {
         granted = []
         version += UInt64(input.below(2))
+        if asks {
+            let mask = Mask(count: Self.filters, disabled: [1])
+            let tasks: [NetworkTask] = [
+                .gateGradients(filters: Self.filters, imageSet: 0, 0..<2),
+                .selection(asManyAs: mask, imageSet: 0, images: 2),
+                .reconstruction(removing: mask, imageSet: 0, images: 2),
+            ]
+            let refusal: @Sendable (NetworkTask, StepScheduler.Answer) -> String? = { _, answer in
+                if case .row(let row) = answer, !row.allSatisfy({ $0 >= 0 }) { "no network" } else { nil }
+            }
+            take(
+                scheduler.began(
+                    (0..<input.below(5)).map { tasks[$0 % 3] }, version: version, floats: Self.networkFloats,
+                    refusal: refusal, at: now))
+            return
+        }
         let steps = (0..<input.below(5)).map { index -> Job.Step in
             index % 3 == 2
                 ? .evaluation(.test, 0..<index)
@@ -112,9 +141,10 @@ private struct StepsUnderFire {
         let value: Float = input.below(16) == 0 ? -1 : input.below(16) == 0 ? .nan : 1
         let lease = lease(&input)
         let sender = granted.last { $0.lease == lease }?.peer ?? peer
+        let total = asks ? 1 + input.below(4) : Self.rowCount
         let part = RowPart(
-            subject: lease.subject, total: Self.rowCount, offset: offset,
-            floats: [Float](repeating: value, count: count))
+            subject: lease.subject, total: total, offset: asks ? 0 : offset,
+            floats: [Float](repeating: value, count: asks ? min(count, total) : count))
         receive(.part(part), input.below(16) == 0 ? peer : sender)
     }
 
@@ -124,6 +154,9 @@ private struct StepsUnderFire {
         let result: JobResult
         switch (grant?.step, input.below(16)) {
         case (_, 0): result = .masks([])
+        case (.network, let kind) where kind < 6:
+            result = .filters(Mask(count: Self.filters + (kind == 1 ? 1 : 0), disabled: kind == 2 ? [0, 2] : [2]))
+        case (.network, _): result = .row
         case (.evaluation(_, let range), let kind):
             result = .evaluation(Evaluation(images: range.count + (kind == 1 ? 1 : 0)))
         case (_, 1): result = .gradient(lossSum: .infinity, correct: 0, images: 2)
@@ -151,11 +184,19 @@ private struct StepsUnderFire {
                 precondition(scheduler.peers[peer] != nil, "shares go to workers")
                 granted.append((peer, lease, step))
             case .sendPart(_, let offset):
-                precondition(offset % Self.partFloats == 0 && offset < Self.rowCount, "only parts that exist are sent")
+                precondition(
+                    offset % Self.partFloats == 0 && offset < (asks ? Self.networkFloats : Self.rowCount),
+                    "only parts that exist are sent")
             case .sendChunk(_, let range):
                 precondition(range.offset + UInt64(range.length) <= Self.blob.size, "only bytes that exist are sent")
             default: break
             }
+        }
+        for case .row(let row) in scheduler.answers {
+            precondition(row.allSatisfy { $0 >= 0 }, "a row that is refused is not taken")
+        }
+        for case .filters(let mask) in scheduler.answers {
+            precondition(mask.count == Self.filters && mask.disabledCount == 1, "as many filters as were asked for")
         }
         for case .gradient(let gradient) in scheduler.answers {
             precondition(gradient.lossSum.isFinite && gradient.images == 2, "a contribution is one that can be")
