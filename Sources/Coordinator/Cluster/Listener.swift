@@ -8,29 +8,29 @@ struct Listener: ~Copyable {
     enum Admission {
         /// Everybody who reaches the port.
         case everybody
-        /// The holders of these public keys, to whom the coordinator proves who it is with its own.
+        /// The holders of these public keys; the coordinator proves its identity with its own.
         case holders(of: Set<CurveKey>, own: KeyPair)
     }
 
     let context: Context
     private(set) var socket: Socket
     private let options: SocketOptions
-    /// The endpoint with the port that was taken.
+    /// The endpoint with the actual port.
     let endpoint: String
-    /// What a worker that is started here needs in its environment: a key that lives as long as this process.
+    /// The environment of a worker started here: a key that lives as long as this process.
     let localEnvironment: [String: String]
-    /// The public key of that; nil without keys.
+    /// Its public key; nil without keys.
     private let localKey: String?
     private let authenticator: Authenticator?
 
-    /// Listens. Throws a `.usage` ``Failure`` where the endpoint is not one or would admit everybody from other hosts
-    /// without being told to, and an `.unavailable` one where the port is taken.
+    /// Listens. Throws a `.usage` ``Failure`` if the endpoint is invalid or would admit everybody from other hosts
+    /// without permission, and an `.unavailable` one if the port is in use.
     init(at text: String, admitting admission: Admission, isInsecureMeant: Bool) throws {
         let endpoint = try Endpoint(listeningAt: text, option: "--bind").resolved(option: "--bind")
         // Every worker is an open file.
         _ = winnow_raise_descriptor_limit()
         let context = try Context()
-        // Messages of workers are small; those to them are chunks of blobs at most.
+        // Messages from workers are small; those to them are chunks of blobs at most.
         var options = SocketOptions()
         options.receivedFrameBytesMax = Int64(Wire.messageBytesMax)
         options.sendQueueMax = 16
@@ -91,11 +91,11 @@ struct Listener: ~Copyable {
 
     deinit { authenticator?.stop() }
 
-    /// Closes all connections, with everything that waits on them, and listens again; workers connect again by
-    /// themselves. Throws a ``TransportError`` where the port cannot be had again.
+    /// Closes all connections, with everything queued on them, and listens again; workers reconnect by themselves.
+    /// Throws a ``TransportError`` if the port is no longer available.
     mutating func restart() throws {
         var options = options
-        // What waits is what is in the way.
+        // The queued messages are the problem.
         options.lingerMilliseconds = 0
         try? socket.unbind(from: endpoint)
         socket = try Socket(.router, in: context, options: options)
@@ -110,7 +110,7 @@ struct Listener: ~Copyable {
         }
     }
 
-    /// How long the port may take to become free, and the pause between two looks.
+    /// How long the port may take to become free, and the pause between two attempts.
     private static let restartMilliseconds: Int64 = 10_000
     private static let restartPauseMicroseconds: UInt32 = 20_000
 
@@ -119,15 +119,15 @@ struct Listener: ~Copyable {
         Origin(key: message.user, address: message.address, isOwn: localKey != nil && message.user == localKey)
     }
 
-    /// Whether workers that are started here prove that they are.
+    /// Whether workers started here prove their origin.
     var knowsItsOwn: Bool { localKey != nil }
 
-    /// Where a worker on this host connects to.
+    /// Where workers on this host connect to.
     var localEndpoint: String {
         endpoint.replacing("tcp://0.0.0.0:", with: "tcp://127.0.0.1:").replacing("tcp://[::]:", with: "tcp://[::1]:")
     }
 
-    /// Where a worker elsewhere connects to, as far as this host knows its own name.
+    /// Where workers elsewhere connect to, as far as this host knows its own name.
     var endpointForPeople: String {
         let host = ProcessInfo.processInfo.hostName
         return endpoint.replacing("tcp://0.0.0.0:", with: "tcp://\(host):").replacing(

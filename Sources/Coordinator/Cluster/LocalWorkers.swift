@@ -2,11 +2,10 @@ import CLinux
 import Foundation
 import Shared
 
-/// Worker processes on this host that begin and end with the coordinator.
+/// Worker processes on this host that start and end with the coordinator.
 ///
-/// Each has a pipe from the coordinator as its standard input and ends when that closes, so none is left behind even
-/// where the coordinator is killed. They have a process group of their own, so that Ctrl-C reaches the coordinator
-/// alone.
+/// Each has a pipe from the coordinator as its standard input and exits when that closes, so none is left behind even
+/// if the coordinator is killed. They have their own process group, so Ctrl-C reaches only the coordinator.
 final class LocalWorkers {
     /// Starts of one worker within ``restartWindow`` after which it is given up.
     private static let restartsMax = 5
@@ -95,7 +94,7 @@ final class LocalWorkers {
         forwarders.append(BackgroundThread(name: "winnow-log") { Self.forward(source, as: "worker \(number)") })
     }
 
-    /// Starts workers again that have ended. Returns false when all were given up, since each one ends at once.
+    /// Restarts workers that have ended. Returns false when all were given up, since each one ends at once.
     func tend() -> Bool {
         for (number, process) in processes {
             var status: Int32 = 0

@@ -1,6 +1,6 @@
 import Shared
 
-/// The page that tells what a compression did.
+/// The page about a compression.
 struct CompressionReport {
     let plan: CompressionPlan
     let curve: CompressionCurve
@@ -36,7 +36,7 @@ struct CompressionReport {
         ])
     }
 
-    /// What the held-out images say, where they decide how much goes.
+    /// The held-out images' accuracies, if they decide how much to remove.
     private func addHeldOut(to page: inout Page) {
         guard let accuracy = curve.accuracy else { return }
         let count = plan.earlierTraining.validationImages

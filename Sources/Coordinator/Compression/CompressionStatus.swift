@@ -1,13 +1,13 @@
 import Foundation
 import Shared
 
-/// How a compression stands, as its folder tells it.
+/// The state of a compression, read from its folder.
 struct CompressionStatus: Encodable {
     enum State: String, Encodable {
         case complete, running, interrupted
     }
 
-    /// One round, as far as it came.
+    /// One round, as far as it got.
     struct Round: Encodable {
         var number: Int
         var masks: Int
@@ -26,7 +26,7 @@ struct CompressionStatus: Encodable {
     /// Of the unpruned network.
     var accuracy: Double?
     var rounds: [Round]
-    /// Nil where an accuracy says when it ends.
+    /// Nil if an accuracy decides when it ends.
     var roundsPlanned: Int?
 
     /// Whether a folder holds a compression.

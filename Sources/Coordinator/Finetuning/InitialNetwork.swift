@@ -3,7 +3,7 @@ import Shared
 
 /// An architecture as a word of the command line, and its parameters before training.
 struct InitialNetwork {
-    /// The most layers and channels that a word may ask for.
+    /// The largest numbers of layers and channels in a word.
     private static let depthMax = 1202
     private static let widthMax = 1024
 

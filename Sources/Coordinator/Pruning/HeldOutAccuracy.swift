@@ -1,7 +1,7 @@
 import Foundation
 import Shared
 
-/// Training images that choose how much is removed, and nothing else.
+/// Training images that decide how much is removed, and nothing else.
 struct HeldOutAccuracy {
     /// How many, the last ones of the training images.
     let count: Int
@@ -11,7 +11,7 @@ struct HeldOutAccuracy {
     private let worker: WorkerProcess
 
     /// The last images of a training set. `used` says how many of its first images adapt networks. Throws a `.badInput`
-    /// ``Failure`` where both are the same images.
+    /// ``Failure`` if the two overlap.
     init(_ count: Int, of data: DataSet, used: Int, normalisation: Normalisation, worker: WorkerProcess) throws {
         skipped = try data.count(.train) - count
         guard count > 0, skipped > 0, used <= skipped else {
@@ -26,7 +26,7 @@ struct HeldOutAccuracy {
         self.worker = worker
     }
 
-    /// The share of the images that a network recognises.
+    /// A network's accuracy on the images.
     func callAsFunction(_ network: Network) throws -> Double {
         try WorkerProcess.withTemporaryFolder { folder in
             let settings = EvaluationSettings(

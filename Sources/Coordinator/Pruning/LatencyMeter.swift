@@ -1,23 +1,23 @@
 import Foundation
 import Shared
 
-/// Measures how long networks take for an image.
+/// Measures networks' time per image.
 struct LatencyMeter {
     /// Who runs them.
     enum Program {
         /// Winnow's engine on this host, dense.
         case engine(WorkerProcess)
-        /// A command in which `{onnx}` stands for the path of a model. Its last line is the milliseconds.
+        /// A command in which `{onnx}` stands for a model's path. Its last line of output is the milliseconds.
         case command(String)
     }
 
-    /// Times that every network is measured; the median counts.
+    /// Measurements per network; the median counts.
     private static let rounds = 3
 
     let program: Program
 
-    /// The milliseconds for an image of each network, which take turns. Throws a ``Failure`` that quotes the command where
-    /// it fails or prints no number.
+    /// The milliseconds per image of each network, measured in turn. Throws a ``Failure`` that quotes the command if it
+    /// fails or prints no number.
     func milliseconds(_ networks: [Network]) throws -> [Double] {
         try WorkerProcess.withTemporaryFolder { folder in
             let files = networks.indices.map { folder.appending(path: "network-\($0)").path }

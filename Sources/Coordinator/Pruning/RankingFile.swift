@@ -1,8 +1,8 @@
 import Foundation
 import Shared
 
-/// Scores of filters that somebody else made: a CSV file with a header line whose columns `layer`, `filter` and
-/// `importance` are read, as a report's `ranking.csv` has them. A higher importance is a filter to keep.
+/// Filter scores from elsewhere: a CSV file with a header line and the columns `layer`, `filter` and `importance`, as
+/// in a report's `ranking.csv`. Filters to keep have the higher importance.
 enum RankingFile {
     private static let bytesMax = 256 << 20
     private static let columns = ["layer", "filter", "importance"]
@@ -40,7 +40,7 @@ enum RankingFile {
         return FilterScores(values: values, removable: removable, prediction: nil)
     }
 
-    /// The fields of a line of RFC 4180; a quoted field does not go over lines.
+    /// The fields of a line of RFC 4180; a quoted field must not span lines.
     private static func fields(_ line: Substring) -> [String] {
         var fields = [""]
         var isQuoted = false

@@ -1,15 +1,15 @@
 import Shared
 
-/// The Taylor scores that a run takes along as prior knowledge of its filters.
+/// The Taylor scores that a run stores as prior knowledge about its filters.
 enum TaylorScores {
-    /// Training images that give gradients, at most and at least, …
+    /// Training images for gradients, at most and at least, …
     private static let imagesMax = 1024
     private static let imagesMin = 64
-    /// … and multiply-accumulates of the network for all of them, about: seconds on one core.
+    /// … and the approximate multiply-accumulates of the network for all of them: seconds on one core.
     private static let multiplyAccumulatesMax = 1e11
 
-    /// The mean squared gate gradient of every filter on the first training images, or nil where it cannot be had: on a
-    /// host without `winnow-worker`, for a network that training does not know, without training images. Says why.
+    /// The mean squared gate gradient of every filter on the first training images, or nil if not available: on a host
+    /// without `winnow-worker`, for a network that training does not support, without training images. Says why.
     static func measure(_ network: Network, on data: DataSet, normalisation: Normalisation) -> [Double]? {
         do {
             let affordable = multiplyAccumulatesMax / Double(max(network.graph.cost().multiplyAccumulates, 1))

@@ -1,21 +1,21 @@
 import Foundation
 import Shared
 
-/// `winnow-worker` as a process that is given files and answers with one: what needs the engine is done by the program
-/// that has it.
+/// `winnow-worker` as a process with files as input and output: work that needs the engine is done by the program that
+/// has it.
 struct WorkerProcess {
     /// The program's path.
     let program: String
     /// Compute threads; the program's own default where nil.
     var threads: Int?
 
-    /// Finds `winnow-worker`. Throws `.unavailable` where it is not.
+    /// Finds `winnow-worker`. Throws `.unavailable` if it is missing.
     static func find(threads: Int?) throws -> WorkerProcess {
         WorkerProcess(program: try LocalWorkers.program(), threads: threads)
     }
 
-    /// Mean cross-entropy and correct images of a network, as it is or under a mask, on images of a split after those that
-    /// are skipped.
+    /// Mean cross-entropy and correct images of a network, unmasked or under a mask, on images of a split after the
+    /// skipped ones.
     func evaluate(
         _ model: String, data: ImageSource, _ settings: EvaluationSettings, skipping skipped: Int = 0,
         under mask: (Mask, FilterSpace)? = nil
@@ -32,7 +32,7 @@ struct WorkerProcess {
         }
     }
 
-    /// The same of a network under masks, in their order, each on its images where these rotate.
+    /// The same for a network under masks, in their order, each on its own images if these rotate.
     func evaluate(
         _ network: Network, under masks: [Mask], data: ImageSource, _ settings: EvaluationSettings
     ) throws -> [PruningRecord.Measurement] {
@@ -69,7 +69,7 @@ struct WorkerProcess {
                 "evaluate", "--model", model, "--split", settings.split.rawValue, "--masks", masks, "--output",
                 losses.path,
             ]
-            // Where images rotate, the file of the masks lists them.
+            // If images rotate, the mask file lists them.
             if settings.rotation == nil { arguments += ["--images", "\(settings.images)"] }
             let batchNorm = settings.batchNorm.source.rawValue
             arguments += ["--batchnorm", batchNorm]
@@ -87,7 +87,7 @@ struct WorkerProcess {
         }
     }
 
-    /// A network with the batch-norm statistics that it has under a mask, which must not be frozen ones.
+    /// A network with its batch-norm statistics under a mask, which must not be frozen ones.
     func recalibrated(
         _ network: Network, _ batchNorm: EvaluationSettings.BatchNorm, under mask: Mask, data: ImageSource,
         normalisation: Normalisation
@@ -101,7 +101,7 @@ struct WorkerProcess {
             read: { try Self.network(at: $0, from: network) })
     }
 
-    /// A network without the filters of a mask, the layers after them refitted on the first training images.
+    /// A network without a mask's filters, with the layers after them refitted on the first training images.
     func reconstructed(
         _ network: Network, removing mask: Mask, data: ImageSource, images: Int, normalisation: Normalisation
     ) throws -> Network {
@@ -111,15 +111,15 @@ struct WorkerProcess {
             read: { try Self.network(at: $0, from: network) })
     }
 
-    /// A network that was made of another, of which the same is known.
+    /// A network derived from another, with the same facts.
     private static func network(at path: String, from original: Network) throws -> Network {
         var network = try Checkpoint.network(at: path)
         network.facts = original.facts
         return network
     }
 
-    /// As many filters of each layer as a mask disables: those whose loss a refit of the next layer on the first training
-    /// images can best make up for.
+    /// As many filters of each layer as a mask disables: those whose loss a refit of the next layer on the first
+    /// training images can best make up for.
     func selected(
         from network: Network, asManyAs mask: Mask, data: ImageSource, images: Int, normalisation: Normalisation
     ) throws -> Mask {
@@ -129,7 +129,7 @@ struct WorkerProcess {
         ) { try MaskFile.mask(at: $0, for: FilterSpace(network.graph)) }
     }
 
-    /// What a subcommand makes of a network and a mask, as `read` reads it from its file.
+    /// A subcommand's result for a network and a mask, read from its file by `read`.
     private func change<Result>(
         _ network: Network, under mask: Mask, _ subcommand: String, _ arguments: [String],
         read: (String) throws -> Result
@@ -170,7 +170,7 @@ struct WorkerProcess {
     }
 
     /// Images per second of each network, unmasked and with its own batch norms: the median of a few rounds, in which
-    /// the networks take turns.
+    /// the networks alternate.
     func speeds(of models: [String]) throws -> [Double] {
         struct Answer: Decodable {
             struct Result: Decodable {
@@ -197,7 +197,7 @@ struct WorkerProcess {
         return rates.map { $0.sorted()[$0.count / 2] }
     }
 
-    /// Multiply-accumulates that a speed is measured with, a fraction of a second on most machines, and images.
+    /// Multiply-accumulates for measuring a speed, a fraction of a second on most machines, and images.
     private static let speedWork = 20_000_000_000
     private static let speedImages = 16...4096
     private static let speedRounds = 3
@@ -210,7 +210,7 @@ struct WorkerProcess {
         return ["--mean=\(text(normalisation.mean))", "--deviation=\(text(normalisation.deviation))"]
     }
 
-    /// Runs a subcommand to its end and returns what it printed. Throws what it said where it fails.
+    /// Runs a subcommand to its end and returns its output. Throws its error message if it fails.
     @discardableResult
     private func run(_ arguments: [String]) throws -> Data {
         let (printed, exitCode) = try ChildProcess.output(of: program, arguments)
