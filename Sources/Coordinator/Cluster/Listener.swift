@@ -44,16 +44,17 @@ struct Listener: ~Copyable {
                 guard isInsecureMeant else {
                     throw Failure(
                         .usage,
-                        "--bind \(endpoint) would let everybody who reaches the port take part in the run; make keys "
-                            + "('winnow-coordinator keygen --output keys') and give --key-file and --admit, or say "
-                            + "--insecure on a network that you trust")
+                        "--bind \(endpoint) would let everybody who reaches the port take part in the run; "
+                            + "make keys ('winnow-coordinator keygen --output keys') and give --key-file and "
+                            + "--admit, or give --insecure on a network you trust")
                 }
                 Log.shared.line(
-                    "warning: --insecure: whoever reaches \(endpoint) can take part in this run and send wrong losses")
+                    "warning: --insecure: anyone who reaches \(endpoint) can take part in this run and send "
+                        + "wrong losses")
             } else {
                 Log.shared.line(
-                    "every user of this host can take part in this run; to admit some workers only, give --key-file and "
-                        + "--admit")
+                    "every user of this host can take part in this run; to admit only some workers, give "
+                        + "--key-file and --admit")
             }
         case .holders(let keys, let own):
             options.security = .server(own)
@@ -63,7 +64,7 @@ struct Listener: ~Copyable {
             // Somebody without a key may try very often.
             let told = BoundedLog(perMinute: 10)
             authenticator = try Authenticator(in: context, admitting: keys.union([local.public])) { key, address in
-                told.line("refused a worker at \(address): its public key \(key) is not among those admitted")
+                told.line("refused a worker at \(address): its public key \(key) is not admitted")
             }
         }
         let socket = try Socket(.router, in: context, options: options)
@@ -75,7 +76,7 @@ struct Listener: ~Copyable {
             case EADDRINUSE:
                 throw Failure(
                     .unavailable,
-                    "\(endpoint) is in use by another program; choose another port, or port 0 for any that is free")
+                    "\(endpoint) is in use by another program; choose another port, or port 0 for any free one")
             case EINVAL: throw Failure(.usage, "--bind \(endpoint) is not an address to listen at")
             default: throw Failure(.unavailable, "\(error)")
             }
@@ -154,7 +155,7 @@ final class BoundedLog: @unchecked Sendable {
             lines += 1
             return (lines <= perMinute, hidden)
         }
-        if hidden > 0 { Log.shared.line("(\(hidden) lines like the next one were left out)") }
+        if hidden > 0 { Log.shared.line("(\(hidden) lines like the next one were hidden)") }
         if left { Log.shared.line(text) }
     }
 }

@@ -45,7 +45,8 @@ final class LocalWorkers {
         candidates += folders.split(separator: ":").map { "\($0)/winnow-worker" }
         guard let found = candidates.first(where: { access($0, X_OK) == 0 }) else {
             throw Failure(
-                .unavailable, "winnow-worker is neither beside winnow-coordinator nor in PATH; it evaluates the masks")
+                .unavailable,
+                "winnow-worker, which evaluates the masks, is neither beside winnow-coordinator nor in PATH")
         }
         return found
     }
@@ -107,11 +108,11 @@ final class LocalWorkers {
                 Log.shared.line("local worker \(number) ended \(how), \(recent.count) times within a minute; given up")
                 continue
             }
-            Log.shared.line("local worker \(number) ended \(how); it is started again")
+            Log.shared.line("local worker \(number) ended \(how); restarting it")
             do {
                 try start(number, earlier: recent)
             } catch {
-                Log.shared.line("local worker \(number) is given up: \(error)")
+                Log.shared.line("gave up local worker \(number): \(error)")
             }
         }
         return !processes.isEmpty

@@ -23,8 +23,7 @@ struct MemoryGuard {
 
     /// The message to the user when all connections are closed.
     static let complaint =
-        "peers make this process hold more than \(growthMax >> 20) MB; all connections are closed, and workers connect "
-        + "again"
+        "peers make this process hold more than \(growthMax >> 20) MB; closing all connections, workers will reconnect"
 
     /// Call it once everything possible was freed: the memory still in use is needed.
     mutating func settle() {

@@ -61,7 +61,7 @@ final class RunLoop: ClusterLoop<Scheduler> {
             calibrationImages: materials.calibrationImages, filters: ensemble.filterCount, masks: ensemble.count,
             ensemble: Array(try JSONEncoder().encode(ensemble)), sample: file.description.masksDigest)
         guard work.ensemble.count <= Wire.ensembleBytesMax else {
-            throw Failure(.badInput, "the network has more layers than workers can be told of")
+            throw Failure(.badInput, "the network has more layers than the protocol can describe")
         }
         var scheduler = Scheduler(
             welcome: CoordinatorMessage.Welcome(run: run, life: life, work: .masks(work)), policy: policy, at: .now())
@@ -105,7 +105,7 @@ final class RunLoop: ClusterLoop<Scheduler> {
         startReferee = nil
         do {
             referee = try start()
-            Log.shared.line("a worker is started here, to verify what no other worker can")
+            Log.shared.line("starting a worker here, to verify what no other worker can")
         } catch {
             policy.expectsReferee = false
             Log.shared.line("no worker can verify some masks, and none can be started here: \(error)")
@@ -116,8 +116,8 @@ final class RunLoop: ClusterLoop<Scheduler> {
         guard !file.wasMoved else {
             throw Failure(
                 .unavailable,
-                "the run file \(file.path) was moved or deleted while the run goes on; put it back, or go on with "
-                    + "'winnow-coordinator resume --run' and its new name")
+                "the run file \(file.path) was moved or deleted during the run; put it back, or run "
+                    + "'winnow-coordinator resume --run' with its new name")
         }
         tendReferee()
         if numbersByPeer.count > 2 * policy.connectedCount + Self.numbersKept {
@@ -127,7 +127,7 @@ final class RunLoop: ClusterLoop<Scheduler> {
         if let localWorkers, !localWorkers.tend(), policy.connectedCount == 0 {
             throw Failure(
                 .unavailable,
-                "no local worker stays alive (see the lines above); when that is mended, go on with "
+                "no local worker stays alive (see the lines above); fix that, then resume with "
                     + "'\(RunFile.resumeCommand(file.path))'")
         }
         let snapshot = policy.snapshot(at: now)

@@ -108,8 +108,8 @@ struct RunSession {
         case .interrupted:
             throw Failure(
                 .interrupted,
-                "interrupted; \(try file.evaluationCount()) of \(description.ensemble.count) masks are in \(file.path); go on "
-                    + "with '\(RunFile.resumeCommand(file.path))'\(cluster.secretsToGiveAgain)")
+                "interrupted; \(try file.evaluationCount()) of \(description.ensemble.count) masks are in "
+                    + "\(file.path); resume with '\(RunFile.resumeCommand(file.path))'\(cluster.secretsToGiveAgain)")
         case .over(.complete), .over(.stopped): break
         case .over(.incomplete(let setAside)):
             Log.shared.line(
@@ -148,13 +148,13 @@ struct RunSession {
     private func measureChoices() throws {
         guard let source, !file.description.ensemble.design.comparesAllMasks else { return }
         let report = try Report(RunRecord(file))
-        Log.shared.step("measuring what the ranking would choose")
+        Log.shared.step("measuring the ranking's choices")
         do {
             try file.remember(
                 MeasuredChoices(
                     report.pruner, of: report.record.network, settings: file.description.settings, on: source))
         } catch let failure as Failure {
-            Log.shared.line("what the ranking would choose is not measured: \(failure)")
+            Log.shared.line("cannot measure the ranking's choices: \(failure)")
         }
     }
 

@@ -77,7 +77,7 @@ final class CompressionFolder {
             close(lock)
             throw refusal == .unsupported
                 ? FileLock.unsupported(path)
-                : Failure(.unavailable, "another process compresses in \(path); one at a time can")
+                : Failure(.unavailable, "another process is compressing in \(path); only one can at a time")
         }
     }
 
@@ -124,7 +124,7 @@ final class CompressionFolder {
         do {
             return try JSONDecoder().decode(Value.self, from: Data(contentsOf: URL(fileURLWithPath: file)))
         } catch {
-            throw Failure(.badInput, "\(file) is damaged; remove it, and the same command makes it again")
+            throw Failure(.badInput, "\(file) is damaged; remove it, and the same command recreates it")
         }
     }
 

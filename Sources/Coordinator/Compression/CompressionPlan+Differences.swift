@@ -7,7 +7,7 @@ extension CompressionPlan {
         "network": "--model", "trainingImages": "--data (training images)", "testImages": "--data (test images)",
         "removeFlops": "--remove-flops", "removeParameters": "--remove-parameters", "rounds": "--rounds",
         "ensemble.count": "--masks", "ensemble.seed": "--seed", "ensemble.design.name": "--design",
-        "evaluation.images": "the number of images for each mask", "evaluation.rotation.pool": "--images",
+        "evaluation.images": "the number of images per mask", "evaluation.rotation.pool": "--images",
         "lossModel": "--loss-model", "keepAtLeast": "--keep-at-least", "roundTo": "--round-to",
         "accuracy.removePerRound": "--remove-per-round", "accuracy": "--max-accuracy-drop or --min-accuracy",
         "caps": "--keep-layer or --remove-at-most", "lastTraining.epochs": "--epochs",

@@ -49,7 +49,7 @@ struct CompressionPlots {
             if let last = places.last { labels.add(series.name, at: last.1) }
         }
         labels.draw(in: &chart)
-        return chart.svg(title: "Test accuracy against the share removed, by who chose and whether it was fine-tuned")
+        return chart.svg(title: "Test accuracy against the share removed, by method and fine-tuning")
     }
 
     private struct Series {

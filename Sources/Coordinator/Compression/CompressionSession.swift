@@ -79,7 +79,7 @@ final class CompressionSession {
             dashboard?.bidFarewell(isInterrupted: true)
             let command = ShellWords.command(CommandLine.arguments)
             throw Failure(
-                .interrupted, "interrupted; what was done is in \(folder.path), and '\(command)' goes on with it")
+                .interrupted, "interrupted; progress is in \(folder.path); resume with '\(command)'")
         }
     }
 
@@ -104,9 +104,9 @@ final class CompressionSession {
         let least = goal.floor.least(of: reference ?? 0)
         curve.accuracy = (least, reference)
         Log.shared.line(
-            "the smallest network that recognises \(Text.percent(least, 2)) of \(plan.earlierTraining.validationImages) "
-                + "held-out training images"
-                + (reference.map { "; the unpruned one, tuned without them, \(Text.percent($0, 2))" } ?? ""))
+            "looking for the smallest network with at least \(Text.percent(least, 2)) accuracy on "
+                + "\(plan.earlierTraining.validationImages) held-out training images"
+                + (reference.map { "; the unpruned one, tuned without them, has \(Text.percent($0, 2))" } ?? ""))
         var network = folder.unpruned
         for number in 1...plan.rounds {
             guard curve.rounds.last.map(curve.keepsAccuracy) ?? true else { break }
@@ -126,9 +126,9 @@ final class CompressionSession {
         guard let index = curve.rounds.lastIndex(where: curve.keepsAccuracy) else {
             throw Failure(
                 .usage,
-                "the first round, without \(Text.percent(goal.removePerRound, 1)) of the FLOPs, already falls below "
-                    + "\(Text.percent(least, 2)); allow a larger drop, or give more --epochs or a smaller "
-                    + "--remove-per-round. \(folder.report) shows what was reached")
+                "the first round, without \(Text.percent(goal.removePerRound, 1)) of the FLOPs, already falls "
+                    + "below \(Text.percent(least, 2)); allow a larger drop, or give more --epochs or a smaller "
+                    + "--remove-per-round. \(folder.report) shows the results")
         }
         let files = try folder.round(curve.rounds[index].number)
         curve.rounds[index] = try tunedAtLength(curve.rounds[index], files, signals)
@@ -142,7 +142,7 @@ final class CompressionSession {
         _ goal: CompressionPlan.Goal, _ signals: borrowing SignalQueue
     ) throws -> Double? {
         guard case .drop = goal.floor else { return nil }
-        begin("fine-tuning the unpruned network, to compare with")
+        begin("fine-tuning the unpruned network as the reference")
         let history = try folder.stored(folder.reference) {
             try finetune(
                 folder.unpruned, plan.training(round: 0), state: folder.paths.referenceTraining,

@@ -19,8 +19,8 @@ enum HeldOutImages {
 
     /// The note to the user if images are held out.
     static func note(_ count: Int, of data: DataSet) -> String {
-        "\(data.source.path) has no test images: the last \(count) training images are kept out of the training, and 'test' "
-            + "means these"
+        "\(data.source.path) has no test images: the last \(count) training images are held out of training, "
+            + "and 'test' means these"
     }
 
     /// The last images of the training set. Throws a `.badInput` ``Failure`` if none are held out.

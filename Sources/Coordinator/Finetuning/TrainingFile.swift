@@ -35,7 +35,7 @@ final class TrainingFile {
     /// ``Failure``.
     static func create(at path: String, _ progress: TrainingProgress, _ origin: Origin) throws -> TrainingFile {
         let exists = Failure(
-            .badInput, "\(path) exists; go on with it by --resume, or name another file by --state")
+            .badInput, "\(path) exists; resume it with --resume, or name another file with --state")
         return try reporting(path) {
             if (try? InputFile.size(of: path)) == 0 { unlink(path) }
             try WholeFile.make(at: path, ifThere: exists) { part in
@@ -73,7 +73,7 @@ final class TrainingFile {
         if let refusal = FileLock.take(lock, byte: lockedByte) {
             close(lock)
             throw refusal == .taken
-                ? Failure(.unavailable, "another process trains from \(path); one at a time can")
+                ? Failure(.unavailable, "another process is training from \(path); only one can at a time")
                 : FileLock.unsupported(path)
         }
         do {
@@ -174,7 +174,7 @@ final class TrainingFile {
         else { throw damaged }
     }
 
-    private var damaged: Failure { Failure(.badInput, "\(path) is damaged; begin the training again") }
+    private var damaged: Failure { Failure(.badInput, "\(path) is damaged; start the training again") }
 
     private func write(_ entries: [String: [UInt8]]) throws {
         try database.execute("BEGIN IMMEDIATE", "save")
@@ -202,7 +202,7 @@ final class TrainingFile {
         do {
             return try JSONDecoder().decode(type, from: Data(bytes))
         } catch {
-            throw Failure(.badInput, "\(path) is damaged; begin the training again")
+            throw Failure(.badInput, "\(path) is damaged; start the training again")
         }
     }
 
@@ -223,7 +223,7 @@ final class TrainingFile {
             return try body()
         } catch let error as DatabaseError {
             throw Failure(
-                error.failure.kind, "\(error); what was saved before is kept, and --resume goes on from there")
+                error.failure.kind, "\(error); earlier saves are kept, and --resume resumes from there")
         }
     }
 }

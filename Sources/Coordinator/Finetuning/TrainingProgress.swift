@@ -65,8 +65,8 @@ struct TrainingProgress: Sendable {
         guard imageCount - settings.validationImages >= settings.batchSize else {
             throw Failure(
                 .usage,
-                "\(imageCount) training images less \(settings.validationImages) for validation are fewer than one batch "
-                    + "of \(settings.batchSize)")
+                "\(imageCount) training images minus \(settings.validationImages) for validation are fewer "
+                    + "than one batch of \(settings.batchSize)")
         }
     }
 
@@ -106,7 +106,7 @@ struct TrainingProgress: Sendable {
         guard lossSum.isFinite else {
             throw Failure(
                 .badInput,
-                "the loss is no number after step \(stepsDone); a smaller --learning-rate or a longer --warm-up helps")
+                "the loss is NaN after step \(stepsDone); a smaller --learning-rate or a longer --warm-up helps")
         }
         optimizer.step(
             &trained, gradient: MomentumOptimizer.mean(of: shards), rate: learningRate, layout: layout)

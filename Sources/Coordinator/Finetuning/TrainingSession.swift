@@ -30,8 +30,8 @@ struct TrainingSession {
                 guard !file.wasMoved else {
                     throw Failure(
                         .unavailable,
-                        "the state file \(file.path) was moved or deleted while the training goes on; put it back, and "
-                            + "go on with the same command and --resume")
+                        "the state file \(file.path) was moved or deleted during the training; put it back, "
+                            + "and resume with the same command and --resume")
                 }
                 switch progress.next {
                 case .finished:
@@ -62,8 +62,8 @@ struct TrainingSession {
             try file.save(progress)
             throw Failure(
                 .interrupted,
-                "interrupted in epoch \(progress.position.epoch + 1), step \(progress.position.step); the state is in "
-                    + "\(file.path), and '\(Self.commandToGoOn)' goes on with it")
+                "interrupted in epoch \(progress.position.epoch + 1), step \(progress.position.step); the "
+                    + "state is in \(file.path); resume with '\(Self.commandToGoOn)'")
         }
     }
 

@@ -32,9 +32,9 @@ struct AccuracySearch {
         guard best.accuracy >= accuracyMin else {
             throw Failure(
                 .usage,
-                "without \(Text.percent(best.flopsRemoved, 1)) of the FLOPs the network recognises "
-                    + "\(Text.percent(best.accuracy, 2)) of the held-out images, less than the "
-                    + "\(Text.percent(accuracyMin, 2)) that it must: ask for less, or give --reconstruct")
+                "without \(Text.percent(best.flopsRemoved, 1)) of the FLOPs the network has "
+                    + "\(Text.percent(best.accuracy, 2)) accuracy on the held-out images, below the required "
+                    + "\(Text.percent(accuracyMin, 2)): ask for less, or give --reconstruct")
         }
         let all = Double(pruner.graph.cost().multiplyAccumulates)
         var low = best.flopsRemoved

@@ -50,7 +50,7 @@ struct LatencyMeter {
             String(decoding: printed, as: UTF8.self).split(whereSeparator: \.isNewline).last.map(String.init) ?? ""
         guard let value = Double(last.trimmingCharacters(in: .whitespaces)), value > 0, value.isFinite else {
             throw Failure(
-                .badInput, "the last line of '\(words)' is '\(last.prefix(80))', not the milliseconds of an image")
+                .badInput, "the last line of '\(words)' is '\(last.prefix(80))', not the milliseconds per image")
         }
         return value
     }

@@ -78,9 +78,8 @@ struct LatencySearch {
             let times = try meter.milliseconds([network, smaller])
             let measured = times[0] / times[1]
             log(
-                "widths in multiples of \(multiple): "
-                    + "\(Text.fixed(times[1], 3)) instead of \(Text.fixed(times[0], 3)) ms for an image, "
-                    + "\(Text.fixed(measured, 2)) times as fast")
+                "widths in multiples of \(multiple): \(Text.fixed(times[1], 3)) instead of "
+                    + "\(Text.fixed(times[0], 3)) ms per image, \(Text.fixed(measured, 2)) times as fast")
             if measured >= speedup, outcome.scoreLoss < found?.outcome.scoreLoss ?? .infinity {
                 found = Found(
                     outcome: outcome, network: smaller, multiple: multiple, millisecondsBefore: times[0],

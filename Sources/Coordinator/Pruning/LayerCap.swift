@@ -19,7 +19,7 @@ public struct LayerCap: Sendable, Equatable, Codable {
         for cap in caps where !names.contains(where: NamePattern(cap.pattern).matches) {
             throw Failure(
                 .usage,
-                "no layer '\(cap.pattern)' could lose filters\(suggestion(for: cap.pattern, among: names)); there are "
+                "no prunable layer matches '\(cap.pattern)'\(suggestion(for: cap.pattern, among: names)); there are "
                     + names.joined(separator: ", "))
         }
     }

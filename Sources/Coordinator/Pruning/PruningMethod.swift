@@ -99,7 +99,7 @@ public struct FilterScores: Sendable {
         guard ensemble.design == .ablation else {
             throw Failure(
                 .badInput,
-                "--method ablation needs a run that was made with --design ablation, not \(ensemble.design.name)")
+                "--method ablation needs a run with --design ablation, not \(ensemble.design.name)")
         }
         let filters = ensemble.participating
         guard ensemble.count == filters.count + 1, let base = evaluations.last ?? nil,

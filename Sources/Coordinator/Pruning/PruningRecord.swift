@@ -96,9 +96,9 @@ struct PruningRecord: Encodable {
             var words: String {
                 switch self {
                 case .ranking: "the ranking's own choice was the best"
-                case .refinement: "the refined choice is taken"
-                case .taylor: "the choice by Taylor scores was better and is taken"
-                case .l1Norm: "the choice by L1 norms was better and is taken"
+                case .refinement: "the refined choice won"
+                case .taylor: "the choice by Taylor scores was better and won"
+                case .l1Norm: "the choice by L1 norms was better and won"
                 }
             }
         }
@@ -150,7 +150,7 @@ struct PruningRecord: Encodable {
     /// A few lines for a person; `byLayer` adds what every layer loses.
     func summary(byLayer: Bool = false) -> String {
         var lines = [
-            "\(removedFilters) filters of \(layers.count) layers go, chosen by \(method)"
+            "\(removedFilters) filters of \(layers.count) layers removed, chosen by \(method)"
                 + (selection == .reconstruction ? ", within a layer by what the others can make up for" : "")
         ]
         lines += Self.aligned(costs)
@@ -160,15 +160,16 @@ struct PruningRecord: Encodable {
         }
         if let latency {
             lines.append(
-                "latency by \(latency.program): \(Text.fixed(latency.millisecondsBefore, 3)) ms for an image before, "
-                    + "\(Text.fixed(latency.milliseconds, 3)) after, "
+                "latency by \(latency.program): \(Text.fixed(latency.millisecondsBefore, 3)) ms per image "
+                    + "before, \(Text.fixed(latency.milliseconds, 3)) after, "
                     + "\(Text.fixed(latency.millisecondsBefore / latency.milliseconds, 2)) times as fast; widths are "
                     + "multiples of \(latency.multiple)")
         }
         if let heldOut {
             lines.append(
-                "accuracy on \(heldOut.images) held-out training images: \(Text.percent(heldOut.accuracyBefore, 1)) before, "
-                    + "\(Text.percent(heldOut.accuracy, 1)) after; at least \(Text.percent(heldOut.accuracyMin, 1)) was asked for"
+                "accuracy on \(heldOut.images) held-out training images: "
+                    + "\(Text.percent(heldOut.accuracyBefore, 1)) before, \(Text.percent(heldOut.accuracy, 1)) "
+                    + "after; target: at least \(Text.percent(heldOut.accuracyMin, 1))"
             )
         }
         if let refinement {

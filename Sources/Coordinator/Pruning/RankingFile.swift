@@ -30,9 +30,11 @@ enum RankingFile {
             guard let filter = Int(row[places[1]]), (0..<layer.filters.count).contains(filter) else {
                 throw damaged("layer \(layer.name) has the filters 0 to \(layer.filters.count - 1)")
             }
-            guard let value = Double(row[places[2]]), value.isFinite else { throw damaged("an importance is a number") }
+            guard let value = Double(row[places[2]]), value.isFinite else {
+                throw damaged("an importance must be a number")
+            }
             let index = layer.filters.lowerBound + filter
-            guard !removable[index] else { throw damaged("filter \(filter) of \(layer.name) is there twice") }
+            guard !removable[index] else { throw damaged("filter \(filter) of \(layer.name) occurs twice") }
             values[index] = value
             removable[index] = true
         }

@@ -34,7 +34,7 @@ struct RefinementSearch {
         from first: Pruner.Outcome, masks: Int, others: [Candidate], report: (String) -> Void
     ) throws -> (outcome: Pruner.Outcome, record: PruningRecord.Refinement) {
         guard let deviations = pruner.scores.deviations else {
-            throw Failure(.usage, "--refine needs the ranking of a run's ensemble, which says how sure it is")
+            throw Failure(.usage, "--refine needs a run's ensemble, whose scores have standard errors")
         }
         var refinement = ChoiceRefinement(
             pruner.space, removed: first.removed, scores: pruner.scores.values, deviations: deviations,

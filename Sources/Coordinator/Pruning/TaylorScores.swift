@@ -14,12 +14,12 @@ enum TaylorScores {
         do {
             let affordable = multiplyAccumulatesMax / Double(max(network.graph.cost().multiplyAccumulates, 1))
             let images = try min(Int(min(max(affordable, Double(imagesMin)), Double(imagesMax))), data.count(.train))
-            Log.shared.step("taking Taylor scores on \(images) training images, as prior knowledge")
+            Log.shared.step("computing Taylor scores on \(images) training images, as prior knowledge")
             defer { Log.shared.clearStatus() }
             return try WorkerProcess.find(threads: nil).gateGradients(
                 of: network, data: data.source, images: images, normalisation: normalisation)
         } catch {
-            Log.shared.line("the ranking begins without Taylor scores: \(error)")
+            Log.shared.line("the ranking starts without Taylor scores: \(error)")
             return nil
         }
     }
