@@ -173,7 +173,7 @@ import Testing
         let coordinator = try cluster.startRun(cluster.localWorkers(2))
         try await cluster.wait(forRecorded: TestCluster.masks / 8, by: coordinator)
         kill(try #require(children(of: coordinator.identifier).first), SIGKILL)
-        try await coordinator.line(containing: "it is started again")
+        try await coordinator.line(containing: "restarting it")
         #expect(try await coordinator.exitCode() == 0)
         try cluster.expectComplete()
     }

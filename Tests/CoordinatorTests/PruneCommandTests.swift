@@ -153,7 +153,7 @@ final class PruneCommandTests {
             ("layer,filter\n", "must name the columns"),
             ("layer,filter,importance\nnone,0,1\n", "line 2: the network has no"),
             ("layer,filter,importance\n\(layer),12,1\n", "the filters 0 to 11"),
-            ("layer,filter,importance\n\(layer),1,nan\n", "is a number"),
+            ("layer,filter,importance\n\(layer),1,nan\n", "must be a number"),
             ("layer,filter,importance\n\(layer),1,1\n\(layer),1,2\n", "line 3: filter 1"),
             ("layer,filter,importance\n", "ranks no filter"),
         ] {

@@ -79,7 +79,7 @@ import Testing
         do {
             let (file, _, _) = try TrainingFile.open(at: path)
             let second = #expect(throws: Failure.self) { try TrainingFile.open(at: path) }
-            #expect(second?.description.contains("another process trains") == true)
+            #expect(second?.description.contains("another process is training") == true)
             rename(path, path + "-moved")
             #expect(file.wasMoved)
             rename(path + "-moved", path)

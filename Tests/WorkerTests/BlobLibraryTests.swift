@@ -23,7 +23,7 @@ import Testing
             #expect {
                 try library.check(CoordinatorMessage.Blob(digest: Digest(sha256Of: []), size: 1505 << 20))
             } throws: { error in
-                "\(error)".contains("have 1505 MB, this worker takes up to 3: raise --fetch-limit")
+                "\(error)".contains("have 1505 MB, this worker accepts up to 3: raise --fetch-limit")
             }
         }
     }

@@ -3,8 +3,8 @@ import Shared
 
 /// One life of a coordinator: owns the socket, asks a policy what to do, and does it.
 ///
-/// Every turn takes what has arrived, commits what is to be recorded, and only then sends the answers, so that nothing is
-/// acknowledged that could be lost. What is recorded, and where, is the matter of the loops of each policy.
+/// Every turn receives what has arrived, commits what must be recorded, and only then sends the answers, so nothing is
+/// acknowledged that could be lost. Each policy's loop decides what to record, and where.
 class ClusterLoop<Policy: RosterPolicy> {
     /// Messages of one turn; then what they changed is committed and answered.
     private static var messagesPerTurn: Int { 1024 }
@@ -14,7 +14,7 @@ class ClusterLoop<Policy: RosterPolicy> {
     private static var waitMillisecondsMax: Int64 { 250 }
     /// The wait while messages wait for room in a queue.
     private static var fullMilliseconds: Int64 { 5 }
-    /// Messages that wait for one peer; a peer that does not read loses what is beyond, and heartbeats make it good.
+    /// Messages queued for one peer; a peer that does not read loses the rest, and heartbeats repair that.
     private static var waitingMax: Int { 256 }
 
     private var listener: Listener
@@ -30,14 +30,14 @@ class ClusterLoop<Policy: RosterPolicy> {
     private(set) var now = Moment.now()
     private(set) var date = Date()
     private var nextTick = Moment.now()
-    /// What the policy tells people; a peer may cause much of it.
+    /// The policy's messages to the user; a peer may cause many of them.
     private let notes = BoundedLog(perMinute: 200)
 
-    /// What becomes of a message that finds no room.
+    /// What happens to a message without room in the queue.
     private enum Kind {
         /// It waits.
         case needed
-        /// It is dropped: whoever reads again will ask for it, or not miss it.
+        /// It is dropped: a peer that reads again will ask for it, or not miss it.
         case optional
     }
 
@@ -62,10 +62,10 @@ class ClusterLoop<Policy: RosterPolicy> {
     /// Where a worker on this host connects to.
     var localEndpoint: String { listener.localEndpoint }
 
-    /// Looks a lease up that is not open any more.
+    /// Looks up a closed lease.
     func grantedLease(_ lease: LeaseID) throws -> Scheduler.GrantedLease? { nil }
 
-    /// Does what a policy's own actions ask for.
+    /// Does a policy's own actions.
     func act(_ action: ClusterAction) throws {}
 
     /// A worker was welcomed.
@@ -93,7 +93,7 @@ class ClusterLoop<Policy: RosterPolicy> {
 
     /// One turn. False where a signal came.
     func turn(_ signals: borrowing SignalQueue) throws -> Bool {
-        // The socket may become another one.
+        // The socket may be replaced.
         var poller = Poller()
         let messages = poller.watch(listener.socket)
         let interrupts = poller.watch(descriptor: signals.descriptor)
@@ -116,7 +116,7 @@ class ClusterLoop<Policy: RosterPolicy> {
         return true
     }
 
-    /// Gives back the memory that peers make us hold: all connections are closed, and honest workers come back.
+    /// Frees the memory that peers make us hold: closes all connections, and honest workers reconnect.
     private func dropConnections() throws {
         notes.line(MemoryGuard.complaint)
         try listener.restart()
@@ -127,11 +127,11 @@ class ClusterLoop<Policy: RosterPolicy> {
         memory.settle()
     }
 
-    /// Takes what has arrived; false where more of it waits than one turn takes.
+    /// Receives what has arrived; false if more is waiting than one turn takes.
     private func receive() throws -> Bool {
         for _ in 0..<Self.messagesPerTurn {
             guard let message = try listener.socket.receive() else { return true }
-            // A peer that chose its own routing id is none of ours.
+            // A peer that chose its own routing id is not one of ours.
             guard message.frames.count == 2, let peer = Peer(routingID: message.frames[0]) else { continue }
             do {
                 try take(WorkerMessage(decoding: message.frames[1]), from: peer, of: listener.origin(of: message))
@@ -188,11 +188,11 @@ class ClusterLoop<Policy: RosterPolicy> {
         outbox.append((peer, message.encoded(), kind))
     }
 
-    /// Sends a message that may be dropped where there is no room.
+    /// Sends a message that may be dropped if there is no room.
     func send(_ message: [UInt8], to peer: Peer) { outbox.append((peer, message, .optional)) }
 
-    /// Commits what was recorded, then sends what waits. A peer that turns out to be gone may change what there is to
-    /// do, so it repeats until nothing is left.
+    /// Commits what was recorded, then sends what is queued. A peer that turns out to be gone may change what there is
+    /// to do, so it repeats until nothing is left.
     func settle() throws {
         for peer in Array(waiting.keys) { try flush(peer) }
         repeat {

@@ -8,18 +8,18 @@ struct Listener: ~Copyable {
     enum Admission {
         /// Everybody who reaches the port.
         case everybody
-        /// The holders of these public keys, to whom the coordinator proves who it is with its own.
+        /// The holders of these public keys; the coordinator proves its identity with its own.
         case holders(of: Set<CurveKey>, own: KeyPair)
     }
 
     let context: Context
     private(set) var socket: Socket
     private let options: SocketOptions
-    /// The endpoint with the port that was taken.
+    /// The endpoint with the actual port.
     let endpoint: String
-    /// What a worker that is started here needs in its environment: a key that lives as long as this process.
+    /// The environment of a worker started here: a key that lives as long as this process.
     let localEnvironment: [String: String]
-    /// The public key of that; nil without keys.
+    /// Its public key; nil without keys.
     private let localKey: String?
     private let authenticator: Authenticator?
 
@@ -33,7 +33,7 @@ struct Listener: ~Copyable {
         // Every worker is an open file.
         _ = winnow_raise_descriptor_limit()
         let context = try Context()
-        // Messages of workers are small; those to them are chunks of blobs at most.
+        // Messages from workers are small; those to them are chunks of blobs at most.
         var options = SocketOptions()
         options.receivedFrameBytesMax = Int64(Wire.messageBytesMax)
         options.sendQueueMax = 16
@@ -47,12 +47,13 @@ struct Listener: ~Copyable {
                 guard isInsecureMeant else {
                     throw Failure(
                         .usage,
-                        "--bind \(endpoint) would let everybody who reaches the port take part in the run; make keys "
-                            + "('winnow-coordinator keygen --output keys') and give --key-file and --admit, or say "
-                            + "--insecure on a network that you trust")
+                        "--bind \(endpoint) would let everybody who reaches the port take part in the run; "
+                            + "make keys ('winnow-coordinator keygen --output keys') and give --key-file and "
+                            + "--admit, or give --insecure on a network you trust")
                 }
                 Log.shared.line(
-                    "warning: --insecure: whoever reaches \(endpoint) can take part in this run and send wrong losses")
+                    "warning: --insecure: anyone who reaches \(endpoint) can take part in this run and send "
+                        + "wrong losses")
             } else {
                 let isKnown = Self.isOpennessTold.withLock { told in
                     defer { told = true }
@@ -60,7 +61,7 @@ struct Listener: ~Copyable {
                 }
                 if !isKnown {
                     Log.shared.line(
-                        "every user of this host can take part in this run; to admit some workers only, give --key-file "
+                        "every user of this host can take part in this run; to admit only some workers, give --key-file "
                             + "and --admit")
                 }
             }
@@ -72,7 +73,7 @@ struct Listener: ~Copyable {
             // Somebody without a key may try very often.
             let told = BoundedLog(perMinute: 10)
             authenticator = try Authenticator(in: context, admitting: keys.union([local.public])) { key, address in
-                told.line("refused a worker at \(address): its public key \(key) is not among those admitted")
+                told.line("refused a worker at \(address): its public key \(key) is not admitted")
             }
         }
         let socket = try Socket(.router, in: context, options: options)
@@ -84,7 +85,7 @@ struct Listener: ~Copyable {
             case EADDRINUSE:
                 throw Failure(
                     .unavailable,
-                    "\(endpoint) is in use by another program; choose another port, or port 0 for any that is free")
+                    "\(endpoint) is in use by another program; choose another port, or port 0 for any free one")
             case EINVAL: throw Failure(.usage, "--bind \(endpoint) is not an address to listen at")
             default: throw Failure(.unavailable, "\(error)")
             }
@@ -100,11 +101,11 @@ struct Listener: ~Copyable {
 
     deinit { authenticator?.stop() }
 
-    /// Closes all connections, with everything that waits on them, and listens again; workers connect again by
-    /// themselves. Throws a ``TransportError`` where the port cannot be had again.
+    /// Closes all connections, with everything queued on them, and listens again; workers reconnect by themselves.
+    /// Throws a ``TransportError`` if the port is no longer available.
     mutating func restart() throws {
         var options = options
-        // What waits is what is in the way.
+        // The queued messages are the problem.
         options.lingerMilliseconds = 0
         try? socket.unbind(from: endpoint)
         socket = try Socket(.router, in: context, options: options)
@@ -119,7 +120,7 @@ struct Listener: ~Copyable {
         }
     }
 
-    /// How long the port may take to become free, and the pause between two looks.
+    /// How long the port may take to become free, and the pause between two attempts.
     private static let restartMilliseconds: Int64 = 10_000
     private static let restartPauseMicroseconds: UInt32 = 20_000
 
@@ -128,15 +129,15 @@ struct Listener: ~Copyable {
         Origin(key: message.user, address: message.address, isOwn: localKey != nil && message.user == localKey)
     }
 
-    /// Whether workers that are started here prove that they are.
+    /// Whether workers started here prove their origin.
     var knowsItsOwn: Bool { localKey != nil }
 
-    /// Where a worker on this host connects to.
+    /// Where workers on this host connect to.
     var localEndpoint: String {
         endpoint.replacing("tcp://0.0.0.0:", with: "tcp://127.0.0.1:").replacing("tcp://[::]:", with: "tcp://[::1]:")
     }
 
-    /// Where a worker elsewhere connects to, as far as this host knows its own name.
+    /// Where workers elsewhere connect to, as far as this host knows its own name.
     var endpointForPeople: String {
         let host = ProcessInfo.processInfo.hostName
         return endpoint.replacing("tcp://0.0.0.0:", with: "tcp://\(host):").replacing(
@@ -163,7 +164,7 @@ final class BoundedLog: @unchecked Sendable {
             lines += 1
             return (lines <= perMinute, hidden)
         }
-        if hidden > 0 { Log.shared.line("(\(hidden) lines like the next one were left out)") }
+        if hidden > 0 { Log.shared.line("(\(hidden) lines like the next one were hidden)") }
         if left { Log.shared.line(text) }
     }
 }

@@ -2,11 +2,10 @@ import CLinux
 import Foundation
 import Shared
 
-/// Worker processes on this host that begin and end with the coordinator.
+/// Worker processes on this host that start and end with the coordinator.
 ///
-/// Each has a pipe from the coordinator as its standard input and ends when that closes, so none is left behind even
-/// where the coordinator is killed. They have a process group of their own, so that Ctrl-C reaches the coordinator
-/// alone.
+/// Each has a pipe from the coordinator as its standard input and exits when that closes, so none is left behind even
+/// if the coordinator is killed. They have their own process group, so Ctrl-C reaches only the coordinator.
 final class LocalWorkers {
     /// Starts of one worker within ``restartWindow`` after which it is given up.
     private static let restartsMax = 5
@@ -52,7 +51,8 @@ final class LocalWorkers {
         candidates += folders.split(separator: ":").map { "\($0)/winnow-worker" }
         guard let found = candidates.first(where: { access($0, X_OK) == 0 }) else {
             throw Failure(
-                .unavailable, "winnow-worker is neither beside winnow-coordinator nor in PATH; it evaluates the masks")
+                .unavailable,
+                "winnow-worker, which evaluates the masks, is neither beside winnow-coordinator nor in PATH")
         }
         return found
     }
@@ -113,7 +113,7 @@ final class LocalWorkers {
             BackgroundThread(name: "winnow-log") { Self.forward(source, as: "worker \(number)", to: tell) })
     }
 
-    /// Starts workers again that have ended. Returns false when all were given up, since each one ends at once.
+    /// Restarts workers that have ended. Returns false when all were given up, since each one ends at once.
     func tend() -> Bool {
         for (number, process) in processes {
             var status: Int32 = 0
@@ -130,11 +130,11 @@ final class LocalWorkers {
                 Log.shared.line("local worker \(number) ended \(how), \(recent.count) times within a minute; given up")
                 continue
             }
-            Log.shared.line("local worker \(number) ended \(how); it is started again")
+            Log.shared.line("local worker \(number) ended \(how); restarting it")
             do {
                 try start(number, earlier: recent)
             } catch {
-                Log.shared.line("local worker \(number) is given up: \(error)")
+                Log.shared.line("gave up local worker \(number): \(error)")
             }
         }
         return !processes.isEmpty

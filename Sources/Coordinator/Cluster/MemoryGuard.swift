@@ -1,8 +1,8 @@
 import CLinux
 import Foundation
 
-/// Notices when this process takes much more memory than before, as when peers send messages that never end, or want
-/// much and read nothing: libzmq holds both, without a limit that could be set.
+/// Detects when this process takes much more memory than before, as when peers send endless messages, or request much
+/// and read nothing: libzmq buffers both, without a configurable limit.
 struct MemoryGuard {
     /// Bytes by which the process may grow.
     static let growthMax = 512 << 20
@@ -10,10 +10,10 @@ struct MemoryGuard {
     private let growthMax: Int
     private var base: Int?
 
-    /// A guard of a process that may grow by so many bytes.
+    /// A guard of a process that may grow by this many bytes.
     init(growthMax: Int = growthMax) { self.growthMax = growthMax }
 
-    /// Whether the process has grown too much since the last time that it had, or since the guard first looked.
+    /// Whether the process has grown too much since it last did, or since the guard's first look.
     mutating func isExceeded(_ resident: Int? = residentBytes()) -> Bool {
         guard let resident else { return false }
         let base = min(self.base ?? resident, resident)
@@ -21,18 +21,17 @@ struct MemoryGuard {
         return resident - base > growthMax
     }
 
-    /// What to tell the user when all connections are closed.
+    /// The message to the user when all connections are closed.
     static let complaint =
-        "peers make this process hold more than \(growthMax >> 20) MB; all connections are closed, and workers connect "
-        + "again"
+        "peers make this process hold more than \(growthMax >> 20) MB; closing all connections, workers will reconnect"
 
-    /// To be called when all that could be given back was: what the process takes now, it needs.
+    /// Call it once everything possible was freed: the memory still in use is needed.
     mutating func settle() {
         winnow_trim_memory()
         if isExceeded() { base = Self.residentBytes() }
     }
 
-    /// The memory of this process that is in the machine, in bytes; nil where the system does not say.
+    /// The resident memory of this process, in bytes; nil if the system does not say.
     static func residentBytes() -> Int? {
         guard let text = try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8) else { return nil }
         let fields = text.split(separator: " ")

@@ -1,12 +1,12 @@
 import Foundation
 import Shared
 
-/// Tells the user how a run goes: a line that changes on a terminal, a line now and then elsewhere, and always why
-/// nothing progresses.
+/// Shows the user a run's progress: a changing line on a terminal, a line now and then elsewhere, and always why there
+/// is no progress.
 final class Progress {
-    /// Seconds between two lines where there is no terminal.
+    /// Seconds between two lines without a terminal.
     private static let linesEvery: Double = 10
-    /// Seconds after which a standstill is told, and told again.
+    /// Seconds without progress before reporting it, and between reports.
     private static let standstillAfter: Double = 5
     private static let standstillEvery: Double = 30
 
@@ -16,14 +16,14 @@ final class Progress {
     private var lastStandstill = -Double.infinity
     private var idleSince: Double?
 
-    /// The progress of a run whose masks are evaluated on so many images, and whose workers connect to `endpoint`.
+    /// The progress of a run with this many images per mask, whose workers connect to `endpoint`.
     init(images: Int, endpoint: String) {
         self.images = images
         self.endpoint = endpoint
     }
 
-    /// How the run stands at a time in seconds, how fast it is, and how sure the ranking; `aim` is the reliability that
-    /// masks are forecast for.
+    /// Takes the run's state at a time in seconds, its rate, and the ranking's reliability; `aim` is the reliability to
+    /// forecast masks for.
     func update(
         _ run: Scheduler.Snapshot, _ rate: WorkRate, _ known: RankingMonitor.State, aim: Double, at time: Double
     ) {

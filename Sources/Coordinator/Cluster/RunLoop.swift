@@ -11,18 +11,18 @@ final class RunLoop: ClusterLoop<Scheduler> {
         case interrupted
     }
 
-    /// Who wants to know how the run goes; called on the loop's thread, so quickly.
+    /// Observer of the run; called on the loop's thread, so it must be quick.
     struct Observer {
         /// Evaluations were committed.
         var recorded: ([MaskEvaluation]) -> Void = { _ in }
         /// Called about once a second.
         var ticked: (Scheduler.Snapshot) -> Void = { _ in }
-        /// Asked once a second; true ends the run before all masks are recorded.
+        /// Called once a second; true ends the run before all masks are recorded.
         var hasEnough: () -> Bool = { false }
     }
 
-    /// Milliseconds between two times that the run file's log is emptied into the file: what a copy of the file alone
-    /// misses when the coordinator is killed.
+    /// Milliseconds between checkpoints of the run file's log into the file: a copy of the file alone misses this much
+    /// when the coordinator is killed.
     private static let logMilliseconds: Int64 = 5000
     /// Workers' numbers that are kept by peers that are gone.
     private static let numbersKept = 1000
@@ -31,7 +31,7 @@ final class RunLoop: ClusterLoop<Scheduler> {
 
     private let file: RunFile
     private let observer: Observer
-    /// Starts a worker of our own; nil where that was done or cannot be.
+    /// Starts a worker of our own; nil if that was done or is impossible.
     private var startReferee: (() throws -> LocalWorkers)?
     private var referee: LocalWorkers?
     private var ticksWithoutReferee = 0
@@ -39,11 +39,11 @@ final class RunLoop: ClusterLoop<Scheduler> {
     private var numbers: [WorkerID: Int] = [:]
     private var numbersByPeer: [Peer: Int] = [:]
     private var recorded: [MaskEvaluation] = []
-    /// The time that each mask took of the answer that came last.
+    /// The time per mask of the latest answer.
     private var maskMicroseconds: UInt64 = 0
     private var outcome: Scheduler.Outcome?
 
-    /// Prepares a life: what the run file has is not evaluated again. Throws a ``Failure``.
+    /// Prepares a life: evaluations in the run file are not repeated. Throws a ``Failure``.
     init(
         _ file: RunFile, at listener: consuming Listener, serving materials: RunMaterials, policy: SchedulingPolicy,
         localWorkers: LocalWorkers?, startReferee: (() throws -> LocalWorkers)? = nil, observer: Observer
@@ -61,7 +61,7 @@ final class RunLoop: ClusterLoop<Scheduler> {
             calibrationImages: materials.calibrationImages, filters: ensemble.filterCount, masks: ensemble.count,
             ensemble: Array(try JSONEncoder().encode(ensemble)), sample: file.description.masksDigest)
         guard work.ensemble.count <= Wire.ensembleBytesMax else {
-            throw Failure(.badInput, "the network has more layers than workers can be told of")
+            throw Failure(.badInput, "the network has more layers than the protocol can describe")
         }
         var scheduler = Scheduler(
             welcome: CoordinatorMessage.Welcome(run: run, life: life, work: .masks(work)), policy: policy, at: .now())
@@ -74,7 +74,7 @@ final class RunLoop: ClusterLoop<Scheduler> {
         super.init(scheduler, at: listener, serving: materials.store, localWorkers: localWorkers)
     }
 
-    /// Turns until the run is over or the user interrupts it. Throws a ``Failure``; what was committed before is kept.
+    /// Runs until the run is over or the user interrupts it. Throws a ``Failure``; committed evaluations are kept.
     func run(signals: borrowing SignalQueue) throws -> Ending {
         defer { referee?.stop() }
         var logDue = now + Self.logMilliseconds
@@ -95,8 +95,8 @@ final class RunLoop: ClusterLoop<Scheduler> {
         }
     }
 
-    /// Starts a worker of our own that judges what the others disagree about, or what one of them alone evaluated, once
-    /// that has been missing for a while.
+    /// Starts a worker of our own to judge masks that others disagree about, or that only one of them evaluated, once a
+    /// judge has been missing for a while.
     private func tendReferee() {
         if let referee, !referee.tend() { policy.expectsReferee = false }
         ticksWithoutReferee = policy.wantsReferee ? ticksWithoutReferee + 1 : 0
@@ -105,7 +105,7 @@ final class RunLoop: ClusterLoop<Scheduler> {
         startReferee = nil
         do {
             referee = try start()
-            Log.shared.line("a worker is started here, to verify what no other worker can")
+            Log.shared.line("starting a worker here, to verify what no other worker can")
         } catch {
             policy.expectsReferee = false
             Log.shared.line("no worker can verify some masks, and none can be started here: \(error)")
@@ -116,8 +116,8 @@ final class RunLoop: ClusterLoop<Scheduler> {
         guard !file.wasMoved else {
             throw Failure(
                 .unavailable,
-                "the run file \(file.path) was moved or deleted while the run goes on; put it back, or go on with "
-                    + "'winnow-coordinator resume --run' and its new name")
+                "the run file \(file.path) was moved or deleted during the run; put it back, or run "
+                    + "'winnow-coordinator resume --run' with its new name")
         }
         tendReferee()
         if numbersByPeer.count > 2 * policy.connectedCount + Self.numbersKept {
@@ -127,7 +127,7 @@ final class RunLoop: ClusterLoop<Scheduler> {
         if let localWorkers, !localWorkers.tend(), policy.connectedCount == 0 {
             throw Failure(
                 .unavailable,
-                "no local worker stays alive (see the lines above); when that is mended, go on with "
+                "no local worker stays alive (see the lines above); fix that, then resume with "
                     + "'\(RunFile.resumeCommand(file.path))'")
         }
         let snapshot = policy.snapshot(at: now)

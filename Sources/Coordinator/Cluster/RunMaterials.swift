@@ -1,6 +1,6 @@
 import Shared
 
-/// What workers of a run fetch: the network's checkpoint and the images.
+/// The files that workers of a run download: the network's checkpoint and the images.
 struct RunMaterials {
     let network: CoordinatorMessage.Blob
     let images: CoordinatorMessage.Blob

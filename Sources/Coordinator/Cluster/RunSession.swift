@@ -1,20 +1,20 @@
 import Foundation
 import Shared
 
-/// What `run` and `resume` have in common: evaluate what is not evaluated yet, then fit and report.
+/// The common part of `run` and `resume`: evaluates the missing masks, then fits and reports.
 struct RunSession {
     let file: RunFile
     let images: ImageSet
     let calibrationImages: ImageSet?
-    /// Where the images are, to measure what the ranking chooses; nil where that is left to others.
+    /// Where the images are, to measure the ranking's choices; nil to leave that out.
     let source: ImageSource?
     let cluster: ClusterOptions
-    /// The live page; nil where it is not asked for.
+    /// The live page; nil if not requested.
     let dashboard: Dashboard?
     /// Where the report goes; nil for none.
     let reportFolder: String?
 
-    /// The images of a run, and those that recalibrate where they are others. Throws a `.badInput` ``Failure``.
+    /// The images of a run, and those for recalibration if different. Throws a `.badInput` ``Failure``.
     static func readImages(_ settings: EvaluationSettings, from data: DataSet) throws
         -> (images: ImageSet, calibration: ImageSet?)
     {
@@ -25,12 +25,12 @@ struct RunSession {
         return (images, try data.read(.train, limit: count))
     }
 
-    /// Makes the folder of the report, so that a run does not end without one. Throws a ``Failure``.
+    /// Creates the report's folder, so a run does not end without one. Throws a ``Failure``.
     static func prepareReport(_ folder: String?) throws {
         if let folder { try OutputGuard.prepareFolder(folder) }
     }
 
-    /// Evaluates, fits and reports. Throws a ``Failure``, of the kind `.interrupted` where the user interrupted it.
+    /// Evaluates, fits and reports. Throws a ``Failure``, of kind `.interrupted` if the user interrupted it.
     func run(at listener: consuming Listener, signals: consuming SignalQueue) throws {
         dashboard?.report = reportFolder.map(Self.reportPath) ?? ""
         let page: LivePage?
@@ -40,7 +40,7 @@ struct RunSession {
             dashboard?.bidFarewell(isInterrupted: true)
             throw failure
         }
-        // What was evaluated is in the file, so that the fit may be ended as any program.
+        // The evaluations are in the file, so the fit may be killed like any program.
         signals.release()
         try report()
         page?.ended(.finished)
@@ -51,8 +51,8 @@ struct RunSession {
         URL(fileURLWithPath: "\(folder)/report.html").standardizedFileURL.path
     }
 
-    /// Evaluates what is not evaluated yet, and returns the live page, if there is one. Throws a ``Failure``, of the kind
-    /// `.interrupted` where the user interrupted it.
+    /// Evaluates the missing masks, and returns the live page, if any. Throws a ``Failure``, of kind `.interrupted` if
+    /// the user interrupted it.
     @discardableResult
     func evaluate(at listener: consuming Listener, signals: borrowing SignalQueue) throws -> LivePage? {
         let endpoint = listener.endpointForPeople
@@ -90,14 +90,14 @@ struct RunSession {
                         $0, at: time, masksNeeded: description.untilReliability.flatMap { _ in known.masksNeeded })
                     progress.update($0, rate, known, aim: monitor.aim, at: time)
                     page?.update($0, rate)
-                    // Whoever looks at the run file shall see it too; where it cannot be written, the loop will say so.
+                    // Readers of the run file should see it too; if it cannot be written, the loop will say so.
                     if let forecast = known.forecast(aim: monitor.aim) { try? file.setForecast(forecast) }
                 }, hasEnough: { monitor.settledMasks != nil })
             let referee = cluster.referee(at: listener)
             let loop = try RunLoop(
                 file, at: listener, serving: materials, policy: cluster.policy(for: description),
                 localWorkers: localWorkers, startReferee: referee, observer: observer)
-            // The workers end first: they would complain of a socket that is gone.
+            // The workers end first: they would complain about a closed socket.
             defer { withExtendedLifetime(loop) { localWorkers?.stop() } }
             ending = try loop.run(signals: signals)
         }
@@ -108,8 +108,8 @@ struct RunSession {
         case .interrupted:
             throw Failure(
                 .interrupted,
-                "interrupted; \(try file.evaluationCount()) of \(description.ensemble.count) masks are in \(file.path); go on "
-                    + "with '\(RunFile.resumeCommand(file.path))'\(cluster.secretsToGiveAgain)")
+                "interrupted; \(try file.evaluationCount()) of \(description.ensemble.count) masks are in "
+                    + "\(file.path); resume with '\(RunFile.resumeCommand(file.path))'\(cluster.secretsToGiveAgain)")
         case .over(.complete), .over(.stopped): break
         case .over(.incomplete(let setAside)):
             Log.shared.line(
@@ -119,7 +119,7 @@ struct RunSession {
         return page
     }
 
-    /// What follows the ranking: it knows what was evaluated before.
+    /// Follows the ranking, including earlier evaluations.
     private func monitor(_ features: FilterFeatures) throws -> RankingMonitor {
         let description = file.description
         let monitor = RankingMonitor(
@@ -129,7 +129,7 @@ struct RunSession {
         return monitor
     }
 
-    /// Ends the run after the masks that suffice, where it has settled.
+    /// Cuts the run to the masks that suffice, if it has settled.
     private func end(_ monitor: RankingMonitor) throws {
         guard let aim = file.description.untilReliability, let masks = monitor.settle() else { return }
         try file.change(masks: masks, untilReliability: aim)
@@ -144,7 +144,7 @@ struct RunSession {
             dashboard, of: file.description, space: space, runFile: file.path, endpoint: endpoint, monitor: monitor)
     }
 
-    /// Measures smaller networks that the ranking chooses, and writes that down.
+    /// Measures smaller networks that the ranking chooses, and records the results.
     private func measureChoices() throws {
         guard let source, !file.description.ensemble.design.comparesAllMasks else { return }
         let report = try Report(RunRecord(file))
@@ -156,7 +156,7 @@ struct RunSession {
             try file.remember(
                 MeasuredChoices(report.pruner, of: report.record.network, settings: settings, by: jobs))
         } catch let failure as Failure {
-            Log.shared.line("what the ranking would choose is not measured: \(failure)")
+            Log.shared.line("cannot measure the ranking's choices: \(failure)")
         }
     }
 

@@ -10,9 +10,9 @@ final class StepLoop: ClusterLoop<StepScheduler> {
         var statistics: [Float]
     }
 
-    /// How long nothing may happen before the user is told why, and told again.
+    /// How long without progress before telling the user why, and between such messages.
     private static let quietMilliseconds: Int64 = 15_000
-    /// Parts of the parameters that are sent ahead of a job; what is beyond, workers ask for as they have room.
+    /// Parts of the parameters to send before a job; workers request the rest as they have room.
     private static let partsAhead = 8
 
     /// Called about once a second.
@@ -47,7 +47,7 @@ final class StepLoop: ClusterLoop<StepScheduler> {
     }
 
     /// Computes the shares of a step and returns their answers in the same order, whoever computed them. Throws an
-    /// `.interrupted` ``Failure`` where a signal comes, and an `.unavailable` one where nobody can compute a share.
+    /// `.interrupted` ``Failure`` on a signal, and an `.unavailable` one if nobody can compute a share.
     func compute(
         _ steps: [Job.Step], with parameters: Parameters, signals: borrowing SignalQueue
     ) throws -> [StepScheduler.Answer] {

@@ -1,39 +1,39 @@
 import Foundation
 import Shared
 
-/// How fast a run's connected workers evaluate masks, and how long the rest takes: the one estimate that the progress
-/// line, the live page and the metrics show.
+/// How fast a run's connected workers evaluate masks, and how long the rest takes: the single estimate for the progress
+/// line, the live page and the metrics.
 ///
-/// Workers answer leases of seconds, so masks that were recorded in a window of seconds say little. A worker's pace is
-/// what it answered over the time that it worked for the answers, older ones counting less; idle time counts for nothing,
-/// and an answer that is long overdue slows the pace. The rate is the sum over the workers that are there, so it follows
-/// who comes and goes at once. No clock is in it.
+/// Workers answer leases of seconds, so counting masks in a window of seconds says little. A worker's rate is its
+/// results over the time it worked on them, with less weight for older ones; idle time does not count, and a long
+/// overdue answer lowers the rate. The total is the sum over the connected workers, so it follows arrivals and
+/// departures at once. It has no clock.
 struct WorkRate {
     /// Seconds after which an answer counts for a third.
     private static let memorySeconds = 180.0
-    /// How many times a worker's usual interval between answers may pass before its silence counts.
+    /// How many of a worker's usual intervals between answers may pass before its silence counts.
     private static let patience = 3.0
 
     private struct Pace {
-        /// Its evaluations when it last answered, and when that was.
+        /// Its evaluations at its last answer, and the time of that.
         var evaluations: Int
         var since: Double
-        /// Masks and seconds of the answers, and the answers, as far as they still count.
+        /// Masks and seconds of the answers, and the number of answers, with their present weights.
         var masks = 0.0
         var seconds = 0.0
         var answers = 0.0
-        /// What comes of it, in masks per second.
+        /// The result, in masks per second.
         var rate = 0.0
     }
 
     private var paces: [WorkerID: Pace] = [:]
-    /// Masks that all connected workers evaluate in a second; 0 while no worker has answered.
+    /// Masks per second of all connected workers; 0 until a worker has answered.
     private(set) var masksPerSecond = 0.0
-    /// The seconds that the rest of the run takes at this rate; nil with no worker, and while nothing progresses.
+    /// The seconds that the rest of the run takes at this rate; nil without workers or progress.
     private(set) var secondsLeft: Double?
 
-    /// Takes in how a run stands at a time, in seconds that do not go back. `masksNeeded` is how many masks the run takes,
-    /// where it will probably end before all are evaluated. O(workers).
+    /// Takes the run's state at a time, in monotonic seconds. `masksNeeded` is the number of masks that the run takes,
+    /// if it will probably end before all are evaluated. O(workers).
     mutating func update(_ run: Scheduler.Snapshot, at time: Double, masksNeeded: Double? = nil) {
         var next: [WorkerID: Pace] = [:]
         next.reserveCapacity(run.workers.count)
@@ -64,11 +64,11 @@ struct WorkRate {
         secondsLeft = rate > 0 && run.whyIdle == nil ? open / rate : nil
     }
 
-    /// Masks that one worker evaluates in a second; 0 where it is not connected or has not answered.
+    /// Masks per second of one worker; 0 if it is not connected or has not answered.
     func masksPerSecond(of worker: WorkerID) -> Double { paces[worker]?.rate ?? 0 }
 
     private static func rate(of pace: Pace, _ worker: Scheduler.Snapshot.Worker, at time: Double) -> Double {
-        // Before it answered here: what its first lease is expected to take, where that is known.
+        // Before its first answer: the expected time of its first lease, if known.
         guard pace.seconds > 0 else { return worker.masksPerSecond ?? 0 }
         let overdue = max(0, time - pace.since - patience * pace.seconds / pace.answers)
         return pace.masks / (pace.seconds + overdue)

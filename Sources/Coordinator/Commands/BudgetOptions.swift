@@ -1,6 +1,6 @@
 import Shared
 
-/// The budgets of what a network costs; `prune` and `compress` share them.
+/// Budgets of a network's costs, shared by `prune` and `compress`.
 struct CostBudgetOptions {
     @Option("Remove at least this share of the FLOPs.", value: "SHARE") var removeFlops: Double?
     @Option("Remove at least this share of the parameters.", value: "SHARE") var removeParameters: Double?
@@ -16,7 +16,7 @@ struct CostBudgetOptions {
     }
 }
 
-/// The accuracy that a smaller network keeps; `prune` and `compress` share it.
+/// The accuracy that a smaller network must keep, shared by `prune` and `compress`.
 struct AccuracyFloorOptions {
     @Option(
         "Make the network as small as possible with at most this drop in accuracy, in percentage points, on "
@@ -24,7 +24,7 @@ struct AccuracyFloorOptions {
     @Option("The same, with at least this accuracy on those images.", value: "PERCENT")
     var minAccuracy: Percentage?
 
-    /// What is asked for; nil where nothing is. Throws a `.usage` ``Failure``.
+    /// The target; nil if none is given. Throws a `.usage` ``Failure``.
     var floor: AccuracyFloor? {
         get throws {
             if maxAccuracyDrop != nil, minAccuracy != nil {
@@ -87,7 +87,7 @@ struct BudgetOptions {
         if let maxLossRise, maxLossRise < 0 { throw Failure(.usage, "--max-loss-rise must not be negative") }
     }
 
-    /// What must go in any case.
+    /// What must be removed in any case.
     func least(of pruner: Pruner) -> PruningBudget {
         var budget = PruningBudget(
             removingFlops: cost.removeFlops, parameters: cost.removeParameters, of: pruner.graph.cost())
@@ -97,7 +97,7 @@ struct BudgetOptions {
         return budget
     }
 
-    /// What a network must keep to that costs no more than a choice, by what the budget limits.
+    /// Limits on a network that costs no more than a choice, in the units of the budget.
     func limits(atMost choice: Pruner.Outcome, of pruner: Pruner) -> PruningBudget {
         let cost = pruner.space.cost(removed: choice.removed)
         var limits = PruningBudget()
@@ -113,7 +113,7 @@ struct BudgetOptions {
         return limits
     }
 
-    /// The pruner's choice under the budget and, where one is given, the rise of the loss.
+    /// The pruner's choice under the budget and, if given, the rise of the loss.
     func outcome(of pruner: Pruner) throws -> Pruner.Outcome {
         let budget = least(of: pruner)
         guard let maxLossRise else { return try pruner.prune(to: budget) }

@@ -1,9 +1,9 @@
 import Foundation
 import Shared
 
-/// The options that decide who evaluates: where to listen, whom to admit, how many workers to start here.
+/// The options on workers: where to listen, whom to admit, how many to start here.
 struct ClusterOptions {
-    /// The most workers that are started here.
+    /// The most workers to start here.
     private static let localWorkersMax = 256
     private static let secretKeyVariable = "WINNOW_SECRET_KEY"
 
@@ -36,13 +36,13 @@ struct ClusterOptions {
         }
     }
 
-    /// The numbers that the scheduler of a run decides by.
+    /// The policy of a run's scheduler.
     func policy(for run: RunDescription) -> SchedulingPolicy {
         var policy = SchedulingPolicy()
         policy.maskGroup = run.ensemble.masksSharingWork
         policy.maskSubgroup = run.ensemble.masksSharingMost
         policy.verifiedShare = run.verifiedShare
-        // Files of earlier releases have a share only where it was asked for.
+        // Files of earlier releases have a share only if the user gave it.
         policy.verificationWaits = run.verificationWaits ?? (run.verifiedShare > 0)
         policy.ownWorkersOnlyJudge = localWorkerCount == 0
         policy.verificationSeed = run.ensemble.seed
@@ -61,13 +61,13 @@ struct ClusterOptions {
     /// How many workers to start here.
     private var localWorkerCount: Int { localWorkers ?? ($bind.isGiven ? 0 : 1) }
 
-    /// What a person must give again to go on: the run file remembers where keys are, never a key.
+    /// What the user must give again to resume: the run file remembers where keys are, never a key.
     var secretsToGiveAgain: String {
         let isInEnvironment = keyFile == nil && ProcessInfo.processInfo.environment[Self.secretKeyVariable] != nil
         return isInEnvironment ? ", with \(Self.secretKeyVariable) set as before" : ""
     }
 
-    /// Listens, at another endpoint than --bind where one is given. Throws a ``Failure``.
+    /// Listens, at --bind or another endpoint. Throws a ``Failure``.
     func listen(at endpoint: String? = nil) throws -> Listener {
         let bind = endpoint ?? bind
         let own =
@@ -75,7 +75,7 @@ struct ClusterOptions {
             ?? KeyFile.secretKey(inEnvironment: Self.secretKeyVariable)
         guard let own else {
             guard admit.isEmpty else { throw Failure(.usage, "--admit needs the coordinator's own key: --key-file") }
-            // Only workers that are started here are meant to come: they prove it by a key made for the occasion.
+            // Only workers started here are expected: they prove themselves with a one-time key.
             if !$bind.isGiven, localWorkerCount > 0 {
                 return try Listener(
                     at: bind, admitting: .holders(of: [], own: KeyPair.generate()), isInsecureMeant: false)
@@ -100,8 +100,8 @@ struct ClusterOptions {
         )
     }
 
-    /// How a worker is started here that judges others; nil where workers work here anyway, or cannot prove whose they
-    /// are. It computes with one thread.
+    /// Starts a local worker that judges others; nil if local workers run anyway, or cannot prove their origin. It uses
+    /// one thread.
     func referee(at listener: borrowing Listener) -> (() throws -> LocalWorkers)? {
         guard localWorkerCount == 0, listener.knowsItsOwn else { return nil }
         let (endpoint, environment) = (listener.localEndpoint, listener.localEnvironment)

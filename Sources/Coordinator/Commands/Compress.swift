@@ -140,8 +140,8 @@ struct Compress: Command {
         dashboard?.bidFarewell()
     }
 
-    /// The accuracy that is to be kept, and how many training images tell it; nil where a budget is to be met. Throws a
-    /// `.badInput` ``Failure`` where there are not as many, or no test images.
+    /// The accuracy target, and how many held-out training images measure it; nil with a budget instead. Throws a
+    /// `.badInput` ``Failure`` if there are too few of these, or no test images.
     private func goal(
         of data: DataSet, _ images: CompressionSession.Images
     ) throws -> (goal: CompressionPlan.Goal, validationImages: Int)? {

@@ -1,6 +1,6 @@
 import Shared
 
-/// Writes the masks that `run` with the same options would evaluate.
+/// Writes the masks that `run` would evaluate with the same options.
 struct EnsembleCommand: Command {
     static let description = CommandDescription(
         name: "ensemble", summary: "write the masks that a run would evaluate",

@@ -1,16 +1,16 @@
 import Shared
 
-/// The options that decide how a mask is evaluated.
+/// The options on how to evaluate a mask.
 struct EvaluationOptions {
     @Option("Labelled images: a folder or file in a format listed in docs/images.md.", value: "PATH") var data: String
     @OptionGroup var dataFormat = DataFormatOptions()
-    /// Images for each mask where groups of masks have their own.
+    /// Images per mask if groups of masks have their own.
     static let imagesPerMaskDefault = 512
-    /// Images of the masks of a design that compares all of them with one another, so that all must see the same.
+    /// Images for the masks of a design that compares all of them with each other, so all must see the same.
     static let sharedImagesDefault = 4096
-    /// The pool that is kept in memory by the coordinator and every worker, where its size is not given.
+    /// The default size of the pool, which the coordinator and every worker keep in memory.
     private static let poolBytesMax = 256 << 20
-    /// Pixels count for a channel's statistics, so fewer of larger images do; their activations must all be in memory.
+    /// A channel's statistics count pixels, so larger images need fewer; their activations must all be in memory.
     private static func calibrationDefault(_ shape: Shape) -> Int { min(256, max(16, 256 * 1024 / shape.pixels)) }
 
     @Option(
@@ -37,7 +37,7 @@ struct EvaluationOptions {
     @OptionGroup var normalisation = NormalisationOptions()
     @OptionGroup var recognition = RecognitionOptions()
 
-    /// Complains of numbers that cannot be. Throws a `.usage` ``Failure``.
+    /// Rejects impossible numbers. Throws a `.usage` ``Failure``.
     func validate() throws {
         // A pool may be larger than what one mask can see.
         let imagesMax = imagesPerMask == nil ? Evaluation.imagesMax : ImageSet.countMax
@@ -61,8 +61,8 @@ struct EvaluationOptions {
     /// The images. Throws a `.badInput` ``Failure``.
     func dataSet() throws -> DataSet { try dataFormat.source(data).open(needsLabels: labels == .given) }
 
-    /// The settings for images of a split, of which no more than `limit` may be, that a network sees under the masks of an
-    /// ensemble. Throws a ``Failure`` where there are none.
+    /// The settings for a network under an ensemble's masks, on at most `limit` images of a split. Throws a ``Failure``
+    /// if there are none.
     func settings(
         split: EvaluationSettings.Split, of data: DataSet, for network: Network, masks ensemble: Ensemble,
         atMost limit: Int = .max
@@ -103,7 +103,7 @@ struct EvaluationOptions {
         return settings
     }
 
-    /// How many training images give statistics. Throws a ``Failure`` where none can.
+    /// How many training images give statistics. Throws a ``Failure`` if none can.
     private func calibrationCount(split: EvaluationSettings.Split, of data: DataSet) throws -> Int {
         if batchnorm == .frozen { return 0 }
         if let calibrationImages { return calibrationImages }

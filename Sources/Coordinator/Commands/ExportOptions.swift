@@ -1,6 +1,6 @@
 import Shared
 
-/// The forms that a network is written in besides safetensors; every command that writes one has them.
+/// The other formats to write a network in besides safetensors; every command that writes one has them.
 struct ExportOptions {
     @Option("Also write the network as an ONNX model.", value: "FILE") var onnx: String?
     @Option(
@@ -11,7 +11,7 @@ struct ExportOptions {
     /// Whether something is asked for.
     var isAsked: Bool { onnx != nil || pytorch != nil }
 
-    /// Checks what will be written by a command that reads `inputs`. Throws a ``Failure``.
+    /// Checks the outputs of a command that reads `inputs`. Throws a ``Failure``.
     func check(reading inputs: [String?], isForced: Bool = false) throws {
         let guardian = OutputGuard(reading: inputs, isForced: isForced || force)
         try guardian.check(onnx)
@@ -20,7 +20,7 @@ struct ExportOptions {
         for file in ExportedFiles.packageFiles { try guardian.check("\(pytorch)/\(file)") }
     }
 
-    /// Writes the network in the forms that were asked for. Throws a ``Failure``.
+    /// Writes the network in the requested formats. Throws a ``Failure``.
     func write(_ network: Network) throws {
         try ExportedFiles(onnx: onnx, pytorch: pytorch).write(network)
     }

@@ -26,7 +26,7 @@ struct Finetune: Command {
 
     func run() throws {
         var hints = checkpoint.hints
-        // Of network and teacher, only one may be without a graph.
+        // Only one of network and teacher may lack a graph.
         hints.mustBeNeeded = training.distillFrom == nil
         try training.train(from: model, teacherHints: hints) {
             try Checkpoint.network(at: model, image: $0.shape, hints: hints)

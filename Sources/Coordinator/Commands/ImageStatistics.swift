@@ -1,8 +1,8 @@
 import Foundation
 import Shared
 
-/// What a person wants to know of a set of images: how many each class has, and the mean and deviation of each channel,
-/// of pixels in 0…1 where they are bytes.
+/// Statistics of an image set: how many images each class has, and the mean and deviation of each channel (bytes scaled
+/// to 0…1).
 struct ImageStatistics {
     /// Images of each class.
     private(set) var counts: [Int]
@@ -51,7 +51,7 @@ struct ImageStatistics {
         }
     }
 
-    /// The same of several sets as JSON, with what their images have in common and how they become inputs.
+    /// The same for several sets as JSON, with the images' common properties and how they become inputs.
     static func json(of sets: [ImageSet], from source: DataSet, _ normalisation: Normalisation) -> String {
         var writer = JSONWriter()
         let layout = source.layout
@@ -85,7 +85,7 @@ struct ImageStatistics {
             counts.count <= Self.listedMax
             ? counts.map(String.init).joined(separator: ", ")
             : "\(counts.min() ?? 0) to \(counts.max() ?? 0)"
-        // As --mean and --deviation take them.
+        // In the format of --mean and --deviation.
         func list(_ values: [Double]) -> String { values.map { String(format: "%.4f", $0) }.joined(separator: ",") }
         let classes = "in \(layout.classes) \(layout.classes == 1 ? "class" : "classes"): \(each)"
         return """

@@ -26,7 +26,7 @@ struct LatencyOptions {
         }
     }
 
-    /// What measures. Throws a ``Failure`` where `winnow-worker` is not there.
+    /// The meter. Throws a ``Failure`` if `winnow-worker` is missing.
     func meter(threads: Int?) throws -> LatencyMeter {
         let program =
             try latencyCommand.map { LatencyMeter.Program.command($0) } ?? .engine(EngineSpeed.find(threads: threads))

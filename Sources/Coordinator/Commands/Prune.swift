@@ -1,7 +1,7 @@
 import Foundation
 import Shared
 
-/// `prune`: from a run, or a network, and a budget to the physically smaller network.
+/// `prune`: turns a run, or a network, and a budget into the physically smaller network.
 struct Prune: Command {
     static let description = CommandDescription(
         name: "prune", summary: "remove filters to fit a budget and write the smaller network",
@@ -151,7 +151,7 @@ struct Prune: Command {
             try Checkpoint.network(at: model, image: try measurement.imageShape(), hints: checkpoint.hints))
     }
 
-    /// What makes the network as fast as was asked for; nil where that is no budget.
+    /// The network with the requested speedup; nil if that is not the budget.
     private func fastEnough(
         _ network: Network, _ scores: FilterScores, _ widths: WidthRules
     ) throws -> (found: LatencySearch.Found, record: PruningRecord.Latency)? {
@@ -167,7 +167,7 @@ struct Prune: Command {
         return (found, record)
     }
 
-    /// What goes, and the network that is left, as the budget or the accuracy says.
+    /// What to remove, and the remaining network, by the budget or the accuracy.
     private func pruned(
         _ network: Network, by pruner: Pruner, _ chosen: Pruner.Outcome?, _ images: PruningImages?,
         _ refine: @escaping Refiner
@@ -202,12 +202,12 @@ struct Prune: Command {
         return ((found.outcome, found.refinement), found.removed, found.network, heldOut)
     }
 
-    /// What goes, and how it was refined.
+    /// What to remove, and how it was refined.
     private typealias Choice = (outcome: Pruner.Outcome, refinement: PruningRecord.Refinement?)
-    /// Makes a better choice of one.
+    /// Improves a choice.
     private typealias Refiner = (Pruner.Outcome) throws -> Choice
 
-    /// What refines the ranking's choices, as it was asked for.
+    /// Refines the ranking's choices as requested.
     private func refiner(
         of source: PruningSource, _ pruner: Pruner, _ widths: WidthRules, _ images: PruningImages?
     ) throws -> Refiner {
@@ -224,7 +224,7 @@ struct Prune: Command {
             )
         }
         return { first in
-            // The same widths in another order, and other widths that cost no more.
+            // The same widths with other filters, and other widths that cost no more.
             let others = criteria.flatMap { criterion, pruner in
                 [
                     pruner.outcome(removed: first.removed),

@@ -3,7 +3,7 @@ import Shared
 
 /// What of a pruned network is measured on real images, and by whom.
 struct PruneMeasurementOptions {
-    /// Images that losses are measured on where no run says how many.
+    /// Images to measure losses on if no run gives their number.
     private static let measuredImages = 1000
 
     @Option("Labelled images to measure and adapt the pruned network with (docs/images.md).", value: "PATH")
@@ -62,12 +62,12 @@ struct PruneMeasurementOptions {
         }
     }
 
-    /// The shape of the images, where some are given. Throws a ``Failure``.
+    /// The images' shape, if images are given. Throws a ``Failure``.
     func imageShape() throws -> Shape? {
         try data.map { try dataFormat.source($0).open(needsLabels: false).layout.shape }
     }
 
-    /// Looks at whether a network without a run recognises the images. Throws a ``Failure``.
+    /// Checks whether a network without a run recognises the images. Throws a ``Failure``.
     func checkRecognition(of network: Network, _ images: PruningImages) throws {
         let split = split ?? (images.data.splits.contains(.train) ? .train : .test)
         let settings = EvaluationSettings(
@@ -77,8 +77,7 @@ struct PruneMeasurementOptions {
             .check(recognition)
     }
 
-    /// The images and how they become inputs: as a run says where there is one. Nil where no images are given. Throws a
-    /// ``Failure``.
+    /// The images and their normalisation, from the run if there is one. Nil without images. Throws a ``Failure``.
     func images(of run: PruningSource) throws -> PruningImages? {
         guard let data else { return nil }
         let opened = try dataFormat.source(data, like: run.images).open()
@@ -98,14 +97,14 @@ struct PruneMeasurementOptions {
             jobs: try NetworkJobs(on: data, normalisation: normalisation, cluster: cluster))
     }
 
-    /// Where gradients on the training images come from.
+    /// The source of gradients on the training images.
     func gradients(images count: Int, of images: PruningImages?) throws -> GradientSource {
         guard let images else { throw Failure(.usage, "gradients need --data") }
         return GradientSource(
             jobs: images.jobs, images: try ImageSupply.count(count, of: .train, in: images.data, to: "give gradients"))
     }
 
-    /// The held-out images, `count` of them or as many as usual. Throws a ``Failure``.
+    /// The held-out images: the last `count`, or the default number. Throws a ``Failure``.
     func heldOut(_ count: Int?, of images: PruningImages) throws -> HeldOutAccuracy {
         let training = try images.data.count(.train)
         let isAdapted = recalibrate || reconstruct || selectionRule == .reconstruction
@@ -118,7 +117,7 @@ struct PruneMeasurementOptions {
     /// How the filters of a layer are selected.
     var selectionRule: FilterSelectionRule { selection ?? (reconstruct ? .reconstruction : .scores) }
 
-    /// The filters that go, as many of each layer as the scores say.
+    /// The filters to remove, as many in each layer as the scores say.
     func selected(from network: Network, scores mask: Mask, images: PruningImages?) throws -> Mask {
         guard let images, selectionRule == .reconstruction else { return mask }
         let count = try adaptationImages(in: images)
@@ -126,7 +125,7 @@ struct PruneMeasurementOptions {
         return try images.jobs.selected(from: network, asManyAs: mask, images: count)
     }
 
-    /// The network without the filters of a mask, adapted to the loss as it was asked for.
+    /// The network without a mask's filters, adapted as requested.
     func pruned(_ network: Network, removing mask: Mask, images: PruningImages?) throws -> Network {
         guard let images, recalibrate || reconstruct else { return try network.removing(mask) }
         let count = try adaptationImages(in: images)
@@ -138,10 +137,10 @@ struct PruneMeasurementOptions {
         return try images.jobs.recalibrated(network, batchnorm.batchNorm(images: count), under: mask).removing(mask)
     }
 
-    /// Measures a pruned network and the unpruned one, and how fast they are, where there are images.
+    /// Measures the loss and the speed of a pruned network and the unpruned one, if there are images.
     ///
-    /// The losses are on the run's images (without a run, on training images). Between both stands the network without
-    /// the filters and nothing adapted but its batch norms, as the run's masks were evaluated.
+    /// The losses are on the run's images (without a run, on training images). In between it measures the network
+    /// without the filters and with only its batch norms adapted, as in the run's evaluation of masks.
     func measure(
         _ pruned: Network, unpruned: Network, mask: Mask, settings runSettings: EvaluationSettings?,
         images given: PruningImages?, into record: inout PruningRecord
@@ -153,7 +152,7 @@ struct PruneMeasurementOptions {
                 split: .train, images: Self.measuredImages, batchNorm: .frozen,
                 normalisation: given.normalisation)
         if let split { settings.split = split }
-        // A pruned network's own answers tell nothing of what it lost.
+        // A pruned network compared with its own outputs shows no loss.
         settings.labels = .given
         settings.images = try ImageSupply.count(
             images ?? settings.images, of: settings.split, in: given.data, to: "measure the loss")
@@ -188,7 +187,7 @@ struct PruneMeasurementOptions {
     }
 }
 
-/// Batch-norm statistics that are not those of the checkpoint.
+/// Batch-norm statistics other than the checkpoint's.
 enum AdaptedBatchNorm: String, CaseIterable, ArgumentValue {
     case corrected
     case recalibrated
@@ -199,7 +198,7 @@ enum AdaptedBatchNorm: String, CaseIterable, ArgumentValue {
     }
 }
 
-/// Images that a pruned network is adapted to and measured on.
+/// The images to adapt and measure a pruned network with.
 struct PruningImages {
     let data: DataSet
     let normalisation: Normalisation

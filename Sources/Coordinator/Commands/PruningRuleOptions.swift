@@ -1,6 +1,6 @@
 import Shared
 
-/// The options that say how filters of a layer go; `prune` and `compress` share them.
+/// The options on how to remove a layer's filters, shared by `prune` and `compress`.
 struct PruningRuleOptions {
     @Option("How scores of several filters in a layer add up: additive, scarce or curved.", value: "MODEL")
     var lossModel: LossModel = .scarce
@@ -25,7 +25,7 @@ struct PruningRuleOptions {
         guard (1...64).contains(roundTo) else { throw Failure(.usage, "--round-to must be from 1 to 64") }
     }
 
-    /// The rules for a network. Throws a `.usage` ``Failure`` where they name layers that it does not have.
+    /// The rules for a network. Throws a `.usage` ``Failure`` if they name layers that it does not have.
     func widths(for graph: Graph) throws -> WidthRules {
         let caps = try caps
         try LayerCap.check(caps, fit: graph)
@@ -34,7 +34,7 @@ struct PruningRuleOptions {
             leastShareOfLayer: LayerCap.leastShares(caps, in: graph, of: graph))
     }
 
-    /// What --keep-layer and --remove-at-most ask for. Throws a `.usage` ``Failure``.
+    /// The caps of --keep-layer and --remove-at-most. Throws a `.usage` ``Failure``.
     var caps: [LayerCap] {
         get throws {
             try keepLayer.map { word in try Self.cap(word, option: "--keep-layer", otherwise: 1) { $0 } }

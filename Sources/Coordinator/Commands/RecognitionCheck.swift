@@ -1,20 +1,20 @@
 import Shared
 
-/// Looks at how well a network recognises the images before hours are spent on it: a wrong forward pass, normalisation or
+/// Checks how well a network recognises the images before hours are spent on it: a wrong forward pass, normalisation or
 /// order of labels shows here, and nowhere later.
 struct RecognitionCheck {
-    /// Images that are looked at, whatever they cost.
+    /// Images to evaluate in any case.
     private static let imagesMin = 256
-    /// Multiply-accumulates that may be spent beyond them: 4,096 images of ResNet-56, a few seconds.
+    /// Multiply-accumulates to spend beyond them: 4,096 images of ResNet-56, a few seconds.
     private static let costMax = 500_000_000_000
-    /// The least difference from the accuracy that is expected, in per cent, at which a network counts as another one:
-    /// libraries round differently, and people round too.
+    /// The least difference from the expected accuracy, in percentage points, at which a network counts as a different
+    /// one: libraries round differently, and so do people.
     private static let toleranceMin = 0.5
     private static let standardErrors = 3.0
 
     let network: Network
     let data: DataSet
-    /// The images that a run evaluates, and how they become inputs.
+    /// The run's images, and how they become inputs.
     let settings: EvaluationSettings
     /// Who evaluates it; nil on a host without `winnow-worker`, where nothing is checked.
     let jobs: NetworkJobs?
@@ -23,7 +23,7 @@ struct RecognitionCheck {
     /// often as is expected, says so with what may be wrong: as a `.badInput` ``Failure``, or as a line where the user
     /// wants to go on anyway.
     func check(_ options: RecognitionOptions) throws {
-        // Labels that do not count may be of other classes.
+        // Ignored labels may be of other classes.
         if settings.labels == .network, options.expectAccuracy == nil { return }
         guard let jobs else { return }
         let measured = try measure(settings.split, atMost: settings.images, jobs)
@@ -87,16 +87,17 @@ struct RecognitionCheck {
         return causes.joined(separator: ", ")
     }
 
-    /// How far an accuracy may be from the expected one, in per cent, where it is of a sample of so many images, or of all.
+    /// The allowed deviation from the expected accuracy, in percentage points, if measured on a sample of this many
+    /// images, or on all.
     static func tolerance(expected: Double, images: Int?) -> Double {
         guard let images else { return toleranceMin }
-        // With an accuracy of 100 % expected, one that is just below has a standard error too.
+        // With an expected accuracy of 100 %, one just below it has a standard error too.
         let share = min(max(expected / 100, 0.01), 0.99)
         return max(toleranceMin, standardErrors * 100 * (share * (1 - share) / Double(max(images, 1))).squareRoot())
     }
 
-    /// The share of images on which a network that knows something is right: twice that of chance, or with few classes
-    /// half of what chance leaves.
+    /// The least accuracy of a network that has learnt something: twice chance, or with few classes half of what chance
+    /// leaves.
     static func expected(classes: Int) -> Double {
         let chance = 1 / Double(max(classes, 1))
         return min(2 * chance, (1 + chance) / 2)

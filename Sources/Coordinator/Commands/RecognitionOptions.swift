@@ -1,6 +1,6 @@
 import Shared
 
-/// The options about a network that recognises the images badly, or not as well as its user knows.
+/// The options on a network that recognises the images badly, or not as well as the user knows.
 struct RecognitionOptions {
     @Flag("Continue even if the network's accuracy is hardly above chance.") var anyway: Bool
     @Option(

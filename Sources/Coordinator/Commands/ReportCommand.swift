@@ -1,7 +1,7 @@
 import Foundation
 import Shared
 
-/// Builds a report from a run file, or sets two runs side by side.
+/// Builds a report from a run file, or compares two runs.
 struct ReportCommand: Command {
     static let description = CommandDescription(
         name: "report", summary: "rank the filters from a run file and write the report, or compare two runs",

@@ -36,8 +36,8 @@ struct Resume: Command {
         try settling.validate()
     }
 
-    /// What the run file remembers of a command: the options that this one has too, with the ports that were taken, since
-    /// workers on other hosts know them.
+    /// The options remembered in the run file that this command also has, with the actual ports, since workers on other
+    /// hosts know them.
     static func options(
         of command: some Command, listeningAt endpoint: String, pageAt address: String?
     ) -> GivenOptions {
@@ -75,7 +75,7 @@ struct Resume: Command {
         try session.run(at: listener, signals: signals)
     }
 
-    /// Gives the run as many masks as it may need now. A number of masks alone is an end of its own.
+    /// Sets the run's number of masks to what it may need now. A number of masks alone also ends the run there.
     private func extend(_ file: RunFile) throws {
         let ensemble = file.description.ensemble
         let aim = settling.untilReliability

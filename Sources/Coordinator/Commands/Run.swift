@@ -78,7 +78,7 @@ struct Run: Command {
             in: data.source, settings: settings, ensemble: ensemble, untilReliability: aim, verifiedShare: verifyShare,
             verificationWaits: $verifyShare.isGiven)
         let dashboard = try livePage.open()
-        // A port that is taken must not leave a run file behind.
+        // A port in use must not leave a run file behind.
         let listener = try cluster.listen()
         let taylor =
             data.hasLabels ? try TaylorScores.measure(network, on: data, by: jobs) : nil

@@ -1,8 +1,8 @@
 import Shared
 
-/// The options that decide which masks are evaluated; `run` and `ensemble` share them.
+/// The options on which masks to evaluate, shared by `run` and `ensemble`.
 struct SamplingOptions {
-    /// The layers of a scope that need no names.
+    /// The scopes that need no names.
     enum Scope: String, CaseIterable, ArgumentValue {
         case hidden
         case all
@@ -27,16 +27,16 @@ struct SamplingOptions {
             + "tree-LxB with L segments and B branches, or ablation (each filter alone, then none).",
         value: "DESIGN") var design: SamplingDesign = .tree
 
-    /// The most masks of a run that ends when it has settled, for each filter, where the user gives no other limit.
+    /// The most masks per filter of a run that stops when it has settled, if the user gives no other limit.
     private static let masksPerFilterMost = 50
 
-    /// The most masks of a run of so many filters that ends when it has settled.
+    /// The most masks of a run that stops when it has settled, for this many filters.
     static func mostMasks(filters: Int) -> Int {
         min(max(filters * masksPerFilterMost, AdditiveFit.masksMin), Ensemble.masksMax)
     }
 
-    /// The ensemble of a network, of as many masks as its ranking needs, or where none are given the most that it may
-    /// take until it has settled. Throws a `.usage` ``Failure`` before anything is computed in vain.
+    /// The ensemble of a network, with as many masks as requested, or else the most that it may take to settle. Throws
+    /// a `.usage` ``Failure`` before anything is computed.
     func ensembleToFit(of space: FilterSpace, endsWhenSettled: Bool = false) throws -> Ensemble {
         var ensemble = try ensemble(of: space, masks: endsWhenSettled ? masks ?? AdditiveFit.masksMin : masks)
         let filters = ensemble.participating.count

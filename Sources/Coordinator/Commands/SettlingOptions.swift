@@ -1,15 +1,15 @@
 import Shared
 
-/// The option by which a run ends when its ranking is sure enough; `run` and `resume` share it.
+/// The option to stop a run when its ranking is reliable enough, shared by `run` and `resume`.
 struct SettlingOptions {
-    /// The reliabilities that can be asked for.
+    /// The valid reliabilities.
     private static let reliabilities = 0.05...0.99
 
     @Option(
         "Stop when the ranking is this reliable (0 to 1: its expected squared correlation with the truth), "
             + "after at most --masks. 0.9 if neither is given.", value: "R") var untilReliability: Double?
 
-    /// Complains of a number that cannot be. Throws a `.usage` ``Failure``.
+    /// Rejects an impossible number. Throws a `.usage` ``Failure``.
     func validate() throws {
         if let untilReliability, !Self.reliabilities.contains(untilReliability) {
             throw Failure(
@@ -18,7 +18,7 @@ struct SettlingOptions {
         }
     }
 
-    /// The reliability at which a run ends; nil where it ends after a given number of masks.
+    /// The reliability at which a run stops; nil if it stops after a given number of masks.
     func aim(masks: Int?, design: SamplingDesign) -> Double? {
         if let untilReliability { return untilReliability }
         return masks == nil && !design.comparesAllMasks ? Report.Verdict.filtersReliability : nil

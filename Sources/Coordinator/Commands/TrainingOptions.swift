@@ -23,7 +23,7 @@ struct TrainingOptions {
     @OptionGroup var cluster = ClusterOptions()
     @OptionGroup var livePage = LivePageOptions()
 
-    /// Complains of options that cannot be. Throws a `.usage` ``Failure``.
+    /// Rejects impossible options. Throws a `.usage` ``Failure``.
     func validate() throws {
         recipe.named?.apply(to: self)
         try cluster.validate()
@@ -37,8 +37,8 @@ struct TrainingOptions {
         try recipe.settings(epochs: epochs, seed: seed, distills: distillFrom != nil)
     }
 
-    /// Trains what `network` makes for the images, read from `model` where that is not nil, or goes on with what the
-    /// state file has. Throws a ``Failure``.
+    /// Trains the network that `network` makes for the images, read from `model` if that is not nil, or resumes from
+    /// the state file. Throws a ``Failure``.
     func train(
         from model: String?, teacherHints: CheckpointHints = CheckpointHints(),
         _ network: (ImageLayout) throws -> Network
@@ -46,7 +46,7 @@ struct TrainingOptions {
         signal(SIGPIPE, SIG_IGN)
         let signals = try SignalQueue(SignalQueue.endings)
         let outputs = TrainingOutputs(network: output)
-        // What an interrupted training wrote is its own.
+        // An interrupted training may overwrite its own files.
         let inputs = [model, distillFrom]
         let guardian = OutputGuard(reading: inputs, isForced: exports.force || resume)
         for file in [outputs.network, outputs.bestNetwork, outputs.curveJSON] { try guardian.check(file) }

@@ -1,10 +1,10 @@
 import Shared
 
-/// Values for the options of a training that belong together, by a name.
+/// Presets of a training's options.
 enum TrainingRecipe: String, CaseIterable, ArgumentValue {
-    /// To see in minutes that everything works, and roughly where it ends.
+    /// To check in minutes that everything works, and roughly where it ends.
     case quick
-    /// What RESULTS.md was made with: hours on a few cores.
+    /// The settings of RESULTS.md: hours on a few cores.
     case full
 
     private var options: GivenOptions {
@@ -21,6 +21,6 @@ enum TrainingRecipe: String, CaseIterable, ArgumentValue {
         }
     }
 
-    /// Gives the options of a command, or of a group of them, that were not given their values.
+    /// Sets those options of a command, or of a group of them, that were not given.
     func apply(to command: Any) { options.restore(into: command) }
 }

@@ -1,7 +1,7 @@
 import Foundation
 import Shared
 
-/// The options that say how a step of a training is made; `train`, `finetune` and `compress` share them.
+/// The options on a training's steps, shared by `train`, `finetune` and `compress`.
 struct TrainingRecipeOptions {
     @Option(
         "Preset for options you don't give: quick (6 epochs, 2 between rounds) or full (66 epochs, 10 between "

@@ -1,11 +1,11 @@
 import Foundation
 import Shared
 
-/// One network of a compression: what it costs and how well it recognises the test images.
+/// One network of a compression: its costs and test accuracy.
 struct CompressionPoint: Codable, Equatable {
     /// The round that made it, counted from one; 0 for the unpruned network.
     var round: Int
-    /// What chose its filters; nil for the unpruned network.
+    /// How its filters were chosen; nil for the unpruned network.
     var method: String?
     var isFinetuned: Bool
     /// Whether the layers after the removed filters were refitted, without training yet; absent in earlier folders.
@@ -14,20 +14,19 @@ struct CompressionPoint: Codable, Equatable {
     /// Multiply-accumulates of convolutions and linear layers for one image.
     var multiplyAccumulates: Int
     var filters: Int
-    /// Mean cross-entropy in nats on the test images, and how many of them are recognised.
+    /// Mean cross-entropy in nats on the test images, and the number of correct ones.
     var testLoss: Double
     var testCorrect: Int
     var testImages: Int
-    /// Epochs of fine-tuning, and the share of the held-out training images that are recognised after them; nil where
-    /// there were none.
+    /// Epochs of fine-tuning, and the accuracy on held-out training images afterwards; nil if there are none.
     var epochs: Int?
     var validationAccuracy: Double?
-    /// The mean cross-entropy on the ranking's training images, by the ranking's settings, that the ranking predicts, and
-    /// the measured one; nil where nothing predicts it.
+    /// The mean cross-entropy on the ranking's training images, with the ranking's settings, as predicted by the
+    /// ranking and as measured; nil without a prediction.
     var predictedLoss: Double?
     var measuredLoss: Double?
 
-    /// The share of the test images that are recognised.
+    /// The test accuracy.
     var testAccuracy: Double { Double(testCorrect) / Double(max(testImages, 1)) }
 }
 
@@ -35,50 +34,50 @@ struct CompressionPoint: Codable, Equatable {
 struct CompressionRound: Codable, Equatable {
     /// Counted from one.
     var number: Int
-    /// The network that the ranking made, and those that the baselines made of the same network at the same budget.
+    /// The network chosen by the ranking, and those that the baselines make of the same network at the same budget.
     var pruned: CompressionPoint
     var baselines: [CompressionPoint]
-    /// The ranking's network with its layers refitted, which fine-tuning begins with; nil in earlier folders.
+    /// The ranking's network with its layers refitted, where fine-tuning starts; nil in earlier folders.
     var reconstructed: CompressionPoint?
-    /// How the fine-tuning went, and what came of it; nil before it.
+    /// The history of the fine-tuning, and its result; nil before it.
     var history: TrainingHistory?
     var finetuned: CompressionPoint?
-    /// The same of the long fine-tuning, which begins with the same network. Where an accuracy is to be kept, a round that
-    /// falls below it is tuned at length before it is given up, and so is the last one that kept it; nil for others.
+    /// The same for the long fine-tuning, which starts from the same network. With an accuracy target, a round that
+    /// falls below it is tuned at length before it is rejected, and so is the last one that kept it; nil for others.
     var longHistory: TrainingHistory?
     var longFinetuned: CompressionPoint?
 
-    /// Whether the long fine-tuning is what counts: it was done, and made no worse network of the held-out images.
+    /// Whether the long fine-tuning counts: it was done, and its result is no worse on the held-out images.
     var isLongBetter: Bool {
         guard let long = longFinetuned else { return false }
         return (long.validationAccuracy ?? 0) >= (finetuned?.validationAccuracy ?? 0)
     }
 
-    /// The network that comes of the round.
+    /// The round's result.
     var result: CompressionPoint? { isLongBetter ? longFinetuned : finetuned }
 }
 
-/// What a compression did so far.
+/// A compression's progress so far.
 struct CompressionCurve {
     var start: CompressionPoint
     var rounds: [CompressionRound]
-    /// What the accuracy on the held-out images must be, and the unpruned network's; nil where a budget is to be met.
+    /// The required accuracy on the held-out images, and the unpruned network's; nil with a budget.
     var accuracy: (least: Double, reference: Double?)?
 
-    /// The network that comes of the compression so far: the last round's, or of the rounds that kept the accuracy the
-    /// last one's. Nil where there is none.
+    /// The compression's result so far: the last round's network, or with an accuracy target, that of the last round
+    /// that kept it. Nil if there is none.
     var result: CompressionPoint? { resultRound?.result }
 
     /// The round of ``result``.
     var resultRound: CompressionRound? { rounds.last { keepsAccuracy($0) } }
 
-    /// Whether a round's network is as accurate as it must be.
+    /// Whether a round's network has the required accuracy.
     func keepsAccuracy(_ round: CompressionRound) -> Bool {
         guard let accuracy else { return true }
         return (round.result?.validationAccuracy ?? 0) >= accuracy.least
     }
 
-    /// The baselines that were ahead of the ranking, before any training.
+    /// The baselines that beat the ranking, before any training.
     var betterBaselines: [(round: Int, point: CompressionPoint, ranking: CompressionPoint)] {
         rounds.flatMap { round in
             round.baselines.filter { $0.testCorrect > round.pruned.testCorrect }
@@ -86,7 +85,7 @@ struct CompressionCurve {
         }
     }
 
-    /// All networks, in the order in which they were made.
+    /// All networks, in the order they were made.
     var points: [CompressionPoint] {
         [start]
             + rounds.flatMap {
@@ -94,7 +93,7 @@ struct CompressionCurve {
             }
     }
 
-    /// The shares of the unpruned network that a point does without.
+    /// The shares of the unpruned network that a point lacks.
     func removedFlops(_ point: CompressionPoint) -> Double {
         1 - Double(point.multiplyAccumulates) / Double(start.multiplyAccumulates)
     }

@@ -1,10 +1,10 @@
 import Foundation
 import Shared
 
-/// The folder of a compression: what is there is done, so a killed compression resumes from it. Every file appears
-/// under its name when it is whole. One process at a time has it.
+/// The folder of a compression: an existing file is a completed step, so a killed compression resumes from it. Every
+/// file appears only when complete. One process at a time has the folder.
 final class CompressionFolder {
-    /// The files of one round, in the order in which they are made.
+    /// The files of one round, in the order they are made.
     struct Round {
         let folder: String
         /// The run file of the ranking.
@@ -13,11 +13,11 @@ final class CompressionFolder {
         var ranking: String { "\(folder)/ranking" }
         /// The smaller network, its batch norms recalibrated.
         var pruned: String { "\(folder)/pruned.safetensors" }
-        /// The same with the layers after the removed filters refitted, which fine-tuning begins with.
+        /// The same with the layers after the removed filters refitted, where fine-tuning starts.
         var reconstructed: String { "\(folder)/reconstructed.safetensors" }
-        /// What a baseline makes of the same network at the same budget.
+        /// A baseline's result for the same network and budget.
         func baseline(_ method: PruningMethod) -> String { "\(folder)/\(method.rawValue).safetensors" }
-        /// What the pruning did: a ``CompressionRound`` without fine-tuning.
+        /// The result of pruning: a ``CompressionRound`` without fine-tuning.
         var pruning: String { "\(folder)/pruning.json" }
         /// The state of the fine-tuning.
         var training: String { "\(folder)/finetuned.training" }
@@ -25,7 +25,7 @@ final class CompressionFolder {
         var finetuned: String { "\(folder)/finetuned.safetensors" }
         /// The whole ``CompressionRound``.
         var result: String { "\(folder)/round.json" }
-        /// The same three for a long fine-tuning, where an accuracy is to be kept.
+        /// The same three for a long fine-tuning, with an accuracy target.
         var longTraining: String { "\(folder)/finetuned-long.training" }
         var longFinetuned: String { "\(folder)/finetuned-long.safetensors" }
         var longResult: String { "\(folder)/round-long.json" }
@@ -39,12 +39,12 @@ final class CompressionFolder {
 
         /// The ``CompressionPlan``.
         var plan: String { "\(path)/plan.json" }
-        /// The unpruned network as it was given.
+        /// The unpruned network, unchanged.
         var unpruned: String { "\(path)/unpruned" }
-        /// What is known of it: a ``CompressionPoint``.
+        /// Its data: a ``CompressionPoint``.
         var start: String { "\(path)/unpruned.json" }
-        /// The fine-tuning of the unpruned network without the held-out images, where an accuracy is to be kept: its
-        /// state, the network, and how it went, a ``TrainingHistory``.
+        /// With an accuracy target, the fine-tuning of the unpruned network without the held-out images: its state, the
+        /// network, and its history, a ``TrainingHistory``.
         var referenceTraining: String { "\(path)/reference.training" }
         var referenceNetwork: String { "\(path)/reference.safetensors" }
         var reference: String { "\(path)/reference.json" }
@@ -53,7 +53,7 @@ final class CompressionFolder {
         var report: String { "\(path)/report.html" }
         var curveCSV: String { "\(path)/curve.csv" }
         var curveJSON: String { "\(path)/curve.json" }
-        /// Whose byte is locked by the process that works here.
+        /// The process that works here locks a byte of it.
         var lock: String { "\(path)/lock" }
 
         /// The files of a round, counted from one.
@@ -64,7 +64,8 @@ final class CompressionFolder {
     var path: String { paths.path }
     private let lock: Int32
 
-    /// Makes the folder, or opens it to go on. Throws a ``Failure`` where it cannot be made, or another process has it.
+    /// Creates the folder, or opens it to resume. Throws a ``Failure`` if it cannot be created, or another process has
+    /// it.
     init(_ path: String) throws {
         paths = Paths(path)
         try Self.makeFolder(path)
@@ -76,7 +77,7 @@ final class CompressionFolder {
             close(lock)
             throw refusal == .unsupported
                 ? FileLock.unsupported(path)
-                : Failure(.unavailable, "another process compresses in \(path); one at a time can")
+                : Failure(.unavailable, "another process is compressing in \(path); only one can at a time")
         }
     }
 
@@ -99,17 +100,18 @@ final class CompressionFolder {
     var curveCSV: String { paths.curveCSV }
     var curveJSON: String { paths.curveJSON }
 
-    /// The files of a round, counted from one; their folder is made.
+    /// The files of a round, counted from one; creates their folder.
     func round(_ number: Int) throws -> Round {
         let round = paths.round(number)
         try Self.makeFolder(round.folder)
         return round
     }
 
-    /// Whether a file is there, and so is whole.
+    /// Whether a file exists, and so is complete.
     func has(_ file: String) -> Bool { InputFile.isReadable(file) }
 
-    /// What a JSON file holds, or, where there is none, what `make` gives, which is written. Throws a ``Failure``.
+    /// The content of a JSON file, or, if it does not exist, the result of `make`, which is written. Throws a
+    /// ``Failure``.
     func stored<Value: Codable>(_ file: String, _ make: () throws -> Value) throws -> Value {
         if has(file) { return try Self.read(file) }
         let value = try make()
@@ -117,20 +119,20 @@ final class CompressionFolder {
         return value
     }
 
-    /// What a JSON file holds. Throws a `.badInput` ``Failure``.
+    /// The content of a JSON file. Throws a `.badInput` ``Failure``.
     static func read<Value: Decodable>(_ file: String) throws -> Value {
         do {
             return try JSONDecoder().decode(Value.self, from: Data(contentsOf: URL(fileURLWithPath: file)))
         } catch {
-            throw Failure(.badInput, "\(file) is damaged; remove it, and the same command makes it again")
+            throw Failure(.badInput, "\(file) is damaged; remove it, and the same command recreates it")
         }
     }
 
     /// Writes a file.
     func write(_ bytes: [UInt8], to file: String) throws { try OutputFile.write(bytes, to: file) }
 
-    /// Lets `make` write a file under another name, and gives it its own when it is whole, unless it is there. What an
-    /// earlier process left unfinished is removed.
+    /// Lets `make` write a file under another name, and renames it when complete, unless it exists. Removes the
+    /// unfinished files of an earlier process.
     func ensure(_ file: String, _ make: (String) throws -> Void) throws {
         if has(file) { return }
         let part = "\(file).part"

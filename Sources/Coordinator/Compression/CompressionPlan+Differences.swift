@@ -2,12 +2,12 @@ import Foundation
 import Shared
 
 extension CompressionPlan {
-    /// The options behind the plan's members, for those that an option sets by itself.
+    /// The options of those plan members that an option sets directly.
     private static let options = [
         "network": "--model", "trainingImages": "--data (training images)", "testImages": "--data (test images)",
         "removeFlops": "--remove-flops", "removeParameters": "--remove-parameters", "rounds": "--rounds",
         "ensemble.count": "--masks", "ensemble.seed": "--seed", "ensemble.design.name": "--design",
-        "evaluation.images": "the number of images for each mask", "evaluation.rotation.pool": "--images",
+        "evaluation.images": "the number of images per mask", "evaluation.rotation.pool": "--images",
         "lossModel": "--loss-model", "keepAtLeast": "--keep-at-least", "roundTo": "--round-to",
         "accuracy.removePerRound": "--remove-per-round", "accuracy": "--max-accuracy-drop or --min-accuracy",
         "caps": "--keep-layer or --remove-at-most", "lastTraining.epochs": "--epochs",
@@ -17,12 +17,12 @@ extension CompressionPlan {
         "lastTraining.precision": "--precision", "lastTraining.validationImages": "--validation-images",
     ]
 
-    /// What is different here from a plan that was begun, as `--masks is 2000, was 1000`; options where one is behind it.
+    /// The differences from a plan begun earlier, as `--masks is 2000, was 1000`; named by option if there is one.
     func differences(from begun: CompressionPlan) -> [String] {
         let (new, old) = (Self.leaves(of: self), Self.leaves(of: begun))
         let changed = Set(new.keys).union(old.keys).filter { new[$0] != old[$0] }
         let named = changed.filter { Self.option(behind: $0) != nil }
-        // What follows from a named one (a layer's windows from the masks) says nothing more.
+        // Consequences of a named difference (a layer's windows of the masks) add nothing.
         return (named.isEmpty ? changed : named).sorted().map { path in
             let name = Self.option(behind: path) ?? path
             return "\(name) is \(new[path] ?? "not given"), was \(old[path] ?? "not given")"

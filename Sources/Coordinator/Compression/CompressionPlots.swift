@@ -4,7 +4,7 @@ import Shared
 struct CompressionPlots {
     let curve: CompressionCurve
 
-    /// What is counted of a network.
+    /// The measured cost of a network.
     enum Cost {
         case flops
         case parameters
@@ -21,7 +21,7 @@ struct CompressionPlots {
         }
     }
 
-    /// Test accuracy against the share of a cost that is removed.
+    /// Test accuracy against the removed share of a cost.
     func accuracy(against cost: Cost) -> String {
         var chart = Chart(margins: Chart.Margins(top: 14, right: 132, bottom: 44, left: 70))
         let removed = { (point: CompressionPoint) in
@@ -49,7 +49,7 @@ struct CompressionPlots {
             if let last = places.last { labels.add(series.name, at: last.1) }
         }
         labels.draw(in: &chart)
-        return chart.svg(title: "Test accuracy against the share removed, by who chose and whether it was fine-tuned")
+        return chart.svg(title: "Test accuracy against the share removed, by method and fine-tuning")
     }
 
     private struct Series {
@@ -60,7 +60,7 @@ struct CompressionPlots {
     }
 
     private var series: [Series] {
-        // Filled points were trained, hollow ones were not: they do not compare.
+        // Filled points were trained, hollow ones were not: the two are not comparable.
         var series = [
             Series(
                 name: "ranking, fine-tuned", style: "first", isJoined: true,
@@ -80,7 +80,7 @@ struct CompressionPlots {
     }
 }
 
-/// Names of series at the right of a chart, moved apart where they would lie on one another.
+/// Names of series at the right of a chart, moved apart if they would overlap.
 struct SeriesLabels {
     private static let distance = 14.0
     private var labels: [(name: String, y: Double)] = []
@@ -94,7 +94,7 @@ struct SeriesLabels {
         for index in sorted.indices.dropFirst() {
             sorted[index].y = max(sorted[index].y, sorted[index - 1].y + Self.distance)
         }
-        // What was pushed below the axis goes up again, the lowest first.
+        // Names pushed below the axis move up again, the lowest first.
         var limit = chart.bottom
         for index in sorted.indices.reversed() {
             sorted[index].y = min(sorted[index].y, limit)

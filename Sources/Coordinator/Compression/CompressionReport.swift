@@ -1,6 +1,6 @@
 import Shared
 
-/// The page that tells what a compression did.
+/// The page about a compression.
 struct CompressionReport {
     let plan: CompressionPlan
     let curve: CompressionCurve
@@ -25,9 +25,9 @@ struct CompressionReport {
             plan.accuracy == nil
             ? "\(curve.rounds.count) of \(plan.rounds) rounds" : "\(curve.rounds.count) rounds"
         page.paragraph(
-            "\(rounds) of ranking, pruning and fine-tuning. The rankings were made "
-                + "with \(Text.grouped(plan.evaluation.pool)) training images only, and fine-tuning saw "
-                + "training images only: the \(Text.grouped(curve.start.testImages)) test images decided nothing.")
+            "\(rounds) of ranking, pruning and fine-tuning. The rankings used "
+                + "\(Text.grouped(plan.evaluation.pool)) training images only, and so did fine-tuning: the "
+                + "\(Text.grouped(curve.start.testImages)) test images decided nothing.")
         page.tiles([
             (Text.percent(curve.removedFlops(last), 1), "of the FLOPs removed"),
             (Text.percent(curve.removedParameters(last), 1), "of the parameters removed"),
@@ -36,22 +36,23 @@ struct CompressionReport {
         ])
     }
 
-    /// What the held-out images say, where they decide how much goes.
+    /// The held-out images' accuracies, if they decide how much to remove.
     private func addHeldOut(to page: inout Page) {
         guard let accuracy = curve.accuracy else { return }
         let count = plan.earlierTraining.validationImages
-        page.heading("Accuracy that was kept")
+        page.heading("Accuracy kept")
         // One standard error of the accuracy itself; that of a difference between networks on the same images is less.
         let error = 1.96 * (accuracy.least * (1 - accuracy.least) / Double(max(count, 1))).squareRoot()
         page.paragraph(
-            "The last \(Text.grouped(count)) training images were kept out of ranking and training. They decide how far the "
-                + "rounds go: at least \(Text.percent(accuracy.least, 2)) of them must be recognised"
+            "The last \(Text.grouped(count)) training images were held out of ranking and training. They "
+                + "decide how far the rounds go: the network must keep at least \(Text.percent(accuracy.least, 2)) "
+                + "accuracy on them"
                 + (accuracy.reference.map {
-                    "; the unpruned network recognises \(Text.percent($0, 2)), tuned for as long without them"
+                    "; the unpruned network, tuned for as long without them, has \(Text.percent($0, 2))"
                 } ?? "")
-                + ". A share of so many images is uncertain by \(Text.percent(error, 2)) (95 %), that of the test images "
-                + "likewise. A round that falls below is tuned at length before it is given up, and the last that kept it is "
-                + "tuned at length at the end.")
+                + ". An accuracy on this many images is uncertain by \(Text.percent(error, 2)) (95 %), and so is "
+                + "that on the test images. A round that falls below is tuned at length before it is rejected, "
+                + "and the last that kept it is tuned at length at the end.")
         var table = Table(columns: [
             Table.Column(title: "round"), Table.Column(title: "FLOPs removed"), Table.Column(title: "epochs"),
             Table.Column(title: "held-out accuracy"), Table.Column(title: "test accuracy"),
@@ -67,7 +68,7 @@ struct CompressionReport {
                     Table.Cell(text: Text.percent(held, 2), value: held),
                     Table.Cell(text: Text.percent(point.testAccuracy, 2), value: point.testAccuracy),
                     Table.Cell(
-                        text: point == last ? "the result" : held < accuracy.least ? "less than asked for" : ""),
+                        text: point == last ? "the result" : held < accuracy.least ? "less than requested" : ""),
                 ])
             }
         }
@@ -78,17 +79,17 @@ struct CompressionReport {
         let plots = CompressionPlots(curve: curve)
         page.heading("Accuracy against size")
         page.paragraph(
-            "Every round prunes one network to one budget by the ranking and by each baseline, with the same filters "
-                + "free to go and batch norms corrected on training images. What the ranking leaves is refitted, then fine-tuned. "
-                + "Hollow points were not trained: compare them with one another, not with the filled ones. "
-                + "FLOPs are multiply-accumulates of convolutions and linear layers for one image.")
+            "Every round prunes one network to one budget by the ranking and by each baseline, with the same "
+                + "filters free to go and batch norms corrected on training images. The ranking’s network is "
+                + "refitted, then fine-tuned. Hollow points were not trained: compare them with each other, not with "
+                + "the filled ones. FLOPs are multiply-accumulates of convolutions and linear layers for one image.")
         for better in curve.betterBaselines {
             page.paragraph(
                 "In round \(better.round) \(CompressionPlots.name(of: better.point.method)) left "
                     + "\(Text.percent(better.point.testAccuracy, 2)) before training, the ranking "
                     + "\(Text.percent(better.ranking.testAccuracy, 2))"
                     + (better.point.method == PruningMethod.random.rawValue
-                        ? ": no better than chance, so this ranking knows nothing. Give it more masks or images."
+                        ? ": no better than chance, so this ranking is useless. Give it more masks or images."
                         : "."),
                 "warning")
         }
@@ -96,8 +97,8 @@ struct CompressionReport {
             guard let before = round.reconstructed, let after = round.result, after.testCorrect < before.testCorrect
             else { continue }
             page.paragraph(
-                "In round \(round.number) fine-tuning ended at \(Text.percent(after.testAccuracy, 2)), below the "
-                    + "\(Text.percent(before.testAccuracy, 2)) that it began with: give it more epochs, or a lower "
+                "In round \(round.number) fine-tuning ended at \(Text.percent(after.testAccuracy, 2)), below "
+                    + "its start at \(Text.percent(before.testAccuracy, 2)): give it more epochs, or a lower "
                     + "--learning-rate.", "warning")
         }
         page.pair(
@@ -126,7 +127,7 @@ struct CompressionReport {
             ]
         }
         page.table(table)
-        page.paragraph("curve.csv and curve.json beside this page hold the same.", "note")
+        page.paragraph("curve.csv and curve.json beside this page hold the same data.", "note")
     }
 
     private static func state(of point: CompressionPoint) -> String {
@@ -137,8 +138,8 @@ struct CompressionReport {
     private func addRounds(to page: inout Page) {
         page.heading("Predicted and measured loss")
         page.paragraph(
-            "Mean cross-entropy in nats on the ranking’s own training images, before fine-tuning: what the ranking "
-                + "predicted of the pruned network, and what was measured.")
+            "Mean cross-entropy in nats on the ranking’s own training images, before fine-tuning: as predicted "
+                + "for the pruned network, and as measured.")
         var table = Table(columns: [
             Table.Column(title: "round"), Table.Column(title: "filters left"), Table.Column(title: "predicted"),
             Table.Column(title: "measured"), Table.Column(title: "ranking", isName: true),
@@ -160,33 +161,32 @@ struct CompressionReport {
         let plots = TrainingPlots(histories: histories)
         page.heading("Fine-tuning")
         page.paragraph(
-            "The accuracy that counts is that of the last epoch; no epoch was chosen by the test images."
-                + (plan.lastTraining.loss.distillation == nil ? "" : " The unpruned network taught as well."))
+            "The accuracy that counts is the last epoch’s; test images chose no epoch."
+                + (plan.lastTraining.loss.distillation == nil ? "" : " The unpruned network also served as teacher."))
         page.pair(
             Page.figure(
                 plots.accuracy(),
-                caption: "Recognised images after every epoch of all rounds. Training images are cropped and mirrored."),
-            Page.figure(plots.loss(), caption: "What was minimised on training images, and the test images’ loss."))
+                caption: "Accuracy after every epoch of all rounds. Training images are cropped and mirrored."),
+            Page.figure(plots.loss(), caption: "The minimised loss on training images, and the loss on test images."))
     }
 
     private func addQuestion(to page: inout Page) {
-        page.heading("What was asked")
+        page.heading("The compression's options")
         let ensemble = plan.ensemble
         let training = plan.lastTraining
         page.definitions(
             budget + [
                 (
-                    "masks of a round",
+                    "masks per round",
                     "\(Text.grouped(ensemble.count)), design “\(ensemble.design.name)”, seed \(ensemble.seed) and following",
                     false
                 ),
                 ("loss model", plan.lossModel.rawValue, false),
                 (
                     "fine-tuning",
-                    "\(plan.rounds > 1 || plan.accuracy != nil ? "\(plan.earlierTraining.epochs) epochs in rounds before the last, " : "")"
-                        + "\(training.epochs) epochs in the last one, \(training.batchSize) images a step in "
-                        + "\(training.shards) shards, learning rate \(training.schedule.peak), "
-                        + "\(training.schedule.form.rawValue)", false
+                    "\(plan.rounds > 1 || plan.accuracy != nil ? "\(plan.earlierTraining.epochs) epochs in earlier rounds, " : "")\(training.epochs) "
+                        + "epochs in the last one, \(training.batchSize) images per step in \(training.shards) "
+                        + "shards, learning rate \(training.schedule.peak), \(training.schedule.form.rawValue)", false
                 ),
                 ("program", Version.number, false),
                 ("network, SHA-256", plan.network.description, true),
@@ -203,7 +203,7 @@ struct CompressionReport {
                 case .drop(let drop): "at most \(Text.fixed(100 * drop, 2)) points less"
                 case .least(let least): "at least \(Text.percent(least, 2))"
                 }
-            let step = "each removes \(Text.percent(accuracy.removePerRound, 1)) of what is left of the FLOPs"
+            let step = "each removes \(Text.percent(accuracy.removePerRound, 1)) of the remaining FLOPs"
             return [("accuracy to keep", floor, false), ("rounds", "until one falls below it; \(step)", false)]
         }
         func share(_ value: Double?) -> String { value.map { Text.percent($0, 1) } ?? "no budget" }

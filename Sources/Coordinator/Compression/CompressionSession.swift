@@ -1,9 +1,9 @@
 import Foundation
 import Shared
 
-/// Ranks, prunes and fine-tunes a network in rounds, from wherever its folder says that it stands.
+/// Ranks, prunes and fine-tunes a network in rounds, from the state of its folder.
 final class CompressionSession {
-    /// Ways to choose filters that the ranking is compared with; they too see training images only, or none.
+    /// The baselines to compare the ranking with; they also use training images only, or none.
     private static let baselines: [PruningMethod] = [.l1, .taylor, .random]
     /// Training images that adapt a pruned network: its batch-norm statistics, and the refitted layers.
     private static let adaptationImages = 1000
@@ -12,10 +12,10 @@ final class CompressionSession {
     struct Images {
         let data: DataSet
         let training: ImageSet
-        /// What tells how well a network does and decides nothing: test images, or training images that are kept out of
-        /// everything else.
+        /// The images that measure networks and decide nothing: test images, or training images held out of everything
+        /// else.
         let test: ImageSet
-        /// Training images that are kept out, the last ones; 0 where there are test images.
+        /// The number of held-out training images, the last ones; 0 if there are test images.
         let heldOut: Int
 
         /// Reads images. Throws a `.badInput` ``Failure``.
@@ -32,7 +32,7 @@ final class CompressionSession {
             }
         }
 
-        /// Training images that may decide something.
+        /// The training images that may influence the result.
         var usable: Int { training.count - heldOut }
     }
 
@@ -41,7 +41,7 @@ final class CompressionSession {
     private let images: Images
     private let sampling: SamplingOptions
     private let cluster: ClusterOptions
-    /// The live page; nil where it is not asked for.
+    /// The live page; nil if not requested.
     private let dashboard: Dashboard?
     private let unpruned: Network
     private var endpoint: String?
@@ -59,7 +59,7 @@ final class CompressionSession {
         unpruned = try Checkpoint.network(at: folder.unpruned)
     }
 
-    /// Goes on to the end. Throws an `.interrupted` ``Failure`` where a signal comes; what was done is in the folder.
+    /// Runs to the end. Throws an `.interrupted` ``Failure`` on a signal; progress is in the folder.
     func run(signals: borrowing SignalQueue) throws -> CompressionCurve {
         do {
             let start = try folder.stored(folder.start) {
@@ -71,13 +71,13 @@ final class CompressionSession {
             try folder.write(Checkpoint.safetensors(of: Checkpoint.network(at: network)), to: folder.compressed)
             return curve
         } catch {
-            // A signal may also have ended a program that this one waited for.
+            // A signal may also have ended a program that this one was waiting for.
             guard (error as? Failure)?.kind == .interrupted || signals.next() != nil else { throw error }
             dashboard?.show(.interrupted)
             dashboard?.bidFarewell(isInterrupted: true)
             let command = ShellWords.command(CommandLine.arguments)
             throw Failure(
-                .interrupted, "interrupted; what was done is in \(folder.path), and '\(command)' goes on with it")
+                .interrupted, "interrupted; progress is in \(folder.path); resume with '\(command)'")
         }
     }
 
@@ -92,8 +92,9 @@ final class CompressionSession {
         return network
     }
 
-    /// Rounds until one falls below the accuracy, also after a long fine-tuning, or until no more can go. Returns the
-    /// network of the last one that kept it, tuned at length. Throws a `.usage` ``Failure`` where none kept it.
+    /// Rounds until one falls below the accuracy, even after a long fine-tuning, or until nothing more can be removed.
+    /// Returns the network of the last one that kept it, tuned at length. Throws a `.usage` ``Failure`` if none kept
+    /// it.
     private func keep(
         _ goal: CompressionPlan.Goal, _ curve: inout CompressionCurve, _ signals: borrowing SignalQueue
     ) throws -> String {
@@ -101,9 +102,9 @@ final class CompressionSession {
         let least = goal.floor.least(of: reference ?? 0)
         curve.accuracy = (least, reference)
         Log.shared.line(
-            "the smallest network that recognises \(Text.percent(least, 2)) of \(plan.earlierTraining.validationImages) "
-                + "held-out training images"
-                + (reference.map { "; the unpruned one, tuned without them, \(Text.percent($0, 2))" } ?? ""))
+            "looking for the smallest network with at least \(Text.percent(least, 2)) accuracy on "
+                + "\(plan.earlierTraining.validationImages) held-out training images"
+                + (reference.map { "; the unpruned one, tuned without them, has \(Text.percent($0, 2))" } ?? ""))
         var network = folder.unpruned
         for number in 1...plan.rounds {
             guard curve.rounds.last.map(curve.keepsAccuracy) ?? true else { break }
@@ -123,9 +124,9 @@ final class CompressionSession {
         guard let index = curve.rounds.lastIndex(where: curve.keepsAccuracy) else {
             throw Failure(
                 .usage,
-                "the first round, without \(Text.percent(goal.removePerRound, 1)) of the FLOPs, already falls below "
-                    + "\(Text.percent(least, 2)); allow a larger drop, or give more --epochs or a smaller "
-                    + "--remove-per-round. \(folder.report) shows what was reached")
+                "the first round, without \(Text.percent(goal.removePerRound, 1)) of the FLOPs, already falls "
+                    + "below \(Text.percent(least, 2)); allow a larger drop, or give more --epochs or a smaller "
+                    + "--remove-per-round. \(folder.report) shows the results")
         }
         let files = try folder.round(curve.rounds[index].number)
         curve.rounds[index] = try tunedAtLength(curve.rounds[index], files, signals)
@@ -133,13 +134,13 @@ final class CompressionSession {
         return curve.rounds[index].isLongBetter ? files.longFinetuned : files.finetuned
     }
 
-    /// The accuracy on the held-out images that a drop is counted from: the unpruned network's, tuned without them as the
-    /// rounds are. It may have been trained on these images, and remembers them better than it recognises others.
+    /// The reference accuracy on the held-out images for a drop: the unpruned network's, tuned without them like the
+    /// rounds. It may have been trained on these images, and remembers them better than it recognises others.
     private func referenceAccuracy(
         _ goal: CompressionPlan.Goal, _ signals: borrowing SignalQueue
     ) throws -> Double? {
         guard case .drop = goal.floor else { return nil }
-        begin("fine-tuning the unpruned network, to compare with")
+        begin("fine-tuning the unpruned network as the reference")
         let history = try folder.stored(folder.reference) {
             try finetune(
                 folder.unpruned, plan.training(round: 0), state: folder.paths.referenceTraining,
@@ -228,7 +229,7 @@ final class CompressionSession {
         return report
     }
 
-    /// Listens where the session listened before, so that workers on other hosts find each part of it.
+    /// Listens where the session listened before, so workers on other hosts find each part of it.
     private func listen() throws -> Listener {
         let listener = try cluster.listen(at: endpoint)
         if cluster.$bind.isGiven { endpoint = listener.endpoint }
@@ -278,7 +279,7 @@ final class CompressionSession {
             }
             var point = try point(file, round: number, method: method.rawValue, isFinetuned: false, by: jobs)
             point.predictedLoss = outcome.predictedLoss
-            // A pruned network's own answers tell nothing of what it lost.
+            // A pruned network compared with its own outputs shows no loss.
             if plan.evaluation.labels == .given {
                 point.measuredLoss = try jobs.evaluate(Checkpoint.network(at: file), plan.evaluation.measuring).loss
             }
@@ -295,13 +296,13 @@ final class CompressionSession {
                 let values = try PruningSource(network).scores(
                     method, scope: .all, seed: plan.seed(round: number), gradients: gradients
                 ).values
-                // The same filters may go, so that nothing but their order differs.
+                // The same filters may be removed, so only their order differs.
                 let others = FilterScores(values: values, removable: scores.removable, prediction: nil)
                 return try pruned(by: others, method, to: files.baseline(method))
             }, reconstructed: refitted)
     }
 
-    /// What a network costs, and how well it recognises the test images, which decide nothing.
+    /// A network's costs and its test accuracy, which decides nothing.
     private func point(
         _ file: String, round: Int, method: String?, isFinetuned: Bool, by jobs: NetworkJobs
     ) throws -> CompressionPoint {
@@ -328,7 +329,7 @@ final class CompressionSession {
 
     // MARK: Fine-tuning
 
-    /// Trains the network of one file to another; `state` keeps how far it came.
+    /// Trains the network of one file to another; `state` keeps the progress.
     private func finetune(
         _ network: String, _ settings: TrainingSettings, state: String, to output: String,
         _ signals: borrowing SignalQueue
@@ -357,7 +358,7 @@ final class CompressionSession {
     }
 }
 
-/// What `curve.json` holds; the same bits however often the compression was interrupted.
+/// The content of `curve.json`; the same bits however often the compression was interrupted.
 private struct CompressionDocument: Encodable {
     var program = Version.number
     var plan: CompressionPlan

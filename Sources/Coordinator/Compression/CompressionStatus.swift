@@ -1,13 +1,13 @@
 import Foundation
 import Shared
 
-/// How a compression stands, as its folder tells it.
+/// The state of a compression, read from its folder.
 struct CompressionStatus: Encodable {
     enum State: String, Encodable {
         case complete, running, interrupted
     }
 
-    /// One round, as far as it came.
+    /// One round, as far as it got.
     struct Round: Encodable {
         var number: Int
         var masks: Int
@@ -26,7 +26,7 @@ struct CompressionStatus: Encodable {
     /// Of the unpruned network.
     var accuracy: Double?
     var rounds: [Round]
-    /// Nil where an accuracy says when it ends.
+    /// Nil if an accuracy decides when it ends.
     var roundsPlanned: Int?
 
     /// Whether a folder holds a compression.
@@ -74,7 +74,7 @@ struct CompressionStatus: Encodable {
             var parts = ["ranked \(round.masksRecorded) of \(round.masks) masks"]
             if round.isPruned {
                 parts.append(
-                    "pruned" + (round.flopsRemoved.map { " (\(Text.percent($0, 1)) of the FLOPs gone)" } ?? ""))
+                    "pruned" + (round.flopsRemoved.map { " (\(Text.percent($0, 1)) of the FLOPs removed)" } ?? ""))
                 if let accuracy = round.accuracyPruned { parts[1] += " to \(Text.percent(accuracy, 2))" }
                 parts.append("fine-tuned \(round.epochsDone) of \(round.epochs) epochs")
                 if let accuracy = round.accuracyFinetuned { parts[2] += " to \(Text.percent(accuracy, 2))" }
@@ -84,8 +84,8 @@ struct CompressionStatus: Encodable {
         }
         switch state {
         case .complete: lines.append("report: \(folder)/report.html")
-        case .running: lines.append("a process works on it")
-        case .interrupted: lines.append("nobody works on it; the command that began it goes on")
+        case .running: lines.append("a process is working on it")
+        case .interrupted: lines.append("no process works on it; resume it with its original command")
         }
         return lines.joined(separator: "\n")
     }

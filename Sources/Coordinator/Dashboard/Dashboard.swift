@@ -11,36 +11,35 @@ import Shared
 /// | `/metrics` | Prometheus text |
 /// | `/health` | 200 while the coordinator's loop turns, 503 otherwise |
 final class Dashboard {
-    /// How old the newest snapshot may be while the coordinator counts as healthy: several times the longest pause
-    /// between two turns of its loop.
+    /// The oldest snapshot of a healthy coordinator: several times the longest pause between two turns of its loop.
     static let staleAfter = Duration.seconds(15)
 
-    /// Lines of the log that readers see.
+    /// Log lines to show.
     private static let logLines = 100
-    /// How long the coordinator waits at its end for a page that somebody has open: two of the page's looks.
+    /// How long the coordinator waits at its end for an open page: two of the page's polls.
     private static let farewellSeconds = 6.0
     /// The same when its user wants it to stop.
     private static let farewellInterruptedSeconds = 2.5
 
     private static let lookSeconds = 0.1
 
-    /// Where the loop leaves what readers see.
+    /// Where the loop posts its snapshots.
     let board = SnapshotBoard()
-    /// The part of a longer job that goes on now, for ``RunSnapshot/step``.
+    /// The current part of a longer job, for ``RunSnapshot/step``.
     var step = ""
-    /// Where the report goes, for ``RunSnapshot/report``.
+    /// The report's path, for ``RunSnapshot/report``.
     var report = ""
-    /// Seconds that the page is kept up after the end; nil for as long as an open page needs to learn it.
+    /// Seconds to keep the page up after the end; nil for as long as an open page needs to see it.
     var lingerSeconds: Int?
     private let server: HTTPServer
 
-    /// The address that it listens at, the port filled in.
+    /// The address that it listens at, with the actual port.
     var address: String { "\(server.address)" }
     /// The page's address for a browser.
     var url: String { server.address.url }
 
-    /// Starts to serve. Throws a `.usage` ``Failure`` for an address beyond loopback that is not asked for in so many
-    /// words, and `.unavailable` where the address cannot be had.
+    /// Starts to serve. Throws a `.usage` ``Failure`` for an address beyond loopback without explicit permission, and
+    /// `.unavailable` if it cannot listen there.
     init(at address: HTTPAddress, beyondLoopback: Bool) throws {
         guard address.isLoopback || beyondLoopback else {
             throw Failure(
@@ -52,7 +51,7 @@ final class Dashboard {
         server = try HTTPServer(at: address) { Dashboard.answer(path: $0, from: board) }
     }
 
-    /// Shows a snapshot, with what all of a job's have in common.
+    /// Shows a snapshot, with what all snapshots of a job share.
     func show(_ snapshot: RunSnapshot) {
         var snapshot = snapshot
         snapshot.step = step
@@ -71,7 +70,7 @@ final class Dashboard {
         show(snapshot)
     }
 
-    /// Waits until an open page has seen the last snapshot, or as long as was asked for.
+    /// Waits until an open page has seen the last snapshot, or as long as requested.
     func bidFarewell(isInterrupted: Bool = false) {
         let asked = isInterrupted ? nil : lingerSeconds.map(Double.init)
         let needed = isInterrupted ? Self.farewellInterruptedSeconds : Self.farewellSeconds
@@ -124,7 +123,7 @@ final class Dashboard {
     }
 }
 
-/// The ranking so far, as `/ranking.json` gives it: least important first, in the words of the report's `ranking.json`.
+/// The ranking so far, as in `/ranking.json`: least important first, with the names of the report's `ranking.json`.
 private struct LiveRanking: Encodable {
     struct Row: Encodable {
         let rank: Int

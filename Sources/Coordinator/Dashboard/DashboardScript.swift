@@ -1,5 +1,5 @@
 extension DashboardPage {
-    /// Asks for the snapshot every two seconds and shows it. Texts from the run are only ever set as text, never as HTML.
+    /// Polls the snapshot every two seconds and shows it. Texts from the run are only ever set as text, never as HTML.
     static let script = #"""
         "use strict";
         const byId = id => document.getElementById(id);
@@ -59,7 +59,7 @@ extension DashboardPage {
           }
         }
 
-        // A rise of the log-loss as a rise of the loss in per cent, as the report has it.
+        // A rise of the log-loss as a rise of the loss in per cent, as in the report.
         const percent = rise => `${fine.format(100 * Math.expm1(rise))} %`;
 
         // Draws filters as dots with intervals on the scale `low` … `high`.
@@ -154,7 +154,7 @@ extension DashboardPage {
         // Whether nothing more will come.
         const isOver = run => run.phase === "finished";
 
-        // What is to be said about the end, in the words of its phase.
+        // The final message for a phase.
         function ending(run) {
           if (run.phase === "finished")
             return run.report ? `Done. The report is at ${run.report}.` : "Done. The result is in the run file; "

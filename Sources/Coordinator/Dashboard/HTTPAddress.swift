@@ -43,7 +43,7 @@ struct HTTPAddress: Sendable, Equatable, CustomStringConvertible {
         return ["localhost", "127.0.0.1", "[::1]"].contains(String(host))
     }
 
-    /// Calls with the address as the system wants it. The address was checked when it was read.
+    /// Calls with the address in the system's form. It was validated when parsed.
     func withSocketAddress<Result>(_ body: (UnsafePointer<sockaddr>) throws -> Result) rethrows -> Result {
         guard var storage = socketAddress else { preconditionFailure("not an address: \(self)") }
         return try withUnsafePointer(to: &storage) {

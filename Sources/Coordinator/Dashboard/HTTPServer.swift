@@ -2,36 +2,36 @@ import CMicroHTTPD
 import Foundation
 import Shared
 
-/// What the server answers to one request.
+/// The response to one request.
 struct HTTPResponse: Sendable, Equatable {
     var status: Int = 200
     /// The media type, with its character set.
     var contentType: String
     var body: String
 
-    /// A short text about a request that cannot be answered.
+    /// A short text for a failed request.
     static func error(_ status: Int, _ text: String) -> HTTPResponse {
         HTTPResponse(status: status, contentType: "text/plain; charset=utf-8", body: text + "\n")
     }
 }
 
-/// An HTTP server for a few readers, on libmicrohttpd, with one thread of its own. It answers `GET` and `HEAD`.
+/// An HTTP server for a few readers, on libmicrohttpd, with its own thread. It answers `GET` and `HEAD`.
 ///
-/// The answer is computed on the server's thread, which must therefore not wait for the run's.
+/// The response is computed on the server's thread, which must therefore not wait for the run's.
 final class HTTPServer {
     /// Limits that keep a careless or hostile reader from costing the run anything.
     private static let connectionsMax: UInt32 = 256
-    /// Whoever holds connections open without a request leaves room for others, such as what asks for `/health`.
+    /// Idle open connections leave room for others, such as `/health` checks.
     private static let connectionsPerAddressMax: UInt32 = 32
     private static let timeoutSeconds: UInt32 = 5
     private static let requestBytesMax = 16 * 1024
 
-    /// Where it listens, the port filled in.
+    /// Where it listens, with the actual port.
     let address: HTTPAddress
     private let daemon: OpaquePointer
     private let context: Unmanaged<HTTPHandler>
 
-    /// Starts to listen. Throws an `.unavailable` ``Failure`` where the address cannot be had.
+    /// Starts to listen. Throws an `.unavailable` ``Failure`` if the address is not available.
     init(at address: HTTPAddress, answer: @escaping @Sendable (_ path: String) -> HTTPResponse) throws {
         let handler = HTTPHandler(checksHost: address.isLoopback, answer: answer)
         context = Unmanaged.passRetained(handler)
@@ -59,10 +59,10 @@ final class HTTPServer {
     }
 }
 
-/// What the server's thread needs to answer.
+/// What the server's thread needs to respond.
 private final class HTTPHandler: Sendable {
-    /// Whether only requests to a loopback name are answered: then no page of another site that has its own name
-    /// resolve to this machine (DNS rebinding) reads the run.
+    /// Whether to accept only requests to a loopback name: then no page of another site whose name resolves to this
+    /// machine (DNS rebinding) reads the run.
     let checksHost: Bool
     let answer: @Sendable (String) -> HTTPResponse
 
@@ -86,7 +86,7 @@ private func handleRequest(
     _ state: UnsafeMutablePointer<UnsafeMutableRawPointer?>?
 ) -> MHD_Result {
     guard let context, let connection, let url, let method, let state else { return .NO }
-    // The first call brings the header only; a body, which nobody should send, is thrown away.
+    // The first call brings only the header; a body, which nobody should send, is discarded.
     if state.pointee == nil {
         state.pointee = context
         return .YES

@@ -25,7 +25,7 @@ struct LivePageOptions {
         }
     }
 
-    /// Starts to serve, and says where; nil where it is not asked for. Throws a ``Failure``.
+    /// Starts to serve, and says where; nil if not requested. Throws a ``Failure``.
     func open() throws -> Dashboard? {
         guard let http else { return nil }
         let dashboard = try Dashboard(at: HTTPAddress(parsing: http), beyondLoopback: httpBeyondLoopback)
@@ -43,7 +43,7 @@ final class LivePage {
     private let endpoint: String
     private var history: RunHistory
     private var latest: (run: Scheduler.Snapshot, rate: WorkRate)?
-    /// Processor time of the loop's thread that the page took.
+    /// Processor time that the page took from the loop's thread.
     private var loopSeconds = 0.0
 
     /// Follows a run whose workers connect to `endpoint`.
@@ -68,7 +68,7 @@ final class LivePage {
         history = RunHistory(fixed)
     }
 
-    /// About once a second: how the run stands.
+    /// Called about once a second with the run's state.
     func update(_ run: Scheduler.Snapshot, _ rate: WorkRate) {
         let start = Self.threadSeconds()
         latest = (run, rate)

@@ -1,11 +1,11 @@
 import Shared
 
 extension RunSnapshot {
-    /// How many filters of each end of the ranking, and how many workers, the page shows; a run can have thousands.
+    /// How many filters at each end of the ranking, and how many workers, the page shows; a run can have thousands.
     private static let filtersShown = 15
     private static let workersShown = 200
 
-    /// The snapshot with what the page does not show left out; ranks stay those of the whole ranking.
+    /// The snapshot without what the page does not show; ranks stay those of the whole ranking.
     var forPage: PageSnapshot {
         var shown = self
         let shownAtEach = RunSnapshot.filtersShown
@@ -18,7 +18,7 @@ extension RunSnapshot {
     }
 }
 
-/// What the page asks for every two seconds.
+/// What the page polls every two seconds.
 struct PageSnapshot {
     let run: RunSnapshot
     /// Filters in the ranking.
@@ -44,7 +44,7 @@ struct PageSnapshot {
 }
 
 extension RunSnapshot {
-    /// Writes the members of its object; the ranking, whose ends the page has by themselves, is left out.
+    /// Writes the members of its object, without the ranking, whose ends the page has separately.
     fileprivate func write(to object: inout JSONWriter) {
         object.member("model", model)
         object.member("data", data)

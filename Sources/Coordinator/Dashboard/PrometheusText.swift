@@ -114,7 +114,7 @@ private struct PrometheusText {
         }
     }
 
-    /// Labels as they stand behind a sample's name; nothing where there are none.
+    /// Labels in the form that follows a sample's name; empty if there are none.
     static func labels(_ labels: [(String, String)]) -> String {
         if labels.isEmpty { return "" }
         var text = "{"

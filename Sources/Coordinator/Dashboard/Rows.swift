@@ -1,10 +1,9 @@
-/// Rows of a table that are made when they are read, so that the coordinator's loop need not make thousands of which a
-/// reader sees few.
+/// Table rows made on demand, so the coordinator's loop need not make thousands of which a reader sees few.
 struct Rows<Row: Sendable>: RandomAccessCollection, Sendable {
     private let row: @Sendable (Int) -> Row
     let endIndex: Int
 
-    /// Rows that `row` makes, by their numbers from 0.
+    /// Rows made by `row`, by their numbers from 0.
     init(count: Int, _ row: @escaping @Sendable (Int) -> Row) {
         endIndex = count
         self.row = row

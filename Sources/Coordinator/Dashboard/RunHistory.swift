@@ -1,12 +1,12 @@
 import Foundation
 import Shared
 
-/// Turns the scheduler's state of each second into what readers see: adds the rates, the curve over time, and the
+/// Turns the scheduler's state of each second into snapshots for readers: adds the rates, the curve over time, and the
 /// workers that are gone.
 struct RunHistory {
-    /// Points of the throughput curve at most; then pairs are merged, so that a long run keeps its whole curve.
+    /// The most points of the throughput curve; beyond that pairs are merged, so a long run keeps its whole curve.
     static let pointsMax = 600
-    /// Workers that are gone and still shown, at most.
+    /// The most former workers to show.
     static let goneMax = 100
 
     private let description: RunSnapshot
@@ -17,15 +17,15 @@ struct RunHistory {
     private var connected: [Scheduler.Snapshot.Worker] = []
     private var connectedAt = 0.0
     private var rate = WorkRate()
-    /// Workers that are gone, as they were last seen, the last one first.
+    /// Former workers in their last state, the latest first.
     private var gone: [(id: WorkerID, row: RunSnapshot.Worker)] = []
 
-    /// Begins with what does not change: model, data, run file, seed, images for each mask, and when the run started.
+    /// Starts with the constant data: model, data, run file, seed, images per mask, and when the run started.
     init(_ description: RunSnapshot) {
         self.description = description
     }
 
-    /// The snapshot for readers. `time` is in seconds since 1970 and does not go back. O(workers).
+    /// The snapshot for readers. `time` is in seconds since 1970 and monotonic. O(workers).
     mutating func snapshot(
         of run: Scheduler.Snapshot, _ rate: WorkRate, phase: RunSnapshot.Phase, at time: Double
     ) -> RunSnapshot {
@@ -74,7 +74,7 @@ struct RunHistory {
         }
     }
 
-    /// Takes over who is connected, and notes who no longer is.
+    /// Updates who is connected, and records who no longer is.
     private mutating func follow(_ workers: [Scheduler.Snapshot.Worker], at time: Double) {
         if !workers.elementsEqual(connected, by: { $0.id == $1.id }) {
             let present = Set(workers.map(\.id))

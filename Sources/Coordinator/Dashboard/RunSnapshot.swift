@@ -1,11 +1,12 @@
-/// What readers see of a run at one moment: an immutable value that the coordinator's loop makes about once a second.
+/// The state of a run at one moment for readers: an immutable value that the coordinator's loop makes about once a
+/// second.
 ///
 /// Times are seconds since 1970; rates are per second.
 struct RunSnapshot: Sendable {
     enum Phase: String, Sendable {
         case starting, running, fitting, pruning, training, finished, interrupted
 
-        /// Whether the coordinator's loop turns, so that a snapshot that grows old is a fault.
+        /// Whether the coordinator's loop is running, so an old snapshot means a fault.
         var turns: Bool { self == .running || self == .training }
     }
 
@@ -15,7 +16,7 @@ struct RunSnapshot: Sendable {
         let imagesPerSecond: Double
     }
 
-    /// A worker as the coordinator knows it.
+    /// A worker as known to the coordinator.
     struct Worker: Sendable {
         let name: String
         let host: String
@@ -40,9 +41,9 @@ struct RunSnapshot: Sendable {
         let standardError: Double
     }
 
-    /// How a training stands.
+    /// The state of a training.
     struct Training: Sendable {
-        /// One epoch that is over; shares of images that were right.
+        /// A completed epoch; accuracies as shares.
         struct Epoch: Sendable {
             let epoch: Int
             let trainingAccuracy: Double
@@ -50,7 +51,7 @@ struct RunSnapshot: Sendable {
             let testAccuracy: Double?
         }
 
-        /// The epoch that goes on, from one, and the step in it.
+        /// The current epoch, from one, and the step in it.
         var epoch = 0
         var epochs = 0
         var step = 0
@@ -61,11 +62,11 @@ struct RunSnapshot: Sendable {
         var history: [Epoch] = []
     }
 
-    /// The part of a longer job that goes on, such as "round 1 of 2: ranking"; empty for a run by itself.
+    /// The current part of a longer job, such as "round 1 of 2: ranking"; empty for a single run.
     var step = ""
-    /// Where the report is, or will be; empty where none is asked for.
+    /// Where the report is, or will be; empty if not requested.
     var report = ""
-    /// The training that goes on; nil while masks are evaluated.
+    /// The current training; nil while masks are evaluated.
     var training: Training?
     /// The network's file and the images, in words.
     var model = ""
@@ -76,30 +77,30 @@ struct RunSnapshot: Sendable {
     var started = 0.0
     /// When the snapshot was made.
     var time = 0.0
-    /// Masks of the run, and how many of them are recorded, out on a lease, and set aside because they failed workers.
+    /// Masks of the run, and how many of them are recorded, leased, and set aside because they failed workers.
     var masks = 0
     var masksRecorded = 0
     var masksLeased = 0
     var masksSetAside = 0
-    /// Images that each mask is evaluated on.
+    /// Images per mask.
     var imagesPerMask = 0
     /// Evaluations that this process recorded, and answers that were not the first for their mask.
     var evaluationsReceived = 0
     var evaluationsRepeated = 0
-    /// Leases that were given out, and those that came back undone: their worker was lost, or their deadline passed.
+    /// Leases granted, and those that ended without a result: their worker was lost, or their deadline passed.
     var leasesGranted = 0
     var leasesRequeued = 0
     var masksPerSecond = 0.0
     var imagesPerSecond = 0.0
     var secondsLeft: Double?
-    /// In plain words why nothing progresses, and what to do; nil while something does.
+    /// In plain words why there is no progress, and what to do; nil while there is.
     var stall: String?
     var throughput: [Throughput] = []
-    /// The connected workers, then those that are gone, the last one first.
+    /// The connected workers, then the former ones, the latest first.
     var workers = Rows<Worker>([])
     var workersConnected = 0
     var settling: [RankingMonitor.Settling] = []
-    /// The ranking so far, least important first, and the masks that it knows of.
+    /// The ranking so far, least important first, and the number of its masks.
     var rankedMasks = 0
     var ranking = Rows<Filter>([])
     /// Processor time that the coordinator's loop has spent on the live page.

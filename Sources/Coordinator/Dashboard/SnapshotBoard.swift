@@ -1,7 +1,7 @@
 import Shared
 
-/// Where the coordinator's loop leaves the newest snapshot and readers find it. The lock is held for the swap of one
-/// reference only, so that no reader can hold up the run.
+/// Where the coordinator's loop posts the newest snapshot and readers find it. The lock is held only to swap one
+/// reference, so no reader can hold up the run.
 final class SnapshotBoard: Sendable {
     private final class Entry: Sendable {
         let snapshot: RunSnapshot
@@ -9,7 +9,7 @@ final class SnapshotBoard: Sendable {
         init(_ snapshot: RunSnapshot) { self.snapshot = snapshot }
     }
 
-    /// How long after its last look a page counts as open: its longest pause, and some.
+    /// How long after its last poll a page counts as open: a bit more than its longest pause.
     private static let readerSeconds = 8.0
 
     /// When a page looked last, and at the snapshot of which time.
@@ -25,7 +25,7 @@ final class SnapshotBoard: Sendable {
     /// Replaces the snapshot.
     func post(_ snapshot: RunSnapshot) {
         let entry = Entry(snapshot)
-        // The old one is freed after the lock is given back.
+        // The old one is freed after the lock is released.
         let old = newest.withLock { current -> Entry? in
             defer { current = entry }
             return current
@@ -33,7 +33,7 @@ final class SnapshotBoard: Sendable {
         withExtendedLifetime(old) {}
     }
 
-    /// The newest snapshot and how long ago it was posted; nil before the first.
+    /// The newest snapshot and its age; nil before the first.
     func read() -> (snapshot: RunSnapshot, age: Duration)? {
         guard let entry = newest.withLock({ $0 }) else { return nil }
         return (entry.snapshot, entry.posted.duration(to: .now))
@@ -44,7 +44,7 @@ final class SnapshotBoard: Sendable {
         look.withLock { $0 = Look(at: .now, time: snapshot.time, phase: snapshot.phase) }
     }
 
-    /// Whether somebody has the page open.
+    /// Whether anybody has the page open.
     var hasReader: Bool {
         look.withLock { $0 }.map { $0.at.duration(to: .now) < .seconds(Self.readerSeconds) } ?? false
     }

@@ -24,7 +24,7 @@ final class TrainingPage {
         snapshot.training = RunSnapshot.Training()
     }
 
-    /// How the training stands, after a step; shown about once a second. `secondsLeft` is nil where it is not known.
+    /// The training's state after a step; shown about once a second. `secondsLeft` is nil if unknown.
     func update(
         _ progress: TrainingProgress, imagesPerSecond: Double, secondsLeft: Double?, workers: Int,
         whyIdle: String? = nil

@@ -1,7 +1,7 @@
 import Foundation
 import Shared
 
-/// The files that a network is written to. Each appears whole or not at all.
+/// The files that a network is written to. Each appears only when complete.
 struct ExportedFiles {
     /// The safetensors file; nil for none.
     var safetensors: String?
@@ -10,11 +10,11 @@ struct ExportedFiles {
     /// The folder of the Python package.
     var pytorch: String?
 
-    /// What is in the package: the weights, the module that reads them, and what makes the folder a package, so that
-    /// two exported networks can be imported by one program.
+    /// The package: the weights, the module that reads them, and the file that makes the folder a package, so one
+    /// program can import two exported networks.
     static let packageFiles = ["network.safetensors", "network.py", "__init__.py"]
 
-    /// Writes them all. Throws `.unavailable` where one cannot be written.
+    /// Writes them all. Throws `.unavailable` if one cannot be written.
     func write(_ network: Network) throws {
         let bytes = Checkpoint.safetensors(of: network)
         if let safetensors { try OutputFile.write(bytes, to: safetensors) }

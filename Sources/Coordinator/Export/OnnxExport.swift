@@ -3,15 +3,15 @@ import Shared
 /// A network as an ONNX model, which onnxruntime and its like run anywhere.
 ///
 /// Input `images`, `[batch, channels, height, width]` of normalised pixels; output `logits`, `[batch, classes]`
-/// (`probabilities` where the network ends with a softmax). Batch norms stay nodes of their own: runtimes fold them into
-/// the convolutions. Operators are of opset 13; functions that it lacks are written out as PyTorch writes them.
+/// (`probabilities` if the network ends with a softmax). Batch norms stay separate nodes: runtimes fold them into the
+/// convolutions. Operators are of opset 13; functions that it lacks are decomposed like PyTorch does.
 public struct OnnxExport {
     private static let irVersion = 7
     private static let opset = 13
 
     private let network: Network
 
-    /// An export of a network. How its inputs are normalised is only told, in the model's metadata.
+    /// An export of a network. The normalisation of its inputs is only recorded, in the model's metadata.
     public init(_ network: Network) { self.network = network }
 
     /// The model file's bytes.
@@ -141,7 +141,7 @@ public struct OnnxExport {
             let slopes = onnx.constant("\(name).slopes", network["\(name).weight"].reshaped(shape))
             return onnx.node("PRelu", [x, slopes], output: name)
         case .clip(let lowest, let highest):
-            // A bound that is left out is an empty name.
+            // An omitted bound is an empty name.
             let low = lowest.isFinite ? constant("lowest", lowest, &onnx) : ""
             let high = highest.isFinite ? constant("highest", highest, &onnx) : ""
             return onnx.node("Clip", [x, low, high], output: name)
@@ -198,8 +198,8 @@ public struct OnnxExport {
         }
     }
 
-    /// The mean of each channel, windows where they are all alike, otherwise products with matrices that take the means
-    /// of rows and of columns.
+    /// The mean of each channel, by windows if they are all equal, otherwise by products with matrices that take the
+    /// means of rows and of columns.
     private func write(
         average size: Operation.Extent, of node: Graph.Node, reading x: String, to onnx: inout OnnxGraph
     ) -> String {
@@ -228,7 +228,7 @@ public struct OnnxExport {
         return onnx.node("MatMul", [rows, narrowed], output: name)
     }
 
-    /// The channels in the map's order, a channel of zeros for those that come from none.
+    /// The channels in the map's order, with a channel of zeros where the map has none.
     private func write(
         select channels: [Int?], of count: Int, _ node: Graph.Node, at index: Int, reading x: String,
         to onnx: inout OnnxGraph

@@ -1,6 +1,6 @@
 import Shared
 
-/// A graph of ONNX operators while it is built. Field numbers are those of `onnx.proto`.
+/// An ONNX graph under construction. Field numbers are those of `onnx.proto`.
 struct OnnxGraph {
     /// An attribute of an operator.
     enum Attribute {
@@ -91,7 +91,7 @@ struct OnnxGraph {
         return name
     }
 
-    /// Writes the graph's fields. Shapes leave out the batch, whose size is free.
+    /// Writes the graph's fields. Shapes omit the batch, whose size is free.
     func write(
         to writer: inout ProtobufWriter, name: String, input: (name: String, shape: [Int]),
         output: (name: String, shape: [Int])

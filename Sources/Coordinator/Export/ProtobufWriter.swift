@@ -1,8 +1,7 @@
 /// Writes messages in Protocol Buffers' wire format: the three kinds of fields that ONNX's messages need.
 ///
-/// By hand rather than generated: a writer of what we choose to write is this small, and needs no compiler of schemas
-/// on every machine that builds Winnow. Field numbers are those of `onnx.proto`; the tests read the result with
-/// onnxruntime.
+/// Handwritten rather than generated: a writer for just our output is this small, and needs no schema compiler on every
+/// machine that builds Winnow. Field numbers are those of `onnx.proto`; the tests read the result with onnxruntime.
 struct ProtobufWriter {
     /// What has been written.
     private(set) var bytes: [UInt8] = []

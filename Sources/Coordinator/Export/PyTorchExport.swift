@@ -1,10 +1,10 @@
 import Shared
 
-/// A network as a Python module for PyTorch, to lie beside its safetensors file.
+/// A network as a Python module for PyTorch, next to its safetensors file.
 ///
-/// The module needs only `torch`: it builds the network from plain `torch.nn` layers under the names that they have in
-/// the checkpoint, and reads the safetensors file itself. A state dict alone would not do, because a pruned network's
-/// shapes and shortcuts are its own.
+/// The module needs only `torch`: it builds the network from plain `torch.nn` layers with the names in the checkpoint,
+/// and reads the safetensors file itself. A state dict alone would not do, because a pruned network's shapes and
+/// shortcuts are unique.
 public struct PyTorchExport {
     private let network: Network
     private let names: ModuleNames
@@ -107,7 +107,7 @@ public struct PyTorchExport {
 
     private func value(_ node: Int) -> String { "x\(node)" }
 
-    /// The line that makes a node's layer or constant, or nil where it needs none.
+    /// The line that creates a node's layer or constant, or nil if it needs none.
     private func layer(_ index: Int) -> String? {
         let node = network.graph.nodes[index]
         let channels = node.shape.channels
@@ -179,7 +179,7 @@ public struct PyTorchExport {
         "\(first):\(first + (count - 1) * step + 1):\(step)"
     }
 
-    /// The layer of a node; parts of its path may be numbers, which only `getattr` takes.
+    /// A node's layer; parts of its path may be numbers, which only `getattr` takes.
     private func module(_ index: Int) -> String {
         names.path(index).reduce("self") { "getattr(\($0), \(PythonText.quoted($1)))" }
     }
@@ -207,7 +207,7 @@ public struct PyTorchExport {
 
     private func expression(_ pool: Graph.Operation.Pool, _ x: String) -> String {
         let mode = "ceil_mode=\(pool.coversEnd ? "True" : "False")"
-        // PyTorch pads poolings alike on both sides, by half a window at most.
+        // PyTorch pads pools equally on both sides, by half a window at most.
         let isPlain =
             pool.padding.symmetric != nil && 2 * pool.padding.top <= pool.kernel.height
             && 2 * pool.padding.left <= pool.kernel.width
@@ -231,17 +231,16 @@ public struct PyTorchExport {
     }
 }
 
-/// The paths under which a module keeps its layers: the names of the nodes, except where PyTorch's module cannot have
-/// such a name.
+/// The paths under which a module keeps its layers: the nodes' names, except those that a PyTorch module cannot have.
 private struct ModuleNames {
     private let paths: [Int: [String]]
-    /// The layers that could not keep their names, and what they are called instead.
+    /// The renamed layers, and their new names.
     let renamed: [String: String]
 
     init(_ graph: Graph) {
         var paths: [Int: [String]] = [:]
         var renamed: [String: String] = [:]
-        // A path that is a layer cannot hold others, nor the other way round.
+        // A path that is a layer cannot contain others, and vice versa.
         var layers: Set<[String]> = []
         var folders: Set<[String]> = []
         for (index, node) in graph.nodes.enumerated() where !graph.parameters(of: index).isEmpty {
@@ -263,7 +262,7 @@ private struct ModuleNames {
     /// The parts of a layer's path.
     func path(_ index: Int) -> [String] { paths[index] ?? [] }
 
-    /// What every module already has, or Python means something by.
+    /// Attributes that every module already has, or Python keywords.
     private static let taken: Set<String> = [
         "", "T_destination", "add_module", "apply", "bfloat16", "bias", "buffers", "call_super_init", "children",
         "compile", "cpu", "cuda", "double", "dump_patches", "eval", "extra_repr", "float", "forward",
@@ -291,6 +290,6 @@ extension Graph.Operation.Insets {
     /// As `functional.pad` takes them.
     fileprivate var python: String { "(\(left), \(right), \(top), \(bottom))" }
 
-    /// Rows and columns as a tuple where both sides have as many.
+    /// Rows and columns as a tuple if both sides are equal.
     fileprivate var symmetric: String? { top == bottom && left == right ? "(\(top), \(left))" : nil }
 }

@@ -9,8 +9,8 @@ enum RankChange {
 }
 
 extension Graph {
-    /// Whether a node's values are `[batch, channels]` where they leave Winnow rather than `[batch, channels, height,
-    /// width]`: from a flatten or a linear layer on. A graph does not tell them apart.
+    /// Whether a node's values leave Winnow as `[batch, channels]` rather than `[batch, channels, height, width]`: from
+    /// a flatten or a linear layer on. A graph does not distinguish them.
     func isMatrix(_ index: Int) -> Bool {
         let node = nodes[index]
         switch node.operation {
@@ -22,7 +22,7 @@ extension Graph {
         }
     }
 
-    /// What must be done to the value of `input` for a node that reads it; nil for nothing.
+    /// How to adapt the value of `input` for a node that reads it; nil if it fits.
     func change(of input: Int, for reader: Int) -> RankChange? {
         let isMatrix = isMatrix(input)
         switch nodes[reader].operation {

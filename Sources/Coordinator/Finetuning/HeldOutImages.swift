@@ -1,29 +1,29 @@
 import Shared
 
-/// The images that tell how a training goes: the test images, or, where there are none, training images that it does not
+/// The images that show a training's progress: the test images, or, if there are none, training images that it does not
 /// see.
 enum HeldOutImages {
-    /// A tenth of the training images, but no more than this many, are held out: enough to tell a point of accuracy.
+    /// A tenth of the training images, but no more than this many, are held out: enough to resolve a percentage point.
     private static let countMax = 5000
     private static let share = 0.1
 
-    /// The test images; nil where there are none, or they are not told from the others. Throws a `.badInput` ``Failure``
-    /// where they are there and damaged.
+    /// The test images; nil if there are none, or they are not separate. Throws a `.badInput` ``Failure`` if they are
+    /// damaged.
     static func test(of data: DataSet) throws -> ImageSet? {
         guard data.hasSplits, data.splits.contains(.test) else { return nil }
         return try data.read(.test)
     }
 
-    /// How many of so many training images to hold out where nobody says.
+    /// The default number of training images to hold out.
     static func count(of training: Int) -> Int { min(countMax, Int(share * Double(training))) }
 
-    /// What to tell the user where images are held out.
+    /// The note to the user if images are held out.
     static func note(_ count: Int, of data: DataSet) -> String {
-        "\(data.source.path) has no test images: the last \(count) training images are kept out of the training, and 'test' "
-            + "means these"
+        "\(data.source.path) has no test images: the last \(count) training images are held out of training, "
+            + "and 'test' means these"
     }
 
-    /// The last images of the training set. Throws a `.badInput` ``Failure`` where none are held out.
+    /// The last images of the training set. Throws a `.badInput` ``Failure`` if none are held out.
     static func last(_ count: Int, of training: ImageSet) throws -> ImageSet {
         guard count > 0, count < training.count else {
             throw Failure(

@@ -3,7 +3,7 @@ import Shared
 
 /// An architecture as a word of the command line, and its parameters before training.
 struct InitialNetwork {
-    /// The most layers and channels that a word may ask for.
+    /// The largest numbers of layers and channels in a word.
     private static let depthMax = 1202
     private static let widthMax = 1024
 
@@ -69,7 +69,7 @@ struct InitialNetwork {
         width: Int, depth: Int, _ images: ImageLayout, _ wrong: Failure
     ) throws -> Graph {
         guard images.shape.height == images.shape.width else {
-            throw Failure(.usage, "a residual network takes square images, and these are \(images.shape)")
+            throw Failure(.usage, "a residual network needs square images, but these are \(images.shape)")
         }
         guard depth >= 8, depth <= depthMax, depth % 6 == 2, (1...widthMax / 4).contains(width) else { throw wrong }
         var blocks: [CIFARResNet.Block] = []

@@ -46,8 +46,8 @@ struct MomentumOptimizer: Sendable, Equatable {
         }
     }
 
-    /// The sum of the shards' gradients, divided by the number of their images. The order is that of the shards, so
-    /// that the result is the same bits whoever computed them.
+    /// The sum of the shards' gradients, divided by the number of their images. The order is that of the shards, so the
+    /// result has the same bits whoever computed them.
     static func mean(of shards: [ShardGradient]) -> [Float] {
         guard var sum = shards.first?.gradient else { return [] }
         for shard in shards.dropFirst() {

@@ -1,8 +1,8 @@
 import Foundation
 import Shared
 
-/// A training in one SQLite file: settings, where it stands, parameters, velocities, history, and the teacher. Every
-/// save is one transaction, so the file is whole whenever the program is killed.
+/// A training in one SQLite file: settings, position, parameters, velocities, history, and the teacher. Every save is
+/// one transaction, so the file is consistent whenever the program is killed.
 final class TrainingFile {
     private static let format = "winnow training 2"
 
@@ -10,7 +10,7 @@ final class TrainingFile {
     struct Origin: Equatable {
         /// The digest of the training split's records.
         var trainingImages: Digest
-        /// The network that distillation learns from.
+        /// The teacher.
         var teacher: Network?
     }
 
@@ -18,9 +18,9 @@ final class TrainingFile {
     /// The file's path.
     let path: String
 
-    /// Says that this process trains: one at a time goes on from a file.
+    /// Marks that this process trains: only one at a time works on a file.
     private let lock: Int32
-    /// The byte that is locked; SQLite's own locks lie at 2^30.
+    /// The locked byte; SQLite's own locks are at 2^30.
     private static let lockedByte: Int64 = 1 << 40
 
     private init(database: consuming Database, path: String, lock: Int32 = -1) {
@@ -31,11 +31,11 @@ final class TrainingFile {
 
     deinit { if lock >= 0 { close(lock) } }
 
-    /// Makes a file, which appears when it is whole; one that is there is refused unless it is empty. Throws a
+    /// Creates a file, which appears when complete; an existing one is refused unless it is empty. Throws a
     /// ``Failure``.
     static func create(at path: String, _ progress: TrainingProgress, _ origin: Origin) throws -> TrainingFile {
         let exists = Failure(
-            .badInput, "\(path) exists; go on with it by --resume, or name another file by --state")
+            .badInput, "\(path) exists; resume it with --resume, or name another file with --state")
         return try reporting(path) {
             if (try? InputFile.size(of: path)) == 0 { unlink(path) }
             try WholeFile.make(at: path, ifThere: exists) { part in
@@ -54,7 +54,7 @@ final class TrainingFile {
         }
     }
 
-    /// Opens a file to go on. Throws a ``Failure``, also where another process goes on with it.
+    /// Opens a file to resume. Throws a ``Failure``, also if another process is working on it.
     static func open(at path: String) throws -> (file: TrainingFile, progress: TrainingProgress, origin: Origin) {
         try reporting(path) {
             let file = try own(path)
@@ -73,7 +73,7 @@ final class TrainingFile {
         if let refusal = FileLock.take(lock, byte: lockedByte) {
             close(lock)
             throw refusal == .taken
-                ? Failure(.unavailable, "another process trains from \(path); one at a time can")
+                ? Failure(.unavailable, "another process is training from \(path); only one can at a time")
                 : FileLock.unsupported(path)
         }
         do {
@@ -86,7 +86,7 @@ final class TrainingFile {
         }
     }
 
-    /// Whether the file is no longer where it was opened.
+    /// Whether the file is no longer at its original path.
     var wasMoved: Bool { database.wasMoved }
 
     /// Compares the entries with the digest that was written with them; files of older releases have none. Throws a
@@ -110,7 +110,7 @@ final class TrainingFile {
         return hash.finished()
     }
 
-    /// Saves where a training stands.
+    /// Saves a training's state.
     func save(_ progress: TrainingProgress) throws {
         try Self.reporting(path) {
             try write([
@@ -123,8 +123,8 @@ final class TrainingFile {
         }
     }
 
-    /// Begins another life of the coordinator: the training's identity on the wire, and how often it was begun or gone on
-    /// with, so that workers tell what an earlier life gave them from what this one does.
+    /// Starts another life of the coordinator: the training's identity on the wire, and the number of its starts and
+    /// resumes, so workers can tell what an earlier life gave them from what this one does.
     func beginLife() throws -> (run: RunID, life: UInt32) {
         try Self.reporting(path) {
             let text = (try? bytes("run")).map { String(decoding: $0, as: UTF8.self) } ?? ""
@@ -136,7 +136,7 @@ final class TrainingFile {
         }
     }
 
-    /// Leaves one file, without those that SQLite keeps beside one that is written to.
+    /// Leaves a single file, without SQLite's companion files.
     func finish() throws {
         try Self.reporting(path) { try database.execute("PRAGMA journal_mode = DELETE", "close") }
     }
@@ -174,7 +174,7 @@ final class TrainingFile {
         else { throw damaged }
     }
 
-    private var damaged: Failure { Failure(.badInput, "\(path) is damaged; begin the training again") }
+    private var damaged: Failure { Failure(.badInput, "\(path) is damaged; start the training again") }
 
     private func write(_ entries: [String: [UInt8]]) throws {
         try database.execute("BEGIN IMMEDIATE", "save")
@@ -202,7 +202,7 @@ final class TrainingFile {
         do {
             return try JSONDecoder().decode(type, from: Data(bytes))
         } catch {
-            throw Failure(.badInput, "\(path) is damaged; begin the training again")
+            throw Failure(.badInput, "\(path) is damaged; start the training again")
         }
     }
 
@@ -223,7 +223,7 @@ final class TrainingFile {
             return try body()
         } catch let error as DatabaseError {
             throw Failure(
-                error.failure.kind, "\(error); what was saved before is kept, and --resume goes on from there")
+                error.failure.kind, "\(error); earlier saves are kept, and --resume resumes from there")
         }
     }
 }

@@ -9,11 +9,11 @@ struct TrainingHistory: Sendable, Equatable, Codable {
         var epoch: Int
         /// The learning rate of its last step.
         var learningRate: Float
-        /// The mean of what was minimised over its images, as they were distorted.
+        /// The mean of the minimised loss over its augmented images.
         var trainingLoss: Double
-        /// The share of those images that were recognised, 0…1.
+        /// The accuracy on those images, 0…1.
         var trainingAccuracy: Double
-        /// Mean cross-entropy and accuracy of the images kept out of training; nil where there are none.
+        /// Mean cross-entropy and accuracy on the validation images; nil if there are none.
         var validationLoss: Double?
         var validationAccuracy: Double?
         /// The same of the test images, which decide nothing.
@@ -28,7 +28,7 @@ struct TrainingHistory: Sendable, Equatable, Codable {
     /// The epochs so far.
     var epochs: [Epoch] = []
 
-    /// The epoch whose validation accuracy is the greatest, the first of them; nil without validation images.
+    /// The first epoch with the greatest validation accuracy; nil without validation images.
     var bestByValidation: Epoch? {
         var best: Epoch?
         for epoch in epochs {

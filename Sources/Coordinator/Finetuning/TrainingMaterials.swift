@@ -1,6 +1,6 @@
 import Shared
 
-/// What workers of a training fetch, by digest: networks and images.
+/// The files that workers of a training download, by digest: networks and images.
 struct TrainingMaterials: Sendable {
     /// What is announced to workers.
     let welcome: CoordinatorMessage.Welcome
@@ -11,7 +11,7 @@ struct TrainingMaterials: Sendable {
     /// What is announced.
     let store: BlobStore
 
-    /// Missed heartbeats after which the other side counts as gone: while a large network is saved, none are sent.
+    /// Missed heartbeats after which the other side counts as gone: none are sent while a large network is saved.
     private static let liveness = 8
 
     /// The materials of a training of `network` by `settings`.

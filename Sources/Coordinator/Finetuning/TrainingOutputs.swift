@@ -1,7 +1,7 @@
 import Foundation
 import Shared
 
-/// The files that a training leaves: the network of the last epoch, the best one by validation, the curves, and a page.
+/// The files that a training writes: the network of the last epoch, the best one by validation, the curves, and a page.
 struct TrainingOutputs: Sendable {
     /// The network of the last epoch, a safetensors file.
     let network: String
@@ -31,7 +31,7 @@ struct TrainingOutputs: Sendable {
         var bestEpochByValidation: Int?
     }
 
-    /// Writes all files as they are after the last epoch that is over; each is whole at any time.
+    /// Writes all files as of the last completed epoch; each is complete at any time.
     func write(_ progress: TrainingProgress) throws {
         try OutputFile.write(Checkpoint.safetensors(of: progress.network), to: network)
         if let best = progress.bestNetwork { try OutputFile.write(Checkpoint.safetensors(of: best), to: bestNetwork) }

@@ -1,12 +1,12 @@
 import Foundation
 import Shared
 
-/// A training as a value: what is to be computed next, and what comes of the answers. Without clock, file or socket;
-/// the same answers give the same parameters, bit for bit, wherever it is interrupted and resumed.
+/// A training as a value: what to compute next, and how the answers change it. Without clock, file or socket; the same
+/// answers give the same parameters, bit for bit, wherever it is interrupted and resumed.
 struct TrainingProgress: Sendable {
-    /// What is to be computed next, all with the present parameters.
+    /// What to compute next, all with the current parameters.
     enum Next: Sendable, Equatable {
-        /// The shards of a step, in the order in which their gradients are added.
+        /// The shards of a step, in the order their gradients are added.
         case step([TrainingShard])
         /// An epoch is over (or none has begun): the validation images, if any, and the test images.
         case evaluation
@@ -14,11 +14,11 @@ struct TrainingProgress: Sendable {
         case finished
     }
 
-    /// Where a training stands, besides its parameters.
+    /// A training's position, besides its parameters.
     struct Position: Sendable, Equatable, Codable {
         /// Epochs that are over.
         var epoch = 0
-        /// Steps of the present epoch that are over.
+        /// Completed steps of the current epoch.
         var step = 0
         /// Sums over the present epoch.
         var lossSum = 0.0
@@ -28,7 +28,7 @@ struct TrainingProgress: Sendable {
     }
 
     let graph: Graph
-    /// What is known of the network beside.
+    /// What else is known about the network.
     let facts: NetworkFacts
     let layout: ParameterLayout
     let settings: TrainingSettings
@@ -46,7 +46,7 @@ struct TrainingProgress: Sendable {
     /// Rises with every change of the parameters.
     private(set) var version: UInt64 = 1
 
-    /// Begins a training. Throws a `.usage` ``Failure`` where the images do not suffice for one step.
+    /// Starts a training. Throws a `.usage` ``Failure`` if there are too few images for one step.
     init(_ network: Network, settings: TrainingSettings, imageCount: Int) throws {
         try settings.validate()
         let hasConvolutions = network.graph.nodes.contains { node in
@@ -65,14 +65,14 @@ struct TrainingProgress: Sendable {
         guard imageCount - settings.validationImages >= settings.batchSize else {
             throw Failure(
                 .usage,
-                "\(imageCount) training images less \(settings.validationImages) for validation are fewer than one batch "
-                    + "of \(settings.batchSize)")
+                "\(imageCount) training images minus \(settings.validationImages) for validation are fewer "
+                    + "than one batch of \(settings.batchSize)")
         }
     }
 
-    /// Steps of an epoch. Images that do not fill a batch wait for another epoch, whose order is another.
+    /// Steps per epoch. Images that do not fill a batch wait for another epoch, with another order.
     var stepsPerEpoch: Int { (imageCount - settings.validationImages) / settings.batchSize }
-    /// Steps that are over, of all epochs.
+    /// Completed steps, of all epochs.
     var stepsDone: Int { position.epoch * stepsPerEpoch + position.step }
     /// The images kept out of training.
     var validationRange: Range<Int> { imageCount - settings.validationImages..<imageCount }
@@ -99,14 +99,14 @@ struct TrainingProgress: Sendable {
         return .step(shards())
     }
 
-    /// Takes the gradients of a step, in the order of its shards. Throws a `.badInput` ``Failure`` where the loss is no
-    /// number any more.
+    /// Takes the gradients of a step, in the order of its shards. Throws a `.badInput` ``Failure`` if the loss becomes
+    /// NaN.
     mutating func apply(_ shards: [ShardGradient], seconds: Double) throws {
         let lossSum = shards.reduce(0) { $0 + $1.lossSum }
         guard lossSum.isFinite else {
             throw Failure(
                 .badInput,
-                "the loss is no number after step \(stepsDone); a smaller --learning-rate or a longer --warm-up helps")
+                "the loss is NaN after step \(stepsDone); a smaller --learning-rate or a longer --warm-up helps")
         }
         optimizer.step(
             &trained, gradient: MomentumOptimizer.mean(of: shards), rate: learningRate, layout: layout)

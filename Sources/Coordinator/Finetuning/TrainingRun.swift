@@ -6,11 +6,11 @@ struct TrainingRun {
     let testImages: ImageSet
     let cluster: ClusterOptions
     let outputs: TrainingOutputs
-    /// The live page; nil where it is not asked for.
+    /// The live page; nil if not requested.
     var dashboard: Dashboard?
 
-    /// Goes on to the last epoch and returns where the training stands then. Throws an `.interrupted` ``Failure`` where
-    /// a signal comes; what was done is in the file.
+    /// Trains to the last epoch and returns the final state. Throws an `.interrupted` ``Failure`` on a signal; progress
+    /// is in the file.
     func run(
         _ state: (file: TrainingFile, progress: TrainingProgress, origin: TrainingFile.Origin),
         at listener: consuming Listener, signals: borrowing SignalQueue
@@ -28,7 +28,7 @@ struct TrainingRun {
         }
         let cluster = StepLoop(
             at: listener, serving: materials, layout: progress.layout, localWorkers: localWorkers)
-        // The workers end first: they would complain of a socket that is gone.
+        // The workers end first: they would complain about a closed socket.
         defer { withExtendedLifetime(cluster) { localWorkers?.stop() } }
         let session = TrainingSession(
             cluster: cluster, file: state.file, outputs: outputs, testImageCount: testImages.count,

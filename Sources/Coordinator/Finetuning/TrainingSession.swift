@@ -1,13 +1,13 @@
 import Foundation
 import Shared
 
-/// Drives a training to its end: has its steps computed, saves where it stands, and tells its user.
+/// Drives a training to its end: has its steps computed, saves its state, and informs the user.
 struct TrainingSession {
     /// Seconds between two saves within an epoch.
     private static let saveEvery: Double = 300
-    /// Seconds between two lines where there is no terminal.
+    /// Seconds between two lines without a terminal.
     private static let lineEvery: Double = 30
-    /// Shards' worth of images that one evaluation task takes.
+    /// Shards' worth of images per evaluation task.
     private static let shardsPerEvaluation = 8
 
     let cluster: StepLoop
@@ -16,11 +16,11 @@ struct TrainingSession {
     let testImageCount: Int
     var page: TrainingPage?
 
-    /// Goes on until the last epoch. Throws an `.interrupted` ``Failure`` where a signal comes; what was done is saved.
+    /// Trains to the last epoch. Throws an `.interrupted` ``Failure`` on a signal; progress is saved.
     func run(_ progress: inout TrainingProgress, signals: borrowing SignalQueue) throws {
         var clock = StepClock()
         var savedAt = Date()
-        // What stands still shows that, and why.
+        // A stalled training also shows that, and why.
         cluster.ticked = { [weak cluster, page] in
             if let cluster { page?.tick(workers: cluster.workerCount, whyIdle: cluster.whyIdle) }
         }
@@ -30,8 +30,8 @@ struct TrainingSession {
                 guard !file.wasMoved else {
                     throw Failure(
                         .unavailable,
-                        "the state file \(file.path) was moved or deleted while the training goes on; put it back, and "
-                            + "go on with the same command and --resume")
+                        "the state file \(file.path) was moved or deleted during the training; put it back, "
+                            + "and resume with the same command and --resume")
                 }
                 switch progress.next {
                 case .finished:
@@ -62,8 +62,8 @@ struct TrainingSession {
             try file.save(progress)
             throw Failure(
                 .interrupted,
-                "interrupted in epoch \(progress.position.epoch + 1), step \(progress.position.step); the state is in "
-                    + "\(file.path), and '\(Self.commandToGoOn)' goes on with it")
+                "interrupted in epoch \(progress.position.epoch + 1), step \(progress.position.step); the "
+                    + "state is in \(file.path); resume with '\(Self.commandToGoOn)'")
         }
     }
 

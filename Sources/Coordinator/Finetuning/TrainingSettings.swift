@@ -20,11 +20,11 @@ struct TrainingSettings: Sendable, Hashable, Codable {
     var augments = true
     /// Whether half of these are mirrored.
     var mirrors = true
-    /// Height and width of the square that is hidden in every augmented image; 0 for none.
+    /// Side of the square to hide in every augmented image; 0 for none.
     var cutout = 0
     /// What convolutions multiply.
     var precision = TrainingPrecision.float32
-    /// The last images of the training split that are kept out of training.
+    /// The last images of the training split, held out of training.
     var validationImages = 0
     /// How pixels become inputs.
     var normalisation = Normalisation.standard

@@ -8,7 +8,7 @@ public struct AdditiveFit: Sendable {
         public let filter: Int
         /// The rise of the response.
         public let importance: Double
-        /// Its standard deviation, given the evaluations: over other masks and, where images rotate, other images.
+        /// Its standard error, given the evaluations: over other masks and, if images rotate, other images.
         public let standardError: Double
         /// In how many evaluated masks the filter was disabled.
         public let timesDisabled: Int
@@ -20,30 +20,30 @@ public struct AdditiveFit: Sendable {
         }
     }
 
-    /// What the model says of one layer.
+    /// The model's result for one layer.
     public struct LayerEffect: Sendable, Equatable, Codable {
         /// The checkpoint's name.
         public let name: String
         /// Its filters.
         public let filters: Int
-        /// The number of disabled filters that the effects are measured about.
+        /// The number of disabled filters around which the effects are measured.
         public let expected: Int
         /// The mean importance of its filters.
         public let meanImportance: Double
-        /// The deviation of its filters' importances from their mean, as the prior has it.
+        /// The prior standard deviation of its filters' importances around their mean.
         public let spread: Double
-        /// `κ` in `κ (d² - e²)`, `d` being the disabled filters less ``expected`` and `e` ``expected``: how the layer's
-        /// effect bends.
+        /// `κ` in `κ (d² - e²)`, with `d` the disabled filters minus ``expected`` and `e` ``expected``: the curvature
+        /// of the layer's effect.
         public let curvature: Double
 
-        /// The rise of the response when `disabled` filters of mean importance are disabled and nothing else is.
+        /// The rise of the response when only `disabled` filters of mean importance are disabled.
         public func rise(disabled: Double) -> Double {
             let excess = disabled - Double(expected)
             return meanImportance * disabled + curvature * (excess * excess - Double(expected * expected))
         }
     }
 
-    /// A held-out mask's response as the other masks predict it, and as it was measured.
+    /// A held-out mask's response as predicted from the other masks, and as measured.
     public struct HeldOut: Sendable, Equatable, Codable {
         /// The mask's index.
         public let mask: Int
@@ -53,14 +53,14 @@ public struct AdditiveFit: Sendable {
         public let measured: Double
     }
 
-    /// What a criterion says of the importances.
+    /// What a criterion says about the importances.
     public struct PriorShare: Sendable, Equatable, Codable {
         /// The criterion.
         public let criterion: FilterFeatures.Criterion
-        /// The rise of the importance with each standard deviation of the criterion's logarithm within a layer, on
-        /// average over the filters.
+        /// The rise of the importance per standard deviation of the criterion's logarithm within a layer, averaged over
+        /// the filters.
         public let weight: Double
-        /// The share of the differences within layers that it explains beside the other criteria.
+        /// The share of the differences within layers that it explains in addition to the other criteria.
         public let share: Double
     }
 
@@ -74,9 +74,9 @@ public struct AdditiveFit: Sendable {
         public let againstAll: Double?
     }
 
-    /// Deviations that a 95 % interval extends to either side.
+    /// Standard errors in a 95 % interval, to either side.
     static let intervalDeviations = 1.959964
-    /// The most columns whose products are kept: three matrices of them and their copies take about 4 GB.
+    /// The most columns whose products are stored: three matrices of them and their copies take about 4 GB.
     static let directColumnsMax = 6000
     /// Fewer masks than this say nothing.
     static let masksMin = 8
@@ -85,9 +85,9 @@ public struct AdditiveFit: Sendable {
     public let response: Response
     /// The evaluated masks.
     public let masks: Int
-    /// The filters that the masks tell something of, ascending.
+    /// The filters that the masks say something about, ascending.
     public let estimates: [Estimate]
-    /// The filters that take part but were disabled in none, or in all, of the evaluated masks.
+    /// The ranked filters that none, or all, of the evaluated masks disabled.
     public let unmeasured: [Int]
     /// The layers that take part.
     public let layers: [LayerEffect]
@@ -99,22 +99,22 @@ public struct AdditiveFit: Sendable {
     public let residualDeviations: [Double]
     /// The ridge strength `λ₀ / τ²` of each layer's filters.
     public let ridgeStrengths: [Double]
-    /// The share of the response's variance that the model explains; nil where the response does not vary. Where images
+    /// The share of the response's variance that the model explains; nil if the response does not vary. If images
     /// rotate, of the variance among masks that see the same ones.
     public let rSquared: Double?
-    /// The same over held-out masks; nil where there are too few.
+    /// The same over held-out masks; nil if there are too few.
     public let heldOutRSquared: Double?
     /// Spearman's correlation between the rankings of two halves of the masks, averaged over random halvings.
     public let splitHalf: Double?
     /// The halvings that were averaged.
     public let halvings: Int
-    /// The share of the differences between the filters' true importances that the ranking has: their variance over what
-    /// the estimates' errors add to it. It is also the squared correlation with the truth that is to be expected, and the
-    /// correlation with the ranking from as many other masks and images. Nil where the masks are too few to tell.
+    /// The share of the true importances' differences that the ranking captures: their variance over their variance
+    /// plus the estimates' error. It is also the expected squared correlation with the truth, and the expected
+    /// correlation with the ranking from as many other masks and images. Nil if there are too few masks to tell.
     public let reliability: Double?
-    /// What the criteria that were known beforehand contribute.
+    /// The contribution of the criteria known beforehand.
     public let priors: [PriorShare]
-    /// How much more the importances scatter over masks and images than the model takes for granted, as a factor of their
+    /// How much more the importances scatter over masks and images than the model assumes, as a factor of their
     /// variance, at least 1.
     public let scatter: Double
     /// Predictions of held-out masks: at most ``heldOutMax`` of them, evenly chosen.
@@ -122,11 +122,11 @@ public struct AdditiveFit: Sendable {
     /// How the ranking settled as masks came in.
     public let settling: [Settling]
 
-    /// Predictions that are kept for a plot.
+    /// Predictions to keep for a plot.
     static let heldOutMax = 2000
 
-    /// The mean variance of the importances' errors, without what all have in common, and what it is before any mask;
-    /// nil where that is not known.
+    /// The mean variance of the importances' errors, without the part that all share, and its value before any mask;
+    /// nil if unknown.
     private let errors: (now: Double, before: Double)?
 
     let terms: ModelTerms
@@ -134,11 +134,11 @@ public struct AdditiveFit: Sendable {
     /// Of the coefficients and the criteria's weights; nil for large models.
     let posterior: Posterior?
 
-    /// Fits the model. `evaluations` has a place for each mask of the ensemble, nil where it was not evaluated. The
-    /// same evaluations give the same fit, in whatever order they came. Throws a `.badInput` ``Failure`` where there
-    /// are fewer than ``masksMin``.
+    /// Fits the model. `evaluations` has a place for each mask of the ensemble, nil if it was not evaluated. The same
+    /// evaluations give the same fit, in any order. Throws a `.badInput` ``Failure`` if there are fewer than
+    /// ``masksMin``.
     ///
-    /// O(masks × columns² + columns³), in memory O(columns²), where columns are the filters and some for each layer and
+    /// O(masks × columns² + columns³), in memory O(columns²), where columns are the filters plus some per layer and
     /// pair of layers; beyond ``directColumnsMax`` columns see ``LargeFit``, in memory O(masks + filters).
     public init(
         _ ensemble: Ensemble, evaluations: [Evaluation?], response: Response = .logLoss,
@@ -186,7 +186,7 @@ public struct AdditiveFit: Sendable {
         let measured = ensemble.participating.filter { times[$0] > 0 && times[$0] < observations.indices.count }
         unmeasured = ensemble.participating.filter { times[$0] == 0 || times[$0] == observations.indices.count }
 
-        // A response that is constant but for rounding is explained by nothing.
+        // Nothing explains a response that is constant up to rounding.
         guard variance > 1e-18 * (1 + mean * mean) else {
             coefficients = Array(repeating: 0, count: terms.count)
             estimates = measured.map {
@@ -238,7 +238,7 @@ public struct AdditiveFit: Sendable {
         else { throw Failure(.internalFault, "the fit's equations are singular") }
         coefficients = terms.folded(solution.coefficients)
         layers = Self.layerEffects(terms, coefficients: coefficients, prior: components.prior)
-        // A level's λ holds the variances of all finer levels, each times the masks of a group.
+        // A level's λ includes the variances of all finer levels, each times the masks per group.
         residualDeviations = components.noise.indices.map { level in
             guard level > 0 else { return components.noise[0].squareRoot() }
             let excess = components.noise[level] - components.noise[level - 1]
@@ -252,7 +252,7 @@ public struct AdditiveFit: Sendable {
         var posterior = Posterior(solution, terms: terms, components: components)
         let parts = measured.map { terms.parts(ofImportance: $0) }
         let expected = parts.reduce(0) { $0 + posterior.modelScatter(of: $1) }
-        // Where all masks see the same images, nothing tells what these like.
+        // If all masks see the same images, their preference cannot be measured.
         if let scatter = check.scatter, rotation != nil, expected > 0 { posterior.scatter = max(scatter / expected, 1) }
         estimates = zip(measured, parts).map { [coefficients, posterior] filter, parts in
             Estimate(
@@ -291,9 +291,9 @@ public struct AdditiveFit: Sendable {
         return all > 0 ? 1 - squares(solution.residualVector(terms)) / all : nil
     }
 
-    /// About how many masks in all would make the ranking so reliable; nil where that cannot be told.
+    /// About how many masks in all would make the ranking this reliable; nil if unknown.
     ///
-    /// Each mask adds as much to a filter's precision `1 / error`, which begins at that of the priors.
+    /// Each mask adds the same amount to a filter's precision `1 / error`, starting from the priors'.
     public func masksNeeded(for target: Double) -> Double? {
         guard let reliability, (0..<1).contains(target), reliability > 0, reliability < 1 else { return nil }
         guard let errors, errors.now > 0, errors.now < errors.before else {
@@ -313,8 +313,8 @@ public struct AdditiveFit: Sendable {
         return variance > 0 ? variance / (variance + error) : nil
     }
 
-    /// What each criterion contributes to the differences within layers: the covariance of its part of the prior means
-    /// with all of them, over their variance and that of the filters' own differences.
+    /// Each criterion's contribution to the differences within layers: the covariance of its part of the prior means
+    /// with all of them, over their variance plus that of the filters' own differences.
     private static func priorShares(
         _ terms: ModelTerms, solution: Solution, components: VarianceComponents
     ) -> [PriorShare] {
@@ -338,10 +338,10 @@ public struct AdditiveFit: Sendable {
         }
     }
 
-    /// The response that the model predicts for a mask.
+    /// The predicted response of a mask.
     public func predict(_ mask: Mask) -> Double { meanResponse + terms.predict(mask, with: coefficients) }
 
-    /// The loss, in nats, that the model predicts for a mask.
+    /// The predicted loss of a mask, in nats.
     public func predictedLoss(_ mask: Mask) -> Double { response.loss(predict(mask)) }
 
     private static func layerEffects(
@@ -361,13 +361,13 @@ public struct AdditiveFit: Sendable {
 }
 
 extension ModelTerms {
-    /// The column of the layer of a filter that takes part, and what that column is multiplied by.
+    /// The column of a ranked filter's layer, and its factor.
     func layerColumn(of filter: Int) -> (column: Int, share: Double) {
         let column = layerColumns.lowerBound + layerOfFilter[filter]
         return (column, scales[column])
     }
 
-    /// A filter's importance: its layer's mean effect and its own difference from it.
+    /// A filter's importance: its layer's mean effect plus its own difference.
     func importance(of filter: Int, in coefficients: [Double]) -> Double {
         let layer = layerColumn(of: filter)
         return coefficients[columnOfFilter[filter]] + layer.share * coefficients[layer.column]

@@ -1,21 +1,21 @@
 import Shared
 
-/// How well the fit predicts masks that it has not seen, and how well rankings by parts of the masks agree.
+/// How well the fit predicts unseen masks, and how well rankings from parts of the masks agree.
 ///
-/// The masks are dealt to shards, groups that share segments or images staying together, and every shard's equations are kept.
-/// From their sums follow the fit without one shard and the fits of many halvings. The variance components are those of
+/// The masks are dealt to shards, with groups that share segments or images together, and every shard's equations are
+/// kept. Their sums give the fit without one shard and the fits of many halvings. The variance components are those of
 /// all masks.
 struct CrossCheck {
     private(set) var heldOutRSquared: Double?
     private(set) var splitHalf: Double?
     private(set) var halvings = 0
-    /// The variance of the importances from one ensemble to the next, summed over the filters, by the jackknife: from how
-    /// they change when each shard in turn is left out.
+    /// The variance of the importances from one ensemble to the next, summed over the filters, by the jackknife: from
+    /// their change when each shard in turn is left out.
     private(set) var scatter: Double?
     private(set) var heldOut: [AdditiveFit.HeldOut] = []
     private(set) var settling: [AdditiveFit.Settling] = []
 
-    /// Shards, where their equations fit into this many bytes together; otherwise fewer.
+    /// The number of shards, if their equations fit into this many bytes together; otherwise fewer.
     private static let shardsMax = 10
     private static let bytesMax = 1 << 30
     /// Random halvings that are averaged.
@@ -40,7 +40,7 @@ struct CrossCheck {
         let shards = min(Self.shardsMax, max(2, fitting), groups) / 2 * 2
         guard shards >= 2 else { return }
 
-        // Groups are dealt in rounds, each in a random order, so that shards are of equal size at any time.
+        // Groups are dealt in rounds, each in a random order, so shards are of equal size at any time.
         var generator = RandomGenerator(key: [observations.ensemble.seed, 0x5a4d])
         var deal: [Int] = []
         while deal.count * groupSize < observations.ensemble.count {
@@ -80,7 +80,7 @@ struct CrossCheck {
         predict(observations, shardOf: shard, sums)
     }
 
-    /// The positions after which the settling is looked at: ends of groups, about evenly spaced.
+    /// The positions at which settling is checked: ends of groups, about evenly spaced.
     private static func marks(_ observations: Observations, groupSize: Int) -> Set<Int> {
         let indices = observations.indices
         let ends = indices.indices.filter {
@@ -114,7 +114,7 @@ struct CrossCheck {
             var order = Array(sums.indices)
             generator.shuffle(&order)
             let half = Set(order.prefix(sums.count / 2))
-            // A halving is the same whichever of its halves is named; the one with shard 0 names it.
+            // A halving is the same whichever of its halves is named; name it by the one with shard 0.
             guard tried.insert(half.contains(0) ? half : all.subtracting(half)).inserted else { continue }
             let correlation = Self.correlation(
                 importances(sums, of: half), importances(sums, of: all.subtracting(half)))
@@ -152,7 +152,7 @@ struct CrossCheck {
             guard let solution = solutions[shard(observations.indices[position])] else { return }
             predictions[position] += terms.predict(mask, with: solution)
         }
-        // No other mask tells how hard a group's images are; its own residuals do.
+        // No other mask tells how difficult a group's images are; its own residuals do.
         let residuals = zip(observations.responses, predictions).map { $0 - $1 }
         let hardness = observations.groupMeans(of: residuals)
         let means = observations.groupMeans(of: observations.responses)

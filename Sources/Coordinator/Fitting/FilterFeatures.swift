@@ -1,8 +1,8 @@
 import Foundation
 import Shared
 
-/// What cheap criteria say of a network's filters before any mask is evaluated. They give the importances prior means:
-/// how much each criterion counts, in each layer, the masks decide (see ``ModelTerms``).
+/// What cheap criteria say about a network's filters before any mask is evaluated. They give the importances prior
+/// means; the masks decide how much each criterion counts, in each layer (see ``ModelTerms``).
 public struct FilterFeatures: Sendable, Equatable {
     /// A criterion.
     public enum Criterion: String, Sendable, Codable, CaseIterable {
@@ -26,8 +26,7 @@ public struct FilterFeatures: Sendable, Equatable {
     /// A criterion's scores of all filters of a network, standardised.
     struct Feature: Sendable, Equatable {
         let criterion: Criterion
-        /// The logarithm of each filter's score, with mean 0 and variance 1 over its layer; 0 in a layer whose filters
-        /// have the same scores.
+        /// The logarithm of each filter's score, standardised within its layer; 0 in a layer of equal scores.
         let values: [Double]
     }
 
@@ -39,11 +38,11 @@ public struct FilterFeatures: Sendable, Equatable {
 
     private init(list: [Feature]) { self.list = list }
 
-    /// Scores below this share of their layer's mean count as this much, so that a dead filter is no outlier.
+    /// Scores below this share of their layer's mean count as this much, so a dead filter is no outlier.
     private static let shareMin = 1e-4
 
-    /// The features of a network's filters, from its parameters and, where they are known, from the Taylor scores of all
-    /// its filters.
+    /// The features of a network's filters, from its parameters and, if known, from the Taylor scores of all its
+    /// filters.
     public init(_ network: Network, taylor: [Double]? = nil) {
         var scores: [(criterion: Criterion, values: [Double])] = []
         if let taylor { scores.append((.taylor, taylor)) }
@@ -72,7 +71,7 @@ public struct FilterFeatures: Sendable, Equatable {
         return logs.map { deviation > 1e-6 ? ($0 - mean) / deviation : 0 }
     }
 
-    /// The absolute scale of the batch norm that reads each filter's layer; nil where no layer has one.
+    /// The absolute scale of the batch norm after each filter's layer; nil if no layer has one.
     private static func batchNormScales(_ network: Network) -> [Double]? {
         let graph = network.graph
         var hasAny = false

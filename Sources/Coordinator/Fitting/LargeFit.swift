@@ -1,42 +1,42 @@
 import Shared
 
-/// The fit of models with too many columns for their products to be kept: the same model, solved by conjugate gradients
-/// in passes over masks that are never made (see ``MaskPasses``).
+/// The fit of models with too many columns to store their products: the same model, solved by conjugate gradients in
+/// passes over masks that are never built (see ``MaskPasses``).
 ///
-/// First the response is regressed on what concerns whole layers (numbers disabled, their squares and products). What
-/// is left, `r`, is explained by the filters' differences from their layers, `x̃_f = x_f - d_l / p_l`, which no design
+/// First the response is regressed on the columns of whole layers (numbers disabled, their squares and products). The
+/// rest, `r`, is explained by the filters' differences from their layers, `x̃_f = x_f - d_l / p_l`, which no design
 /// correlates with the layers' columns. Prior and residual variances follow from moments:
 ///
 ///     δ̂_f = Σ x̃_f r / (n q (1 - q)),  τ_l² = mean δ̂² - var(r) / (n q (1 - q)),  λ = var(r) - Σ_l p_l q (1 - q) τ_l²
 ///
 /// and `(X̃'X̃ / λ + T⁻¹) δ = X̃'r / λ` is solved for all masks and, in the same passes, for two halves. Since designs
-/// leave the columns nearly uncorrelated, the matrix is near its diagonal, about `n q (1 - q) / λ + 1 / τ_l²`, by which
-/// the gradients are divided: a dozen passes or so do. A coefficient's variance is near
-/// `1 / (n' q (1 - q) / λ + 1 / τ²)`, with `n'` the masks less the effective number of coefficients.
+/// leave the columns nearly uncorrelated, the matrix is close to its diagonal, about `n q (1 - q) / λ + 1 / τ_l²`,
+/// which preconditions the gradients: a dozen passes or so suffice. A coefficient's variance is close to `1 / (n' q (1
+/// - q) / λ + 1 / τ²)`, with `n'` the masks minus the effective number of coefficients.
 ///
-/// Four passes and one for each step of the gradients; what a pass takes, ``MaskPasses`` says. To each of the first ones
-/// the layers' columns add O(masks × columns²). Memory O(masks + filters).
+/// Four passes and one per step of the gradients; ``MaskPasses`` gives the cost of a pass. In the first ones, the
+/// layers' columns add O(masks × columns²) each. Memory O(masks + filters).
 struct LargeFit {
     /// The filters' differences from their layers' means, in the order of ``ModelTerms``' columns.
     private(set) var effects: [Double] = []
-    /// The coefficients of the scaled columns of ``ModelTerms``, by all masks and by either half.
+    /// The coefficients of the scaled columns of ``ModelTerms``, from all masks and from either half.
     private(set) var coefficients: [[Double]] = []
     /// The variance of each filter's effect.
     private(set) var variances: [Double] = []
     /// `λ` and each layer's `τ²`.
     private(set) var components = VarianceComponents(noise: [0], prior: [])
-    /// The shares of variance explained, of the masks of the fit and of either half by the other's fit.
+    /// The shares of variance explained, of the fit's masks and of either half by the other's fit.
     private(set) var rSquared = 0.0
     private(set) var heldOutRSquared = 0.0
 
     private static let stepsMax = 30
     /// The steps end when the residuals of the equations have fallen to these shares. The halves are only compared, and
-    /// their equations, of fewer masks, take more steps.
+    /// their equations, with fewer masks, take more steps.
     private static let tolerances = Lanes(1e-4, 1e-3, 1e-3, 0)
-    /// Rows of a tile whose outer products are added at a time.
+    /// Rows per tile of outer products.
     private static let tileRows = 256
 
-    /// One lane for each fit: all masks, and either half.
+    /// One lane per fit: all masks, and either half.
     private typealias Lanes = MaskPasses.Lanes
     private static let fits = 0..<3
 
@@ -48,13 +48,14 @@ struct LargeFit {
     /// The half of each evaluated mask, 0 or 1.
     private let halves: [UInt8]
 
-    /// Fits; nil where the response does not vary, or the masks are too few for the layers.
+    /// Fits; nil if the response does not vary, or there are too few masks for the layers.
     init?(_ observations: Observations, terms: ModelTerms, passes: MaskPasses) {
         self.observations = observations
         self.terms = terms
         self.passes = passes
         mean = observations.mean
-        // Masks that share segments or images stay together. Mixed numbers, so that halves do not follow the design's rounds.
+        // Masks that share segments or images stay together. The numbers are mixed, so halves do not follow the
+        // design's rounds.
         let ensemble = observations.ensemble
         halves = observations.indices.map { index in
             var generator = RandomGenerator(key: [ensemble.seed, 0x5e77, UInt64(index / observations.groupSize)])
@@ -89,17 +90,17 @@ struct LargeFit {
         (rSquared, heldOutRSquared) = measure(layers, solution)
     }
 
-    /// The columns that concern whole layers, the intercept first.
+    /// The columns of whole layers, the intercept first.
     private var denseColumns: [Int] { [0] + Array(terms.layerColumns.lowerBound..<terms.count) }
 
-    /// The lanes of the fits that an evaluated mask is in, for products.
+    /// The lanes of the fits that include an evaluated mask, for products.
     private func membership(_ position: Int) -> Lanes {
         halves[position] == 0 ? Lanes(1, 1, 0, 0) : Lanes(1, 0, 1, 0)
     }
 
     // MARK: Layers
 
-    /// What the masks of one part say of the layers: for each half the products of the scaled columns and the response.
+    /// One part's contribution to the layers' fit: for each half the products of the scaled columns and the response.
     private struct LayerProducts: Sendable {
         var halves: [SymmetricMatrix]
 
@@ -110,7 +111,7 @@ struct LargeFit {
         }
     }
 
-    /// The layers' coefficients, a lane for each fit.
+    /// The layers' coefficients, one lane per fit.
     private func regressLayers() -> [Lanes]? {
         let columns = denseColumns
         let scales = columns.map { terms.scales[$0] }
@@ -146,12 +147,12 @@ struct LargeFit {
         return result
     }
 
-    /// The layers' coefficients as what a row's unscaled values are multiplied by.
+    /// The layers' coefficients as factors of a row's unscaled values.
     private func unscaled(_ layers: [Lanes]) -> [Lanes] {
         zip(layers, denseColumns).map { $0 * terms.scales[$1] }
     }
 
-    /// A sum of squares, and sums for each filter.
+    /// A sum of squares, and one sum per filter.
     private struct Moments: Sendable {
         var square = 0.0
         var sums: [Lanes]
@@ -162,7 +163,7 @@ struct LargeFit {
         }
     }
 
-    /// The sum of squares of what the layers leave of the response, and `X̃'r`.
+    /// The sum of squares of the response's residual after the layers, and `X̃'r`.
     private func moments(_ layers: [Lanes]) -> (square: Double, sums: [Lanes]) {
         let unscaled = unscaled(layers)
         let zeros = [Lanes](repeating: .zero, count: passes.filters)
@@ -202,7 +203,8 @@ struct LargeFit {
 
     // MARK: Filters
 
-    /// Takes their mean over the layer from all values: `X̃ v` is `X` with the centred `v`, and `X̃'w` the centred `X'w`.
+    /// Subtracts the layer's mean from all its values: `X̃ v` is `X` with the centred `v`, and `X̃'w` the centred
+    /// `X'w`.
     private func centre(_ vector: inout [Lanes]) {
         for places in passes.places {
             let sum = vector[places].reduce(Lanes.zero) { $0 + $1 }
@@ -222,7 +224,7 @@ struct LargeFit {
         return product
     }
 
-    /// Conjugate gradients, preconditioned by what the diagonal is near to.
+    /// Conjugate gradients, preconditioned by the approximate diagonal.
     private func solve(_ right: [Lanes], masks: Double, spreads: [Double]) -> [Lanes] {
         let noise = components.noise[0]
         var ridge = [Double](repeating: 0, count: passes.filters)
@@ -263,12 +265,12 @@ struct LargeFit {
         return sum
     }
 
-    /// Quotients; zero where there is nothing to divide by.
+    /// Quotients; zero for a zero divisor.
     private static func quotient(_ a: Lanes, _ b: Lanes) -> Lanes {
         (a / b).replacing(with: 0, where: .!(b .> 0))
     }
 
-    /// The shares of variance explained, of the masks of the fit and of either half by the other's fit.
+    /// The shares of variance explained, of the fit's masks and of either half by the other's fit.
     private func measure(_ layers: [Lanes], _ effects: [Lanes]) -> (all: Double, heldOut: Double) {
         let unscaled = unscaled(layers)
         // Lane 0 for the squares of the response, then the errors of the fit and of the other half's.

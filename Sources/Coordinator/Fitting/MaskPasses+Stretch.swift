@@ -1,26 +1,26 @@
 import Shared
 
 extension MaskPasses {
-    /// A few neighbouring masks: the rounds that hold them, and one value for each mask.
+    /// A few neighbouring masks: the rounds that contain them, and one value per mask.
     struct Stretch: Sendable {
         /// The masks' indices.
         private(set) var masks = 0..<0
-        /// The indices of the evaluated ones among them, at their positions.
+        /// The indices of the evaluated ones, at their positions.
         private(set) var evaluated: ArraySlice<Int> = []
         /// The value of each mask.
         private var values: [Lanes] = []
 
         private let samplers: [LayerSampler]
         private let places: [Range<Int>]
-        /// For each layer the numbers of the rounds that hold the masks.
+        /// For each layer, the numbers of the rounds that contain the masks.
         private var numbers: [Range<Int>]
-        /// For each layer those rounds, and some to draw into later.
+        /// For each layer those rounds, and some for reuse.
         private var rounds: [[LayerSampler.Round]]
-        /// For each place of a round's order the sum of what is before it.
+        /// For each place of a round's order, the sum of what precedes it.
         private var prefixes: [Lanes] = []
-        /// For each place of a round's order by how much a sum changes there; zeros between uses.
+        /// For each place of a round's order, the change of a sum there; zeros between uses.
         private var changes: [Lanes] = []
-        /// For each mask the number of disabled filters of each layer.
+        /// For each mask, the number of disabled filters of each layer.
         private var counts: [Int] = []
 
         init(_ samplers: [LayerSampler], _ places: [Range<Int>]) {
@@ -30,7 +30,7 @@ extension MaskPasses {
             rounds = samplers.map { _ in [] }
         }
 
-        /// Takes other masks, whose values are zero.
+        /// Switches to other masks, with zero values.
         mutating func move(to masks: Range<Int>, evaluated: ArraySlice<Int>) {
             self.masks = masks
             self.evaluated = evaluated
@@ -48,7 +48,7 @@ extension MaskPasses {
             }
         }
 
-        /// Adds to every mask's value the sum of a vector over the filters that it disables, layer after layer.
+        /// Adds to every mask's value the sum of a vector over the filters that it disables, layer by layer.
         mutating func multiply(with vector: [Lanes]) {
             for layer in samplers.indices {
                 for round in rounds[layer].prefix(numbers[layer].count) { multiply(layer, round, vector) }
@@ -69,7 +69,7 @@ extension MaskPasses {
             }
         }
 
-        /// Writes to each place of an order the sum of what is before it, and returns the whole sum.
+        /// Writes the prefix sums of an order, and returns the whole sum.
         private static func sumPrefixes(
             of vector: [Lanes], from first: Int, _ order: [UInt32], into prefixes: inout [Lanes]
         ) -> Lanes {
@@ -85,7 +85,7 @@ extension MaskPasses {
             }
         }
 
-        /// Adds to every filter's sum the values of the masks that disable it, layer after layer.
+        /// Adds to every filter's sum the values of the masks that disable it, layer by layer.
         mutating func addTransposed(to sums: inout [Lanes]) {
             for layer in samplers.indices {
                 for round in rounds[layer].prefix(numbers[layer].count) { addTransposed(layer, round, &sums) }
@@ -95,7 +95,7 @@ extension MaskPasses {
         private mutating func addTransposed(_ layer: Int, _ round: LayerSampler.Round, _ sums: inout [Lanes]) {
             let length = max(round.order.count, 1)
             if changes.count < length { changes = Array(repeating: .zero, count: length) }
-            // Windows begin and end. What goes across the circle's start is there before.
+            // Marks where windows begin and end. Windows across the circle's start are active there from the beginning.
             var sum = Lanes.zero
             for submask in submasks(layer, round) {
                 let window = window(layer, round, submask)
@@ -111,7 +111,7 @@ extension MaskPasses {
             changes[0] = .zero
         }
 
-        /// Adds to the sums of an order's filters what the changes up to their places come to, and clears the changes.
+        /// Adds the accumulated changes to the sums of an order's filters, and clears the changes.
         private static func sumChanges(
             _ changes: inout [Lanes], from initial: Lanes, to sums: inout [Lanes], at first: Int, _ order: [UInt32]
         ) {
@@ -127,8 +127,7 @@ extension MaskPasses {
             }
         }
 
-        /// Replaces the values of the evaluated masks by what `value` makes of their positions and values, and those of
-        /// the others by zero.
+        /// Replaces the values of the evaluated masks by `value` of their positions and values, and the others by zero.
         mutating func mapValues(_ value: (Int, Lanes) -> Lanes) {
             var next = evaluated.startIndex
             for slot in values.indices {
@@ -141,8 +140,8 @@ extension MaskPasses {
             }
         }
 
-        /// Replaces the values of the evaluated masks by what `value` makes of their positions, their values and the
-        /// numbers of disabled filters of each layer, and those of the others by zero.
+        /// Replaces the values of the evaluated masks by `value` of their positions, their values and the numbers of
+        /// disabled filters of each layer, and the others by zero.
         mutating func mapValues(_ value: (Int, Lanes, UnsafeBufferPointer<Int>) -> Lanes) {
             let layers = samplers.count
             counts.removeAll(keepingCapacity: true)
@@ -165,7 +164,7 @@ extension MaskPasses {
             }
         }
 
-        /// The sub-masks of a round that are of these masks, by their numbers in all rounds.
+        /// The sub-masks of a round that belong to these masks, by their numbers in all rounds.
         private func submasks(_ layer: Int, _ round: LayerSampler.Round) -> Range<Int> {
             let submasks = samplers[layer].submasks
             let repeats = samplers[layer].repeats

@@ -1,44 +1,44 @@
 import Shared
 
-/// Passes over the evaluated masks of an ensemble that multiply with the matrix `X` of which filters they disable, and
-/// with its transpose, without ever making a mask.
+/// Passes over the evaluated masks of an ensemble that multiply by the matrix `X` of disabled filters, and by its
+/// transpose, without ever building a mask.
 ///
-/// A layer's sub-masks are windows of an order of its filters (see ``LayerSampler``), so that a round of them costs
+/// A layer's sub-masks are windows of an order of its filters (see ``LayerSampler``), so a round of them costs
 ///
 ///     (X v)_mask   = prefix(end) - prefix(start)      a running sum of v over the order
 ///     (X'w)_filter = Σ_{windows that hold it} w       a running sum of what windows begin less what they end
 ///
-/// its filters and its sub-masks, whatever share of the filters is disabled; and a sub-mask that many masks share is
+/// its filters plus its sub-masks, whatever share of the filters is disabled; and a sub-mask shared by many masks is
 /// summed once. A pass takes O(Σ_layers rounds × (filters + sub-masks) + masks × layers): with masks × filters it grows
-/// as `masks × filters / (sub-masks of a round × repeats)`. Memory is O(filters) for each thread and a bounded stretch of
-/// masks; of all masks nothing is kept.
+/// as `masks × filters / (sub-masks of a round × repeats)`. Memory is O(filters) per thread and a bounded stretch of
+/// masks; nothing is stored for all masks.
 ///
-/// The masks are divided over the processors by their indices, in a way that follows from the ensemble and the evaluated
-/// masks alone, and sums are added in their order: the results are the same bits whatever the number of threads.
+/// The masks are divided over the processors by their indices, in a way that depends on the ensemble and the evaluated
+/// masks alone, and sums are added in their order: the results have the same bits for any number of threads.
 struct MaskPasses: Sendable {
-    /// Values that take part in the same operations side by side.
+    /// Values processed side by side.
     typealias Lanes = SIMD4<Double>
 
     /// The evaluated masks, ascending.
     let indices: [Int]
     /// What draws each layer's sub-masks.
     let samplers: [LayerSampler]
-    /// The filters of each layer as places in vectors over all filters that take part.
+    /// The filters of each layer as places in vectors over all ranked filters.
     let places: [Range<Int>]
     /// Filters that take part.
     let filters: Int
 
     private let threads: Int
-    /// Masks of a stretch, which lie between multiples of it.
+    /// Masks of a stretch, which starts at a multiple of it.
     private let stretchMasks: Int
     private let stretches: Range<Int>
 
-    /// Parts that the masks are divided into at most.
+    /// The most parts to divide the masks into.
     private static let partsMax = 64
-    /// A stretch's rounds hold about so many filters at most, a megabyte, which a processor's caches take.
+    /// The most filters in a stretch's rounds, about: a megabyte, which fits a processor's caches.
     private static let stretchFiltersMax = 1 << 18
     private static let stretchMasksMax = 4096
-    /// A stretch of fewer masks would not be worth its own costs.
+    /// A stretch of fewer masks would not be worth its overhead.
     private static let stretchMasksMin = 64
 
     /// Prepares passes over the evaluated masks of an ensemble, ascending.
@@ -60,18 +60,18 @@ struct MaskPasses: Sendable {
 
     private static func stretchMasks(_ samplers: [LayerSampler]) -> Int {
         let filtersOfAMask = samplers.reduce(0.0) { $0 + Double($1.filters) / Double($1.submasks * $1.repeats) }
-        // The numbers of disabled filters of each layer are kept for a stretch, too.
+        // The numbers of disabled filters of each layer are also kept for a stretch.
         let numbersOfAMask = max(filtersOfAMask, Double(samplers.count), 1)
         let fitting = Double(stretchFiltersMax) / numbersOfAMask
         let masks = min(max(Int(fitting), stretchMasksMin), stretchMasksMax)
-        // Whole rounds where they fit, since those that reach beyond a stretch may be drawn twice.
+        // Whole rounds if they fit, since those that reach beyond a stretch may be drawn twice.
         let longest = samplers.map { $0.submasks * $0.repeats }.max() ?? 1
         return masks < longest ? masks : masks / longest * longest
     }
 
-    /// Calls `visit` with every stretch of masks of which some are evaluated, and returns the sum of what it added up.
+    /// Calls `visit` with every stretch that has evaluated masks, and returns the sum of its results.
     ///
-    /// `visit` is called on several threads; stretches of one part come in order and share a sum, which begins as
+    /// `visit` is called on several threads; stretches of one part come in order and share a sum, which starts as
     /// `zero`.
     func sum<Sum: Sendable>(
         _ zero: @autoclosure @Sendable () -> Sum, add: @Sendable (inout Sum, Sum) -> Void,
@@ -98,13 +98,13 @@ struct MaskPasses: Sendable {
         }
     }
 
-    /// In how many of the evaluated masks each filter is disabled. One pass.
+    /// How many of the evaluated masks disable each filter. One pass.
     func timesDisabled() -> [Int] {
         let sums = transposedProduct(with: nil) { _, _ in Lanes(1, 0, 0, 0) }
         return sums.map { Int($0[0]) }
     }
 
-    /// `X'w`, where `value` makes `w` of an evaluated mask's position and `X v`, without a vector zero. One pass.
+    /// `X'w`, with `w` from `value` of an evaluated mask's position and `X v`; without a vector, zero. One pass.
     func transposedProduct(with vector: [Lanes]?, _ value: @Sendable (Int, Lanes) -> Lanes) -> [Lanes] {
         sum([Lanes](repeating: .zero, count: filters), add: Self.add) { sums, stretch in
             if let vector { stretch.multiply(with: vector) }

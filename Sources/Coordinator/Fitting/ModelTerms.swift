@@ -1,22 +1,23 @@
 import Shared
 
-/// The columns of the additive model: what a mask's row holds, and which columns share a prior.
+/// The columns of the additive model: the values in a mask's row, and which columns share a prior.
 ///
-/// With `x_f = 1` where filter `f` is disabled and `d_l` the number of disabled filters of layer `l` less the number
-/// expected, rounded, the model of the response is
+/// With `x_f = 1` where filter `f` is disabled and `d_l` the number of disabled filters of layer `l` minus the expected
+/// number, rounded, the model of the response is
 ///
 ///     y = intercept + Σ_f δ_f x_f + Σ_l μ_l d_l + Σ_l κ_l d_l² + Σ_{l<m} ι_lm d_l d_m
 ///
-/// so that a filter's importance is `μ_l + δ_f`: its layer's mean effect and its own difference from it. The last two
-/// sums take up what does not add: effects within a layer grow with the number disabled, and layers work on each other.
+/// so a filter's importance is `μ_l + δ_f`: its layer's mean effect plus its own difference from it. The last two sums
+/// capture what does not add up: effects within a layer grow with the number disabled, and layers interact.
 ///
-/// Where cheap criteria `φ_k` (standardised within a layer) say something of the filters beforehand, they are the prior
+/// If cheap criteria `φ_k` (standardised within a layer) say something about the filters beforehand, they are the prior
 /// means of the differences:
 ///
 ///     δ_f = Σ_k (w_k + w_kl) φ_kf + own difference
 ///
-/// with a weight for the whole network and one for each layer. So what a criterion knows of a filter needs no mask of
-/// its own, and one that knows nothing gets weights of nothing. The weights' columns are combinations of the filters'.
+/// with one weight for the whole network and one per layer. So a criterion's knowledge about a filter needs no mask of
+/// the filter's own, and a criterion that knows nothing gets zero weight. The weights' columns are combinations of the
+/// filters'.
 struct ModelTerms: Sendable {
     /// Columns whose coefficients share one prior variance.
     struct Family: Sendable, Equatable {
@@ -40,7 +41,7 @@ struct ModelTerms: Sendable {
         }
     }
 
-    /// Layers beyond this number get no interactions, whose columns grow with its square.
+    /// Beyond this number of layers there are no interactions, whose columns grow with its square.
     private static let interactingLayersMax = 32
 
     /// The ensemble's layers.
@@ -49,19 +50,19 @@ struct ModelTerms: Sendable {
     let families: [Family]
     /// The number of disabled filters of each layer that `d_l` counts from.
     let expected: [Int]
-    /// What each coefficient's column is multiplied by, so that a family's coefficients are of one size: a layer's
-    /// count is taken as a share of the layer.
+    /// Each column's factor, which gives a family's coefficients equal size: a layer's count is taken as a share of the
+    /// layer.
     let scales: [Double]
 
-    /// The column of every filter of the network; 0 where it takes no part.
+    /// The column of every filter of the network; 0 if it is not ranked.
     let columnOfFilter: [Int]
-    /// The position in ``layers`` of every filter of the network; 0 where it takes no part.
+    /// The position in ``layers`` of every filter of the network; 0 if it is not ranked.
     let layerOfFilter: [Int]
 
     /// The criteria that give prior means.
     let features: FilterFeatures
-    /// The columns of the criteria's weights, as combinations of the filters' columns: for each criterion its weights in
-    /// the layers, then its weight in the whole network.
+    /// The columns of the criteria's weights, as combinations of the filters' columns: for each criterion its weights
+    /// in the layers, then its weight in the whole network.
     let combinations: [SymmetricMatrix.Combination]
 
     /// Columns of a mask's row, the intercept among them.
@@ -132,14 +133,13 @@ struct ModelTerms: Sendable {
         self.layerOfFilter = layerOfFilter
     }
 
-    /// The right side of the equations in sums whose last column is the response's.
+    /// The right-hand side of the equations in sums whose last column is the response's.
     func rightSide(of sums: SymmetricMatrix) -> [Double] {
         scales.indices.map { sums[count, $0] * scales[$0] }
             + combinations.map { $0.reduce(0) { $0 + $1.factor * sums[count, $1.row] } }
     }
 
-    /// The coefficients of the scaled columns of a row alone: what the criteria's weights give each filter is added to
-    /// its own.
+    /// The coefficients of a row's scaled columns alone: each filter's own plus the part from the criteria's weights.
     func folded(_ coefficients: [Double]) -> [Double] {
         var folded = Array(coefficients.prefix(count))
         for (combination, weight) in zip(combinations, coefficients.dropFirst(count)) {
@@ -148,7 +148,7 @@ struct ModelTerms: Sendable {
         return folded
     }
 
-    /// A filter's importance as a sum of coefficients: the columns, and what each is multiplied by.
+    /// A filter's importance as a sum of coefficients: the columns, and their factors.
     func parts(ofImportance filter: Int) -> SymmetricMatrix.Combination {
         let layer = layerColumn(of: filter)
         var parts: SymmetricMatrix.Combination = [
@@ -187,8 +187,8 @@ struct ModelTerms: Sendable {
         }
     }
 
-    /// Writes the unscaled values of the columns that concern whole layers: the intercept, then ``layerColumns`` and
-    /// all that follow.
+    /// Writes the unscaled values of the columns of whole layers: the intercept, then ``layerColumns`` and all that
+    /// follow.
     func fillDense(_ values: inout [Double], counts: UnsafeBufferPointer<Int>) {
         values[0] = 1
         for index in layers.indices {

@@ -2,10 +2,10 @@ import Shared
 
 /// The sums of products of the model's columns and the response, over masks.
 ///
-/// Masks that share their first layers also share what the model leaves unexplained of those layers, and masks that
-/// share images how hard these are, so their residuals are correlated. For groups nested in one another (levels: single
-/// masks, masks that share one segment, two, …, masks that share their images) the covariance of the residuals is `V = Σ_k λ_k (P_k - P_{k+1})`, where `P_k` replaces a value by its mean
-/// over the group of level `k` and `P_0` is the identity. Then
+/// Masks that share their first layers also share the unexplained part of those layers, and masks that share images
+/// share their difficulty, so their residuals are correlated. For nested groups (levels: single masks, masks that share
+/// one segment, two, …, masks that share their images) the covariance of the residuals is `V = Σ_k λ_k (P_k -
+/// P_{k+1})`, where `P_k` replaces a value by its mean over the group of level `k` and `P_0` is the identity. Then
 ///
 ///     X' V⁻¹ X = Σ_k (X' P_k X - X' P_{k+1} X) / λ_k
 ///
@@ -13,7 +13,7 @@ import Shared
 struct NormalEquations: Sendable {
     /// How many neighbouring masks are a group, for each level, ascending from 1.
     let levels: [Int]
-    /// `X' P_k X` for each level; or, where weights were given, only their sum.
+    /// `X' P_k X` for each level; or, with given weights, only their sum.
     private(set) var matrices: [SymmetricMatrix]
     /// Groups of each level.
     private(set) var groups: [Int]
@@ -24,14 +24,14 @@ struct NormalEquations: Sendable {
     private var sums: [GroupSum]
     private var row: [Double]
 
-    /// The levels of an ensemble whose masks see the images of a rotation: masks that share images also share how hard
-    /// these are.
+    /// The levels of an ensemble whose masks see a rotation's images: masks that share images also share their
+    /// difficulty.
     static func levels(of ensemble: Ensemble, rotation: ImageRotation? = nil) -> [Int] {
         Set(ensemble.layers.map(\.repeats)).union([1]).union(rotation.map { [$0.masks] } ?? []).sorted()
     }
 
-    /// Empty sums. `weights` has the factor of each level's matrix where only their weighted sum is wanted. Sums that
-    /// stay empty, `isEmpty`, take no memory.
+    /// Empty sums. `weights` has the factor of each level's matrix if only their weighted sum is needed. Sums that stay
+    /// empty, `isEmpty`, take no memory.
     init(_ terms: ModelTerms, levels: [Int], weights: [Double]? = nil, isEmpty: Bool = false) {
         self.terms = terms
         self.levels = levels
@@ -58,7 +58,7 @@ struct NormalEquations: Sendable {
         }
     }
 
-    /// Brings the matrices up to date. A group whose masks come later in parts counts as several.
+    /// Brings the matrices up to date. A group whose masks arrive later in parts counts as several.
     mutating func finish() {
         for level in levels.indices {
             close(level)
@@ -81,7 +81,7 @@ struct NormalEquations: Sendable {
         tiles[level].clear()
     }
 
-    /// Rows that wait for BLAS, which is fast only for many at once.
+    /// Rows waiting for BLAS, which is fast only for many at once.
     private struct Tile {
         private static let rowsMax = 96
         let width: Int
@@ -102,7 +102,7 @@ struct NormalEquations: Sendable {
         }
     }
 
-    /// The sum of the rows of a group that is not complete yet.
+    /// The sum of the rows of an incomplete group.
     private struct GroupSum {
         private(set) var group: Int?
         private(set) var count = 0

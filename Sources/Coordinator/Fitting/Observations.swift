@@ -8,11 +8,11 @@ public enum Response: String, Sendable, Codable, CaseIterable, ArgumentValue {
     /// The mean cross-entropy, in nats.
     case loss
 
-    /// The response of an evaluation; nil where no image was evaluated.
+    /// The response of an evaluation; nil if no image was evaluated.
     func value(of evaluation: Evaluation) -> Double? {
         guard evaluation.images > 0 else { return nil }
         switch self {
-        // A loss below the unit of the sum counts as one unit: a logarithm needs more than nothing.
+        // A loss below the unit of the sum counts as one unit, since a logarithm needs more than zero.
         case .logLoss:
             return log(Double(max(evaluation.lossSum, 1)) / Evaluation.unitsPerNat / Double(evaluation.images))
         case .loss: return evaluation.loss
@@ -27,14 +27,14 @@ public enum Response: String, Sendable, Codable, CaseIterable, ArgumentValue {
 struct Observations: Sendable {
     /// The masks' source.
     let ensemble: Ensemble
-    /// Which images each mask saw, where not all saw the same.
+    /// Which images each mask saw, if they differ.
     let rotation: ImageRotation?
     /// The evaluated masks, ascending.
     let indices: [Int]
     /// Their responses.
     let responses: [Double]
 
-    /// Takes the evaluated masks out of a run's evaluations, one place for each mask.
+    /// Extracts the evaluated masks from a run's evaluations, one place per mask.
     init(_ ensemble: Ensemble, evaluations: [Evaluation?], response: Response, rotation: ImageRotation? = nil) {
         self.ensemble = ensemble
         self.rotation = rotation
@@ -54,10 +54,10 @@ struct Observations: Sendable {
         self.responses = responses
     }
 
-    /// How many neighbouring masks have layers or images in common: those of different groups are independent.
+    /// How many neighbouring masks share layers or images: those of different groups are independent.
     var groupSize: Int { rotation?.masks ?? ensemble.groupSize }
 
-    /// For each value of a mask the mean of the masks that see the same images; nil where all masks see the same.
+    /// For each mask's value, the mean over masks that see the same images; nil if all masks see the same.
     func groupMeans(of values: [Double]) -> [Double]? {
         guard let rotation else { return nil }
         var means = values
@@ -73,7 +73,7 @@ struct Observations: Sendable {
         return means
     }
 
-    /// The same, each group of masks that see the same images brought to the mean response of all.
+    /// The same, with each group of masks that see the same images shifted to the mean response of all.
     var evenedOut: Observations {
         guard let means = groupMeans(of: responses) else { return self }
         let mean = self.mean

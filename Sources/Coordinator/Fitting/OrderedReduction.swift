@@ -1,18 +1,18 @@
 import Dispatch
 import Shared
 
-/// Work in parts on several threads, whose results are combined in the order of the parts: the same bits whatever the
-/// number of threads.
+/// Work in parts on several threads, with results combined in the order of the parts: the same bits for any number of
+/// threads.
 enum OrderedReduction {
     private struct State<Part, Whole> {
         var next = 0
         var whole: Whole
         var combined = 0
-        /// The results of parts that wait for an earlier one.
+        /// Results that wait for an earlier part.
         var waiting: [Int: Part] = [:]
     }
 
-    /// Calls `part` with every number in `0..<parts`, on at most so many threads, and `combine` with the results in
+    /// Calls `part` with every number in `0..<parts`, on at most this many threads, and `combine` with the results in
     /// order. A thread takes the next part when it is done with one, so few results wait at a time.
     static func reduce<Part: Sendable, Whole: Sendable>(
         parts: Int, threads: Int, into initial: Whole, _ part: @Sendable (Int) -> Part,

@@ -1,10 +1,10 @@
-/// How sure sums of coefficients are: their covariance given the evaluations, parted into what other masks and images
-/// would change and what the priors leave open.
+/// The certainty of sums of coefficients: their covariance given the evaluations, split into the part that other masks
+/// and images would change and the part that the priors leave open.
 ///
-/// The posterior covariance is `A⁻¹` with `A = X' V⁻¹ X + T⁻¹`. Of it `A⁻¹ X' V⁻¹ X A⁻¹ = A⁻¹ - A⁻¹ T⁻¹ A⁻¹` is how the
-/// coefficients scatter from one ensemble to the next, if the residuals are what the model takes them for. They are not
-/// quite: masks that see the same images also share what these images like, so that the scatter is larger. It is measured
-/// (``scatter``), and the first part multiplied accordingly; the second part, what shrinking leaves out, stays.
+/// The posterior covariance is `A⁻¹` with `A = X' V⁻¹ X + T⁻¹`. Of it, `A⁻¹ X' V⁻¹ X A⁻¹ = A⁻¹ - A⁻¹ T⁻¹ A⁻¹` is the
+/// scatter of the coefficients from one ensemble to the next, if the residuals are as modelled. They are not quite:
+/// masks that see the same images also share what these images favour, so the scatter is larger. It is measured
+/// (``scatter``), and the first part multiplied accordingly; the second part, the shrinkage bias, stays.
 struct Posterior: Sendable {
     /// `A⁻¹`.
     private let covariance: SymmetricMatrix

@@ -1,13 +1,13 @@
 /// Agreement of two orders of the same things.
 public enum RankCorrelation {
-    /// Spearman's ρ: the correlation of the ranks, ties having their mean rank; nil where one side is constant or
-    /// there are fewer than two values. O(n log n).
+    /// Spearman's ρ: the correlation of the ranks, with mean ranks for ties; nil if one side is constant or there are
+    /// fewer than two values. O(n log n).
     public static func spearman(_ a: [Double], _ b: [Double]) -> Double? {
         precondition(a.count == b.count, "as many values on both sides")
         return pearson(ranks(of: a), ranks(of: b))
     }
 
-    /// Kendall's τ-b, which allows for ties; nil where one side is constant. O(n log n) (Knight, 1966).
+    /// Kendall's τ-b, which allows for ties; nil if one side is constant. O(n log n) (Knight, 1966).
     public static func kendall(_ a: [Double], _ b: [Double]) -> Double? {
         precondition(a.count == b.count, "as many values on both sides")
         let order = a.indices.sorted { (a[$0], b[$0]) < (a[$1], b[$1]) }
@@ -51,7 +51,7 @@ public enum RankCorrelation {
         return ranks
     }
 
-    /// Pearson's r; nil where one side is constant.
+    /// Pearson's r; nil if one side is constant.
     static func pearson(_ a: [Double], _ b: [Double]) -> Double? {
         let n = Double(a.count)
         guard n > 1 else { return nil }

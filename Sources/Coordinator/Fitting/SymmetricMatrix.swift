@@ -2,9 +2,9 @@ import CLAPACK
 import Foundation
 import Shared
 
-/// A dense symmetric matrix, of which only the lower triangle is kept up to date.
+/// A dense symmetric matrix; only the lower triangle is kept up to date.
 ///
-/// All linear algebra runs on one thread, so that a fit gives the same bits each time on a machine.
+/// All linear algebra runs on one thread, so a fit gives the same bits each time on a machine.
 struct SymmetricMatrix: Sendable {
     /// Rows and columns.
     let order: Int
@@ -25,7 +25,7 @@ struct SymmetricMatrix: Sendable {
         row >= column ? values[column * order + row] : values[row * order + column]
     }
 
-    /// Adds `scale` times the sum of the outer products of the rows of a tile with themselves.
+    /// Adds `scale` times the sum of the outer products of a tile's rows with themselves.
     ///
     /// `tile` holds `rows` rows of ``order`` values. O(rows × order²), by BLAS.
     mutating func addOuterProducts(of tile: [Double], rows: Int, scale: Double) {
@@ -47,9 +47,9 @@ struct SymmetricMatrix: Sendable {
     /// Adds a value to an entry of the diagonal.
     mutating func addToDiagonal(_ index: Int, _ value: Double) { values[index * order + index] += value }
 
-    /// `B' M B` for the leading block `M` of the first rows and columns, as many as `scales`. `B` has first a column for
-    /// each of them, which holds its scale, and then the sparse columns of `combinations`.
-    /// O(order² + order × values of the combinations).
+    /// `B' M B` for the leading block `M` of as many rows and columns as `scales`. `B` first has a column for each of
+    /// them, which holds its scale, and then the sparse columns of `combinations`. O(order² + order × values of the
+    /// combinations).
     func scaledLeadingBlock(by scales: [Double], combinations: [Combination] = []) -> SymmetricMatrix {
         let count = scales.count
         let width = count + combinations.count
@@ -115,7 +115,7 @@ struct SymmetricMatrix: Sendable {
 struct CholeskyFactor: Sendable {
     private var matrix: SymmetricMatrix
 
-    /// Factors a matrix by LAPACK's `dpotrf`, or returns nil where it is not positive definite. O(order³ / 3).
+    /// Factors a matrix with LAPACK's `dpotrf`, or returns nil if it is not positive definite. O(order³ / 3).
     init?(_ matrix: SymmetricMatrix) {
         self.matrix = matrix
         let n = Int32(matrix.order)
@@ -150,7 +150,7 @@ struct CholeskyFactor: Sendable {
     }
 }
 
-/// `y += a x` over arrays of any length, which BLAS's 32-bit counts would not take at once.
+/// `y += a x` over arrays of any length, which BLAS's 32-bit counts cannot take at once.
 private func cblas_daxpy_long(_ a: Double, _ x: [Double], _ y: inout [Double]) {
     x.withUnsafeBufferPointer { x in
         y.withUnsafeMutableBufferPointer { y in

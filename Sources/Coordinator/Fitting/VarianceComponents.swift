@@ -26,11 +26,11 @@ struct VarianceComponents: Sendable, Equatable {
     private static let tolerance = 0.01
     /// Components below this share of the response's variance count as this.
     private static let shareMin = 1e-8
-    /// A layer's `τ²` is drawn towards that of all filters as if it had this many coefficients more, since a layer of
-    /// few filters says little of their spread.
+    /// A layer's `τ²` is shrunk towards that of all filters as if it had this many more coefficients, since a layer of
+    /// few filters says little about their spread.
     private static let commonWeight = 4.0
 
-    /// Estimates the components from sums that are kept apart by level. `variance` is the response's.
+    /// Estimates the components from sums kept separately by level. `variance` is the response's.
     static func estimate(_ equations: NormalEquations, terms: ModelTerms, variance: Double) -> VarianceComponents {
         let levels = equations.levels.indices
         var components = VarianceComponents(
@@ -97,14 +97,14 @@ struct Solution: Sendable {
     /// The coefficients' covariance `Σ`.
     var inverse: SymmetricMatrix { factor.inverse() }
 
-    /// Solves sums that were weighted by the components' ``VarianceComponents/weights``; nil where they are singular.
+    /// Solves sums weighted by the components' ``VarianceComponents/weights``; nil if they are singular.
     init?(_ weighted: SymmetricMatrix, terms: ModelTerms, components: VarianceComponents) {
         self.init(
             system: weighted.scaledLeadingBlock(by: terms.scales, combinations: terms.combinations),
             right: terms.rightSide(of: weighted), terms: terms, components: components)
     }
 
-    /// Solves sums that are kept apart by level; `blocks` are their scaled leading blocks.
+    /// Solves sums kept separately by level; `blocks` are their scaled leading blocks.
     init?(
         blocks: [SymmetricMatrix], matrices: [SymmetricMatrix], terms: ModelTerms, components: VarianceComponents
     ) {
@@ -127,7 +127,7 @@ struct Solution: Sendable {
         coefficients = factor.solve(right)
     }
 
-    /// The factors of the unscaled columns and the response that make up the residual `y - X b`.
+    /// The factors of the unscaled columns and the response in the residual `y - X b`.
     func residualVector(_ terms: ModelTerms) -> [Double] {
         zip(terms.folded(coefficients), terms.scales).map { -$0 * $1 } + [1]
     }

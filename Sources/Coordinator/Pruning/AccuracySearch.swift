@@ -1,7 +1,6 @@
 import Shared
 
-/// The removal of most FLOPs after which a network keeps an accuracy: halving the interval between a share of the FLOPs
-/// that keeps it and one that does not.
+/// The largest removal of FLOPs after which a network keeps an accuracy, found by bisecting the share of the FLOPs.
 struct AccuracySearch {
     /// Halvings of the interval: to less than a hundredth of the network's FLOPs.
     private static let halvings = 7
@@ -12,30 +11,30 @@ struct AccuracySearch {
         /// The filters that went.
         let removed: Mask
         let network: Network
-        /// The share of the held-out images that it recognises.
+        /// Its accuracy on the held-out images.
         let accuracy: Double
-        /// The share of the FLOPs that went.
+        /// The removed share of the FLOPs.
         let flopsRemoved: Double
-        /// How the choice was refined; nil where it was not.
+        /// How the choice was refined; nil if it was not.
         var refinement: PruningRecord.Refinement?
     }
 
     let pruner: Pruner
     /// The least accuracy, 0 to 1.
     let accuracyMin: Double
-    /// Removes what was chosen, adapts the network as it will be written, and measures it.
+    /// Removes the chosen filters, adapts the network as it will be written, and measures it.
     let attempt: (Pruner.Outcome) throws -> Attempt
 
-    /// Searches, beginning with what `budget` asks for in any case. Throws a `.usage` ``Failure`` where not even that
-    /// keeps the accuracy.
+    /// Searches, starting with the removals that `budget` requires in any case. Throws a `.usage` ``Failure`` if not
+    /// even those keep the accuracy.
     func search(_ budget: PruningBudget) throws -> Attempt {
         var best = try attempt(pruner.prune(to: budget))
         guard best.accuracy >= accuracyMin else {
             throw Failure(
                 .usage,
-                "without \(Text.percent(best.flopsRemoved, 1)) of the FLOPs the network recognises "
-                    + "\(Text.percent(best.accuracy, 2)) of the held-out images, less than the "
-                    + "\(Text.percent(accuracyMin, 2)) that it must: ask for less, or give --reconstruct")
+                "without \(Text.percent(best.flopsRemoved, 1)) of the FLOPs the network has "
+                    + "\(Text.percent(best.accuracy, 2)) accuracy on the held-out images, below the required "
+                    + "\(Text.percent(accuracyMin, 2)): ask for less, or give --reconstruct")
         }
         let all = Double(pruner.graph.cost().multiplyAccumulates)
         var low = best.flopsRemoved

@@ -1,10 +1,10 @@
 import Foundation
 import Shared
 
-/// A program that is run to its end.
+/// Runs a program to its end.
 enum ChildProcess {
-    /// What it printed, and its exit code; its standard error is ours. Throws an `.unavailable` ``Failure`` where it
-    /// cannot be started.
+    /// Its output and exit code; its standard error is ours. Throws an `.unavailable` ``Failure`` if it cannot be
+    /// started.
     static func output(of program: String, _ arguments: [String]) throws -> (printed: Data, exitCode: Int32) {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: program)

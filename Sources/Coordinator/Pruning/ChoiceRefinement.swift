@@ -1,23 +1,22 @@
 import Foundation
 import Shared
 
-/// A better choice of the units that go than the scores make: rounds of masks around the network that a budget leaves.
+/// Improves on the scores' choice of units to remove: rounds of masks around the network at the budget.
 ///
-/// An importance is what a filter does while a few others are disabled. Near the budget most of a layer may be gone, and
-/// then other filters matter: of two that do the same, one can go. So each round draws masks that keep to the budget, the
-/// units of each dimension ordered by scores which vary as far as they are uncertain (Thompson, "On the likelihood that
-/// one unknown probability exceeds another", 1933), and their responses teach the scores:
+/// An importance is a filter's effect while a few others are disabled. Near the budget most of a layer may be gone, and
+/// then other filters matter: of two duplicates, one can go. So each round draws masks that keep to the budget, with
+/// the units of each dimension ordered by scores that vary within their uncertainty (Thompson, "On the likelihood that
+/// one unknown probability exceeds another", 1933), and their responses update the scores:
 ///
 ///     y_m = hardness of the round's images + Σ_u (s_u + d_u) x_mu + residual
 ///     d_u = own difference of u + Σ_k w_k φ_ku,    own ~ N(0, t σ_u²),  w_k ~ N(0, t (2 σ)²)
 ///
-/// with `x_mu = 1` where mask `m` disables unit `u`, `s` and `σ` the scores and their standard errors at the start (`σ`
-/// without index their root mean square), and `φ_k` what cheap criteria say, standardised within dimensions: near the
+/// with `x_mu = 1` where mask `m` disables unit `u`, `s` and `σ` the initial scores and their standard errors (`σ`
+/// without index is their root mean square), and `φ_k` the cheap criteria, standardised within dimensions: near the
 /// budget they may count for more than where the scores were measured. The factor `t` and the residuals' variance `λ`
-/// maximise the evidence. The counts of removed units stay, so that every mask
-/// costs what the first choice does.
+/// maximise the evidence. The counts of removed units stay, so every mask costs the same as the first choice.
 struct ChoiceRefinement {
-    /// Masks of a round: enough for the mean over them to tell how hard their images are.
+    /// Masks per round: enough for their mean to estimate the difficulty of their images.
     static let masksPerRound = 64
 
     /// A unit that may go or stay.
@@ -31,25 +30,25 @@ struct ChoiceRefinement {
     private static let criteriaWeight = 2.0
 
     private let units: [Unit]
-    /// For each criterion what a weight of one deviation gives each unit.
+    /// For each criterion, what a weight of one standard deviation adds to each unit.
     private let criteria: [[Double]]
     /// For each dimension its units, by their positions in ``units``.
     private let members: [Range<Int>]
-    /// How many units of each dimension go.
+    /// How many units of each dimension to remove.
     private let removed: [Int]
     private let filterCount: Int
     private let seed: UInt64
 
-    /// What was drawn, by rounds: for each mask which units it disables.
+    /// The drawn masks, by rounds: for each mask which units it disables.
     private var drawn: [[[Bool]]] = []
     private var responses: [[Double]] = []
 
-    /// What is known of the units by now: mean and standard deviation of each one's score.
+    /// The current knowledge about the units: mean and standard deviation of each one's score.
     private var means: [Double]
     private var deviations: [Double]
 
-    /// Begins with a choice: `removed` units of each dimension. `scores` and `deviations` are of filters, by their numbers,
-    /// and so are the scores of each of the `criteria`.
+    /// Starts from a choice: `removed` units of each dimension. `scores` and `deviations` are of filters, by their
+    /// numbers, and so are the scores of each of the `criteria`.
     init(
         _ space: RemovalSpace, removed: [Int], scores: [Double], deviations: [Double], criteria: [[Double]] = [],
         seed: UInt64
@@ -81,7 +80,7 @@ struct ChoiceRefinement {
         self.deviations = units.map(\.deviation)
     }
 
-    /// Without the units that seem the least important by now.
+    /// Without the units that currently seem the least important.
     var choice: Mask { mask(of: lowest(means)) }
 
     /// As many units of each dimension in the order of other scores of filters.
@@ -125,7 +124,7 @@ struct ChoiceRefinement {
 
     /// The posterior of the scores, given all rounds. O(masks³ + units × masks²).
     private mutating func learn() {
-        // Only what differs within a round, which sees the same images, tells of units.
+        // Only differences within a round, whose masks see the same images, inform about units.
         var disabled: [[Double]] = []
         var values: [Double] = []
         for (round, responses) in zip(drawn, responses) {
@@ -173,11 +172,11 @@ struct ChoiceRefinement {
         }
     }
 
-    /// The ratios `t / λ` that are tried, four for each factor of ten.
+    /// The ratios `t / λ` to try, four per factor of ten.
     private static let ratios = (-16...28).map { pow(10, Double($0) / 4) }
 
-    /// How likely the responses are for a ratio `ρ = t / λ`: they are `N(0, λ (ρ K + I))`, and the best `λ` is
-    /// `y' (ρ K + I)⁻¹ y / n` with `n` masks less one for each round.
+    /// The likelihood of the responses for a ratio `ρ = t / λ`: they are `N(0, λ (ρ K + I))`, and the best `λ` is `y'
+    /// (ρ K + I)⁻¹ y / n`, with `n` the masks minus one per round.
     private struct Evidence {
         let ratio: Double
         let factor: CholeskyFactor
@@ -202,7 +201,7 @@ struct ChoiceRefinement {
 }
 
 extension RandomGenerator {
-    /// A number with mean 0 and variance 1, nearly normal: the sum of twelve uniform ones less 6, which is the same on
+    /// A number with mean 0 and variance 1, nearly normal: the sum of twelve uniform ones minus 6, which is the same on
     /// every machine.
     mutating func nearlyNormal() -> Double {
         (0..<12).reduce(-6) { sum, _ in sum + Double(next() >> 11) * 0x1p-53 }

@@ -1,6 +1,6 @@
 import Shared
 
-/// Which filters of a layer go, once a method has said how many.
+/// Which filters of a layer to remove, once a method has said how many.
 enum FilterSelectionRule: String, CaseIterable, ArgumentValue, Encodable {
     /// Those of the lowest scores.
     case scores

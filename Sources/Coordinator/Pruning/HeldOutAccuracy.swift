@@ -1,7 +1,7 @@
 import Foundation
 import Shared
 
-/// Training images that choose how much is removed, and nothing else.
+/// Training images that decide how much is removed, and nothing else.
 struct HeldOutAccuracy {
     /// How many, the last ones of the training images.
     let count: Int
@@ -24,7 +24,7 @@ struct HeldOutAccuracy {
         self.jobs = jobs
     }
 
-    /// The share of the images that a network recognises.
+    /// A network's accuracy on the images.
     func callAsFunction(_ network: Network) throws -> Double {
         let settings = EvaluationSettings(
             split: .train, images: count, batchNorm: .frozen, normalisation: normalisation)

@@ -1,7 +1,7 @@
 import Foundation
 import Shared
 
-/// Measures how long networks take for an image.
+/// Measures networks' time per image.
 struct LatencyMeter {
     /// Who runs them.
     enum Program {
@@ -11,13 +11,13 @@ struct LatencyMeter {
         case command(String)
     }
 
-    /// Times that every network is measured; the median counts.
+    /// Measurements per network; the median counts.
     private static let rounds = 3
 
     let program: Program
 
-    /// The milliseconds for an image of each network, which take turns. Throws a ``Failure`` that quotes the command where
-    /// it fails or prints no number.
+    /// The milliseconds per image of each network, measured in turn. Throws a ``Failure`` that quotes the command if it
+    /// fails or prints no number.
     func milliseconds(_ networks: [Network]) throws -> [Double] {
         switch program {
         case .engine(let engine): return try engine.imagesPerSecond(networks).map { 1000 / $0 }
@@ -46,7 +46,7 @@ struct LatencyMeter {
             String(decoding: printed, as: UTF8.self).split(whereSeparator: \.isNewline).last.map(String.init) ?? ""
         guard let value = Double(last.trimmingCharacters(in: .whitespaces)), value > 0, value.isFinite else {
             throw Failure(
-                .badInput, "the last line of '\(words)' is '\(last.prefix(80))', not the milliseconds of an image")
+                .badInput, "the last line of '\(words)' is '\(last.prefix(80))', not the milliseconds per image")
         }
         return value
     }

@@ -1,26 +1,26 @@
 import Shared
 
-/// How long a network takes for an image as a function of its layers' widths: a constant, a time for each
-/// multiply-accumulate, which differs between kinds of layers, and one for each value that a layer makes.
+/// A network's time per image as a function of its layers' widths: a constant, a time per multiply-accumulate, which
+/// differs between kinds of layers, and one per value that a layer outputs.
 ///
-/// Fitted to measured networks of random widths, so it knows the machine and the program that runs them, and neither's
-/// inner workings.
+/// Fitted to measured networks of random widths, so it reflects the machine and the program, but not how either works
+/// inside.
 struct LatencyModel: Equatable {
     /// Layers whose multiply-accumulates take alike.
     enum Kind: Int, CaseIterable {
         case convolution, pointwise, depthwise, linear
     }
 
-    /// A network's amounts that time is a sum of: one for each kind's multiply-accumulates, values, and 1.
+    /// The terms of a network's time: the multiply-accumulates of each kind, values, and 1.
     private static let terms = Kind.allCases.count + 2
-    /// Passes over the coefficients; the fit of a few coefficients settles in far fewer.
+    /// Passes over the coefficients; the fit of a few coefficients converges in far fewer.
     private static let passes = 20_000
 
-    /// Nanoseconds of a unit of each term; none is negative.
+    /// Nanoseconds per unit of each term; none is negative.
     private let coefficients: [Double]
 
-    /// Fits the model to networks and the milliseconds that each takes, by least squares of the relative errors with no
-    /// negative coefficient (cyclic coordinate descent).
+    /// Fits the model to networks and their milliseconds, by least squares of the relative errors with no negative
+    /// coefficient (cyclic coordinate descent).
     init(_ measured: [(graph: Graph, milliseconds: Double)]) {
         let rows = measured.map { point in
             Self.amounts(of: point.graph).map { $0 / (1e6 * point.milliseconds) }
@@ -49,17 +49,17 @@ struct LatencyModel: Equatable {
         zip(coefficients, Self.amounts(of: graph)).reduce(0) { $0 + $1.0 * $1.1 } / 1e6
     }
 
-    /// Milliseconds of a network whose layers take so many picoseconds.
+    /// Milliseconds of a network whose layers take this many picoseconds.
     func milliseconds(layersPicoseconds: Int) -> Double {
         Double(layersPicoseconds) / 1e9 + (coefficients.last ?? 0) / 1e6
     }
 
-    /// The most picoseconds that layers may take where an image may take so many milliseconds; not below 0.
+    /// The most picoseconds for the layers if an image may take this many milliseconds; not below 0.
     func layersPicoseconds(milliseconds: Double) -> Int {
         max(0, Int((milliseconds * 1e9 - 1e3 * (coefficients.last ?? 0)).rounded(.down)))
     }
 
-    /// What a layer takes that reads and makes so many channels.
+    /// The time of a layer that reads and makes this many channels.
     func picoseconds(_ layer: LayerCost, reading: Int, making: Int) -> Int {
         let work = Double(layer.cost(reading: reading, making: making).multiplyAccumulates)
         let values = Double(making * layer.positions)

@@ -1,14 +1,14 @@
 import Shared
 
-/// The removal of the least loss after which a network is as many times as fast as it was.
+/// The removal of least loss that speeds a network up by a given factor.
 struct LatencySearch {
-    /// Networks of random widths that the model of latency is fitted to.
+    /// Networks of random widths to fit the latency model to.
     private static let samples = 24
-    /// Times that a choice is corrected by what was measured.
+    /// How often to correct a choice by its measurement.
     private static let corrections = 4
-    /// Beyond the target by so much is as good as at it: measurements differ by as much.
+    /// Exceeding the target by this much is as good as meeting it: measurements vary as much.
     private static let tolerance = 0.03
-    /// What widths are rounded to, where nobody says: runtimes compute channels in vectors.
+    /// Multiples to round widths to by default: runtimes compute channels in vectors.
     private static let multiples = [1, 4, 8, 16]
 
     /// A network that is fast enough.
@@ -25,14 +25,14 @@ struct LatencySearch {
     let scores: FilterScores
     let lossModel: LossModel
     let rules: WidthRules
-    /// The multiple that was asked for, or nil to try several.
+    /// The requested multiple, or nil to try several.
     let multiple: Int?
     let meter: LatencyMeter
     /// Decides the widths of the samples.
     let seed: UInt64
 
-    /// Searches a network that is `speedup` times as fast. `log` is told what is tried. Throws a `.usage` ``Failure``
-    /// where none is, by the rules.
+    /// Searches for a network that is `speedup` times as fast. `log` gets progress messages. Throws a `.usage`
+    /// ``Failure`` if the rules allow none.
     func search(speedup: Double, log: (String) -> Void) throws -> Found {
         let model = try fit(log)
         var best: Found?
@@ -64,7 +64,7 @@ struct LatencySearch {
         return LatencyModel(zip(networks, times).map { ($0.graph, $1) })
     }
 
-    /// The removal of least loss that is fast enough, corrected until the measurement says so too; nil where none is.
+    /// The removal of least loss that is fast enough, corrected until the measurement agrees; nil if there is none.
     private func closest(
         _ pruner: Pruner, _ model: LatencyModel, multiple: Int, speedup: Double, _ log: (String) -> Void
     ) throws -> Found? {
@@ -78,9 +78,8 @@ struct LatencySearch {
             let times = try meter.milliseconds([network, smaller])
             let measured = times[0] / times[1]
             log(
-                "widths in multiples of \(multiple): "
-                    + "\(Text.fixed(times[1], 3)) instead of \(Text.fixed(times[0], 3)) ms for an image, "
-                    + "\(Text.fixed(measured, 2)) times as fast")
+                "widths in multiples of \(multiple): \(Text.fixed(times[1], 3)) instead of "
+                    + "\(Text.fixed(times[0], 3)) ms per image, \(Text.fixed(measured, 2)) times as fast")
             if measured >= speedup, outcome.scoreLoss < found?.outcome.scoreLoss ?? .infinity {
                 found = Found(
                     outcome: outcome, network: smaller, multiple: multiple, millisecondsBefore: times[0],

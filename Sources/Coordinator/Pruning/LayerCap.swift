@@ -4,7 +4,7 @@ import Shared
 public struct LayerCap: Sendable, Equatable, Codable {
     /// Which layers, as for ``NamePattern``.
     public var pattern: String
-    /// The least share of the unpruned layer's filters that stays, 0 to 1.
+    /// The least share of the unpruned layer's filters to keep, 0 to 1.
     public var keptShare: Double
 
     /// Makes a cap.
@@ -13,19 +13,19 @@ public struct LayerCap: Sendable, Equatable, Codable {
         self.keptShare = keptShare
     }
 
-    /// Throws a `.usage` ``Failure`` where a cap's pattern matches no layer whose filters can go.
+    /// Throws a `.usage` ``Failure`` if a cap's pattern matches no layer with removable filters.
     static func check(_ caps: [LayerCap], fit graph: Graph) throws {
         let names = FilterSpace(graph).layers.map(\.name)
         for cap in caps where !names.contains(where: NamePattern(cap.pattern).matches) {
             throw Failure(
                 .usage,
-                "no layer '\(cap.pattern)' could lose filters\(suggestion(for: cap.pattern, among: names)); there are "
+                "no prunable layer matches '\(cap.pattern)'\(suggestion(for: cap.pattern, among: names)); there are "
                     + names.joined(separator: ", "))
         }
     }
 
-    /// For each layer that a cap names, the least share of the filters it has in `graph` that stays, so that it keeps
-    /// what the caps say of the unpruned network.
+    /// For each capped layer, the least share of its filters in `graph` to keep, so that the caps hold for the unpruned
+    /// network.
     static func leastShares(_ caps: [LayerCap], in graph: Graph, of unpruned: Graph) -> [String: Double] {
         let counts = Dictionary(
             FilterSpace(unpruned).layers.map { ($0.name, $0.filters.count) }, uniquingKeysWith: { first, _ in first })

@@ -1,8 +1,8 @@
 import Foundation
 
-/// From what a ranking predicts of a network to the loss that it has: lines between measured networks.
+/// Maps a ranking's prediction for a network to its loss, by linear interpolation between measured networks.
 struct LossCalibration: Sendable {
-    /// A loss that is to be expected, in nats.
+    /// An expected loss, in nats.
     struct Forecast: Sendable, Equatable, Codable {
         var loss: Double
         /// The ends of the 95 % interval.
@@ -10,18 +10,18 @@ struct LossCalibration: Sendable {
         var high: Double
     }
 
-    /// What was predicted for the measured networks, ascending, and the logarithm of their losses, which does not fall.
+    /// The predictions for the measured networks, ascending, and the logarithms of their losses, made non-decreasing.
     private let points: [(response: Double, logLoss: Double)]
     /// The standard deviation of the logarithm of a forecast's error.
     private let deviation: Double
 
     /// Losses are measured on so few images that none is known better than to this share.
     private static let deviationMin = 0.05
-    /// Beyond the last measured network forecasts go on for this share of the measured range.
+    /// Beyond the last measured network, forecasts extend by this share of the measured range.
     private static let reach = 0.05
 
-    /// A calibration from networks whose response was predicted and whose loss was measured; nil where they are fewer than
-    /// three, or all predicted alike.
+    /// A calibration from networks with predicted responses and measured losses; nil if there are fewer than three, or
+    /// all predictions are equal.
     init?(_ measured: [(response: Double, loss: Double)]) {
         let sorted = measured.filter { $0.loss > 0 && $0.response.isFinite }
             .map { (response: $0.response, logLoss: log($0.loss)) }.sorted { $0.response < $1.response }
@@ -37,7 +37,7 @@ struct LossCalibration: Sendable {
         deviation = max(square.squareRoot(), Self.deviationMin)
     }
 
-    /// The loss of a network that was predicted such a response; nil where it is beyond what was measured.
+    /// The loss of a network with this predicted response; nil beyond the measurements.
     func forecast(_ response: Double) -> Forecast? {
         guard let first = points.first, let last = points.last,
             response <= last.response + Self.reach * (last.response - first.response)
@@ -57,7 +57,7 @@ struct LossCalibration: Sendable {
         return a.logLoss + (b.logLoss - a.logLoss) * (response - a.response) / (b.response - a.response)
     }
 
-    /// The nearest values that do not fall, by pooling neighbours that do.
+    /// The closest non-decreasing values, by pooling adjacent violators.
     private static func ascending(
         _ points: [(response: Double, logLoss: Double)]
     ) -> [(response: Double, logLoss: Double)] {

@@ -6,13 +6,13 @@ import Shared
 /// With `s_1 ≤ s_2 ≤ …` the scores of the dimension's `n` units, `r` removed units contribute
 ///
 /// - `additive`: `Σ_{i≤r} s_i`
-/// - `scarce`: `Σ_{i≤r} s_i (1 - ρ) n / (n - i + 1)`, for what is left of a layer matters more the less of it is left;
-///   `ρ` is the share that was disabled when the scores were measured, so that there the sums agree in slope
-/// - `curved`: `Σ_{i≤r} s_i + κ ((r - e)² - e²)` with the layer's curvature `κ` that the ensemble's fit found about `e`
-///   disabled filters
+/// - `scarce`: `Σ_{i≤r} s_i (1 - ρ) n / (n - i + 1)`, since the rest of a layer matters more the less of it is left;
+///   `ρ` is the share that was disabled when the scores were measured, so the sums agree in slope there
+/// - `curved`: `Σ_{i≤r} s_i + κ ((r - e)² - e²)` with the layer's curvature `κ` that the ensemble's fit found around
+///   `e` disabled filters
 ///
-/// Measured on ResNet-20 (`Benchmarks/pruning/results`), they choose about equally well, and `scarce` predicts the loss
-/// best where half of the filters or more go.
+/// On ResNet-20 (`Benchmarks/pruning/results`) they choose about equally well, and `scarce` predicts the loss best when
+/// half of the filters or more are removed.
 public enum LossModel: String, Sendable, CaseIterable, ArgumentValue {
     case additive
     case scarce
@@ -29,7 +29,7 @@ public struct LossPrediction: Sendable {
         var expected: Int
     }
 
-    /// What the scores are rises of.
+    /// The quantity that the scores are rises of.
     public let response: Response
     /// The response with as many filters of every layer disabled as ``bends`` expects, at random.
     let anchor: Double
@@ -44,13 +44,13 @@ public struct LossPrediction: Sendable {
     }
 }
 
-/// The units of one dimension in the order in which they go, and what that does.
+/// The units of one dimension in the order of removal, and its effect.
 struct RemovalOrder: Sendable {
     /// Least important first.
     let units: [[Int]]
-    /// What 0, 1, … removed units contribute to the response.
+    /// The contribution of 0, 1, … removed units to the response.
     let curve: [Double]
-    /// What as many units as were disabled on average contribute, when they are drawn at random.
+    /// The contribution of as many random units as were disabled on average.
     let expectedContribution: Double
     private let scores: [Double]
     private let weights: [Double]
@@ -62,16 +62,16 @@ struct RemovalOrder: Sendable {
             .sorted { ($0.score, $0.unit[0]) < ($1.score, $1.unit[0]) }
         units = scored.map(\.unit)
         let count = Double(units.count)
-        // Units that stay in any case are left too.
+        // Units that must stay are left out too.
         let fixed = dimension.layers.first.map { Double($0.fixed) / Double(max($0.filtersPerUnit, 1)) } ?? 0
         let bends =
             dimension.units.first.map { unit in
                 unit.compactMap { filter in scores.prediction?.bend(of: filter) }
             } ?? []
-        // All layers of a stream are disabled alike, so the first one's share is the dimension's.
+        // All layers of a stream are disabled equally, so the first one's share is the dimension's.
         let expected = min(bends.first?.expected ?? 0, units.count - 1)
 
-        /// What the `i`-th unit that goes counts for, `i` from 0.
+        /// The weight of the `i`-th removed unit, `i` from 0.
         func weight(_ i: Int) -> Double {
             model == .scarce ? (count + fixed - Double(expected)) / (count + fixed - Double(i)) : 1
         }
@@ -96,13 +96,13 @@ struct RemovalOrder: Sendable {
         expectedContribution = (0..<expected).reduce(0) { $0 + mean * weight($1) } + bend(expected)
     }
 
-    /// What a unit adds whose turn has a weight. A filter whose removal seems to help helps less, not more, when little is
-    /// left.
+    /// The contribution of a unit with the weight of its turn. A filter whose removal seems to help will help less, not
+    /// more, when little is left.
     private static func contribution(_ score: Double, _ weight: Double) -> Double {
         score < 0 ? score / max(weight, 1) : score * weight
     }
 
-    /// What the units of a mask contribute to the response, whichever they are.
+    /// The contribution of a mask's units to the response, whichever they are.
     func contribution(of mask: Mask) -> Double {
         var sum = 0.0
         var count = 0

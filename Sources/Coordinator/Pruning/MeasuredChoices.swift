@@ -1,25 +1,25 @@
 import Foundation
 import Shared
 
-/// Smaller networks of several budgets that a run's ranking chooses, as they were measured when the run ended: what
-/// forecasts go by. A sum of importances alone promises too much, since masks never removed so much at once.
+/// Smaller networks for several budgets, chosen by a run's ranking and measured when the run ended: the basis of
+/// forecasts. A sum of importances alone is too optimistic, since masks never removed so much at once.
 struct MeasuredChoices: Codable, Equatable, Sendable {
-    /// A network without some filters, nothing adapted but its batch norms, as the run's masks were evaluated.
+    /// A network without some filters, with only its batch norms adapted, as in the run's evaluation of masks.
     struct Choice: Codable, Equatable, Sendable {
         /// The removed filters' numbers.
         var removed: [Int]
         /// Mean cross-entropy, in nats.
         var loss: Double
-        /// The share of images that it recognises.
+        /// Its accuracy.
         var accuracy: Double
     }
 
-    /// The images that all were measured on.
+    /// The images of all measurements.
     var images: Int
     /// Nothing removed first, then more and more.
     var choices: [Choice]
 
-    /// The shares of the FLOPs that are removed.
+    /// The removed shares of the FLOPs.
     private static let budgets = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
     /// Images at most and at least: losses to a few per cent, or to what a mask of a large network shows, …
     private static let imagesMax = 1024
@@ -42,7 +42,7 @@ struct MeasuredChoices: Codable, Equatable, Sendable {
         var masks = [Mask(count: space.count)]
         for share in Self.budgets {
             let most = Int(((1 - share) * all).rounded(.down))
-            // A budget that cannot be kept ends the list: larger ones cannot either.
+            // A budget that cannot be met ends the list: larger ones cannot either.
             guard let outcome = try? pruner.prune(to: PruningBudget(multiplyAccumulatesMax: most)) else { break }
             if outcome.mask != masks.last { masks.append(outcome.mask) }
         }

@@ -1,7 +1,7 @@
 import CLAPACK
 import Shared
 
-/// A baseline that judges a filter by its weights alone.
+/// A baseline that scores a filter by weights alone.
 public enum WeightNorm: String, Sendable, CaseIterable {
     /// The sum of the absolute weights (Li et al., "Pruning Filters for Efficient ConvNets", 2017).
     case l1
@@ -12,8 +12,8 @@ public enum WeightNorm: String, Sendable, CaseIterable {
 
     /// The score of every filter of a network, by its number: higher is more important.
     ///
-    /// Each layer's scores are divided by their mean, so that layers of different scales can be ranked together.
-    /// O(weights), for the geometric median O(filters of a layer × weights), on all processors.
+    /// Each layer's scores are divided by their mean, to rank layers of different scales together. O(weights), for the
+    /// geometric median O(filters of a layer × weights), on all processors.
     public func scores(_ network: Network) -> [Double] {
         FilterSpace(network.graph).layers.flatMap { layer in
             let weight = network["\(layer.name).weight"]
@@ -35,11 +35,11 @@ public enum WeightNorm: String, Sendable, CaseIterable {
         }
     }
 
-    /// Bytes of the products of filters that are worked out together.
+    /// Bytes of filter products to compute together.
     private static let productBytesMax = 32 << 20
 
-    /// The sum of the distances of each filter to all others, each distance once: |a − b|² = |a|² + |b|² − 2 a·b, whose
-    /// products are those of matrices. Filters that are all but equal have their distance to half of the digits.
+    /// The sum of the distances of each filter to all others, computing each distance once: |a − b|² = |a|² + |b|² − 2
+    /// a·b, with the products as matrix products. The distance of almost equal filters is known to half of the digits.
     private static func sumsOfDistances(_ filters: [[Double]]) -> [Double] {
         let (count, size) = (filters.count, filters.first?.count ?? 0)
         guard count > 1, size > 0 else { return filters.map { _ in 0 } }

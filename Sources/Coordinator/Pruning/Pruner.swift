@@ -1,8 +1,8 @@
 import Shared
 
-/// Chooses what to remove from a network: scores, a model of how they add up, rules and a budget come together here.
+/// Chooses what to remove from a network, given scores, a model of how they add up, rules and a budget.
 public struct Pruner: Sendable {
-    /// Halvings of the share of FLOPs when the most that a loss allows is sought: to a thousandth of the network.
+    /// Bisections for the largest share of FLOPs that a loss allows: to a thousandth of the network.
     private static let halvings = 10
 
     let graph: Graph
@@ -18,15 +18,14 @@ public struct Pruner: Sendable {
         public fileprivate(set) var mask: Mask
         /// How many units of every dimension go.
         let removed: [Int]
-        /// The loss that is predicted, in nats; nil where the scores predict none, or where networks were measured and none
-        /// that is as small.
+        /// The predicted loss, in nats; nil if the scores predict none, or if networks were measured but none as small.
         public fileprivate(set) var predictedLoss: Double?
-        /// The same with its interval, where networks were measured.
+        /// The same with its interval, if networks were measured.
         fileprivate(set) var forecast: LossCalibration.Forecast?
-        /// The scores of what goes, as the loss model adds them up; compares choices by the same scores.
+        /// The removed units' scores, combined by the loss model; compares choices by the same scores.
         let scoreLoss: Double
 
-        /// The same numbers of units, but other ones, of which nothing is predicted.
+        /// The same numbers of other units, without a prediction.
         func removing(_ mask: Mask) -> Outcome {
             var outcome = self
             (outcome.mask, outcome.predictedLoss, outcome.forecast) = (mask, nil, nil)
@@ -49,17 +48,17 @@ public struct Pruner: Sendable {
         calibration = LossCalibration(measured)
     }
 
-    /// What removing nothing is predicted to do.
+    /// The prediction for removing nothing.
     public var unpruned: Outcome { outcome(removed: orders.map { _ in 0 }) }
 
-    /// The removal that keeps a budget at the least predicted loss. Throws a `.usage` ``Failure`` where none keeps it.
+    /// The removal that keeps a budget at the least predicted loss. Throws a `.usage` ``Failure`` if there is none.
     public func prune(to budget: PruningBudget) throws -> Outcome {
         let choice = PruningChoice(space, losses: orders.map(\.curve), budget: budget, rules: rules)
         return outcome(removed: try choice.removed())
     }
 
-    /// The removal of most FLOPs, besides keeping a budget, whose predicted loss is at most `rise` nats above that of
-    /// the unpruned network. Throws a `.usage` ``Failure`` where there is none, or scores predict no loss.
+    /// The removal of most FLOPs that keeps a budget and whose predicted loss is at most `rise` nats above the unpruned
+    /// network's. Throws a `.usage` ``Failure`` if there is none, or scores predict no loss.
     public func prune(to budget: PruningBudget, lossRiseMax rise: Double) throws -> Outcome {
         guard let start = unpruned.predictedLoss else {
             throw Failure(.usage, "--max-loss-rise needs --method ensemble or ablation, which predict a loss")
@@ -89,7 +88,7 @@ public struct Pruner: Sendable {
         return best
     }
 
-    /// So many units of every dimension, the least important ones.
+    /// This many units of every dimension, the least important ones.
     func outcome(removed: [Int]) -> Outcome {
         var mask = Mask(count: scores.removable.count)
         var loss = scores.prediction?.anchor ?? 0
@@ -106,7 +105,7 @@ public struct Pruner: Sendable {
             forecast: forecast, scoreLoss: contribution)
     }
 
-    /// As many units of every dimension as chance and the rules say, in the order of the scores.
+    /// A random number of units of every dimension within the rules, in the order of the scores.
     func randomMask(using generator: inout RandomGenerator) -> Mask {
         outcome(
             removed: space.dimensions.map { dimension in

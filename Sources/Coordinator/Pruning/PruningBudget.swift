@@ -1,6 +1,6 @@
 import Shared
 
-/// What a pruned network must keep to; every limit that is given holds at once.
+/// The limits on a pruned network; all given ones hold at once.
 public struct PruningBudget: Sendable, Equatable {
     /// The most multiply-accumulates for one image.
     public var multiplyAccumulatesMax: Int?
@@ -8,7 +8,7 @@ public struct PruningBudget: Sendable, Equatable {
     public var parametersMax: Int?
     /// The most picoseconds that the layers may take for an image, by a ``LatencyModel``.
     var picosecondsMax: Int?
-    /// The fewest filters that must go.
+    /// The fewest filters to remove.
     public var removedFiltersMin: Int?
 
     /// Makes a budget.
@@ -18,7 +18,7 @@ public struct PruningBudget: Sendable, Equatable {
         self.removedFiltersMin = removedFiltersMin
     }
 
-    /// A budget without these shares of the FLOPs and of the parameters of a network; nil sets no limit.
+    /// A budget without these shares of a network's FLOPs and parameters; nil sets no limit.
     public init(removingFlops flops: Double?, parameters: Double?, of cost: NetworkCost) {
         func most(_ share: Double?, of count: Int) -> Int? {
             share.map { Int(((1 - $0) * Double(count)).rounded(.down)) }
@@ -28,7 +28,7 @@ public struct PruningBudget: Sendable, Equatable {
             parametersMax: most(parameters, of: cost.parameters))
     }
 
-    /// By how much something that costs so much exceeds the budget: for every limit 0 where it is kept.
+    /// By how much a cost exceeds the budget: 0 for every limit that holds.
     func excess(_ cost: RemainingCost, removedFilters: Int) -> Amount {
         Amount(
             multiplyAccumulates: max(0, cost.multiplyAccumulates - (multiplyAccumulatesMax ?? .max)),
@@ -37,7 +37,7 @@ public struct PruningBudget: Sendable, Equatable {
             filters: max(0, (removedFiltersMin ?? 0) - removedFilters))
     }
 
-    /// What is over a budget, or comes off it.
+    /// The excess over a budget, or a saving.
     struct Amount: Equatable {
         var multiplyAccumulates: Int
         var parameters: Int
@@ -46,7 +46,7 @@ public struct PruningBudget: Sendable, Equatable {
 
         var isNone: Bool { multiplyAccumulates == 0 && parameters == 0 && picoseconds == 0 && filters == 0 }
 
-        /// What is left of this excess when something is saved.
+        /// The remaining excess after a saving.
         func reduced(by saving: Amount) -> Amount {
             Amount(
                 multiplyAccumulates: max(0, multiplyAccumulates - saving.multiplyAccumulates),
@@ -54,7 +54,7 @@ public struct PruningBudget: Sendable, Equatable {
                 picoseconds: max(0, picoseconds - saving.picoseconds), filters: max(0, filters - saving.filters))
         }
 
-        /// Whether no part of a saving is in vain, by the limits that `start` exceeds.
+        /// Whether no part of a saving is wasted, by the limits that `start` exceeds.
         func isReduced(byAllOf saving: Amount, start: Amount) -> Bool {
             (start.multiplyAccumulates == 0 || saving.multiplyAccumulates <= multiplyAccumulates)
                 && (start.parameters == 0 || saving.parameters <= parameters)
@@ -62,7 +62,7 @@ public struct PruningBudget: Sendable, Equatable {
                 && (start.filters == 0 || saving.filters <= filters)
         }
 
-        /// The mean of the shares of `start`'s amounts that these are, over those that are not 0.
+        /// The mean of these amounts as shares of `start`'s, over those that are not 0.
         func share(of start: Amount) -> Double {
             var shares = 0.0
             var limits = 0.0
@@ -80,13 +80,13 @@ public struct PruningBudget: Sendable, Equatable {
     }
 }
 
-/// What a pruned layer may look like.
+/// The rules for a pruned layer's width.
 public struct WidthRules: Sendable, Equatable {
-    /// The fewest filters that a layer keeps, as a share of what it has; at least one always stays.
+    /// The least share of its filters that a layer keeps; at least one filter always stays.
     public var leastShare: Double
-    /// What the filters that remain in a pruned layer are a multiple of.
+    /// The number of remaining filters in a pruned layer is a multiple of this.
     public var multiple: Int
-    /// For layers that keep more than ``leastShare``, by their names, the least share of their filters that stays.
+    /// For layers that keep more than ``leastShare``, by name, the least share of their filters to keep.
     public var leastShareOfLayer: [String: Double]
 
     /// Makes rules.
@@ -98,7 +98,7 @@ public struct WidthRules: Sendable, Equatable {
     }
 
     /// How many units of a dimension may be removed, ascending from 0: every layer keeps at least one filter and its
-    /// share, those that stay in any case among them.
+    /// share, which includes those that must stay.
     func removable(of dimension: RemovalSpace.Dimension) -> [Int] {
         let count = dimension.units.count
         return (0...count).filter { removed in
@@ -107,7 +107,7 @@ public struct WidthRules: Sendable, Equatable {
                     let all = layer.fixed + count * layer.filtersPerUnit
                     let left = all - removed * layer.filtersPerUnit
                     let share = max(leastShare, leastShareOfLayer[layer.name] ?? 0)
-                    // The share may be a quotient of two counts, and rounding must not make one filter more of it.
+                    // The share may be a quotient of two counts, and rounding must not make one more filter of it.
                     let least = max(1, Int((share * Double(all) - 1e-9).rounded(.up)))
                     return left >= least && left % multiple == 0
                 }

@@ -1,5 +1,5 @@
-/// The greedy steps: what every dimension offers is kept from step to step, and worked out anew only where the last
-/// step has changed what it saves.
+/// The greedy steps: each dimension's offers are kept from step to step, and recomputed only if the last step changed
+/// what they save.
 extension PruningChoice {
     /// No progress of a step, a difference of two shares, is further than this from what its numbers say exactly.
     private static let roundingMax = 0x1p-48
@@ -11,24 +11,24 @@ extension PruningChoice {
         var saving: PruningBudget.Amount
     }
 
-    /// What one dimension offers, the smallest removal first.
+    /// One dimension's offers, the smallest removal first.
     private struct Offers {
         var all: [Offer] = []
-        /// No offer's price is below this, unless it saves more than is wanted; then only if it lowers the loss.
+        /// No offer's price is below this, unless it saves more than needed; then only if it lowers the loss.
         var priceMin = Double.infinity
         /// Whether one of the offers lowers the loss.
         var lowersLoss = false
 
-        /// What no price can be below. The largest removal saves the most.
+        /// A lower bound on all prices. The largest removal saves the most.
         func priceMin(excess: PruningBudget.Amount, start: PruningBudget.Amount) -> Double {
             guard lowersLoss, let most = all.last?.saving else { return priceMin }
             return excess.isReduced(byAllOf: most, start: start) ? priceMin : -.infinity
         }
     }
 
-    /// Removes units until the budget is kept, in every step those with the least loss for what they take off the
-    /// excess. A step takes O(dimensions), and O(reach) for each dimension that may be the best or that shares a layer
-    /// with the one which shrinks.
+    /// Removes units until the budget holds, in every step those with the least loss per saved excess. A step takes
+    /// O(dimensions), plus O(reach) for each dimension that may be the best or that shares a layer with the one that
+    /// shrinks.
     func takeSteps(from state: inout State) {
         let start = excess(state)
         let neighbours = dimensionsSharingLayers
@@ -43,7 +43,7 @@ extension PruningChoice {
         }
     }
 
-    /// For every dimension those that shrink some of the same layers, itself among them.
+    /// For every dimension, those that shrink some of the same layers, including itself.
     private var dimensionsSharingLayers: [Set<Int>] {
         var dimensionsOfLayer = [[Int]](repeating: [], count: space.cost.layers.count)
         for (dimension, layers) in space.cost.layersOfDimension.enumerated() {
@@ -52,7 +52,7 @@ extension PruningChoice {
         return space.cost.layersOfDimension.map { layers in Set(layers.flatMap { dimensionsOfLayer[$0] }) }
     }
 
-    /// What a dimension offers in a state, which is tried out and left as it was.
+    /// A dimension's offers in a state, which is modified and restored.
     private func offers(of dimension: Int, from state: inout State, start: PruningBudget.Amount) -> Offers {
         var offers = Offers()
         let current = Move(dimension: dimension, step: state.steps[dimension])
@@ -79,8 +79,7 @@ extension PruningChoice {
         return offers
     }
 
-    /// The removal with the least loss for what it takes off the excess, the first of equals, or nil where the budget
-    /// is kept.
+    /// The removal with the least loss per saved excess, the first of equals, or nil if the budget holds.
     private func bestMove(
         among offers: [Offers], excess: PruningBudget.Amount, start: PruningBudget.Amount
     ) -> Move? {
@@ -95,7 +94,7 @@ extension PruningChoice {
                 if price < best?.price ?? .infinity { best = (offer.move, price) }
             }
         }
-        // One that is likely to be the best tells which dimensions need not be looked at.
+        // A likely best one shows which dimensions need not be checked.
         let pricesMin = offers.map { $0.priceMin(excess: excess, start: start) }
         if let likely = pricesMin.indices.min(by: { pricesMin[$0] < pricesMin[$1] }) { consider(likely) }
         let limit = best?.price ?? .infinity

@@ -2,13 +2,13 @@ import Shared
 
 /// The choice of how many units to remove from every dimension so that a budget holds and the predicted loss is least.
 ///
-/// Which units a dimension loses first is fixed (the least important ones), so a choice is one count for each
-/// dimension. The search is greedy, then improved: greedy steps remove the few units of one dimension that buy the most
-/// budget for the least loss, at what they really save given all that is removed already; then units are given back
-/// wherever the budget allows, and exchanged between dimensions while the loss falls. Negative importances therefore
-/// never make it remove more than the budget asks for, except in an exchange.
+/// A dimension's removal order is fixed (the least important units first), so a choice is one count per dimension. The
+/// search is greedy, then improved: greedy steps remove the few units of one dimension with the most savings per loss,
+/// counting the actual savings given what is already removed; then units are restored wherever the budget allows, and
+/// swapped between dimensions while the loss falls. Negative importances therefore never make it remove more than the
+/// budget requires, except in a swap.
 public struct PruningChoice {
-    /// The most counts ahead that one step or exchange looks.
+    /// The most counts ahead to look in one step or swap.
     static let reach = 24
     /// Exchanges after which the search stops in any case.
     private static let exchangesMax = 10_000
@@ -17,12 +17,12 @@ public struct PruningChoice {
 
     let space: RemovalSpace
     let budget: PruningBudget
-    /// For every dimension the counts of removed units that are allowed, ascending from 0.
+    /// For every dimension, the allowed counts of removed units, ascending from 0.
     let allowed: [[Int]]
-    /// For every dimension the predicted contribution to the loss, for 0, 1, … removed units.
+    /// For every dimension, the predicted contribution to the loss of 0, 1, … removed units.
     let losses: [[Double]]
 
-    /// The state of the search: for every dimension an index in ``allowed``, and what it costs.
+    /// The state of the search: for every dimension an index in ``allowed``, and the cost.
     struct State {
         var steps: [Int]
         var removed: [Int]
@@ -30,8 +30,8 @@ public struct PruningChoice {
         var removedFilters: Int
     }
 
-    /// States the problem. `losses[d][r]` is what dimension `d` adds to the loss when its `r` least important units
-    /// are removed.
+    /// States the problem. `losses[d][r]` is the loss that removing the `r` least important units of dimension `d`
+    /// adds.
     public init(_ space: RemovalSpace, losses: [[Double]], budget: PruningBudget, rules: WidthRules) {
         precondition(losses.count == space.dimensions.count, "one curve for each dimension")
         for (curve, dimension) in zip(losses, space.dimensions) {
@@ -43,7 +43,7 @@ public struct PruningChoice {
         allowed = space.dimensions.map { rules.removable(of: $0) }
     }
 
-    /// How many units of every dimension to remove. Throws `.usage` where no choice keeps the budget.
+    /// How many units of every dimension to remove. Throws `.usage` if no choice keeps the budget.
     public func removed() throws -> [Int] {
         try checkFeasible()
         var state = start

@@ -5,7 +5,7 @@ import Shared
 public enum PruningMethod: String, Sendable, CaseIterable, ArgumentValue {
     /// By the additive model of a run's ensemble.
     case ensemble
-    /// By what a run with the design `ablation` measured: each filter disabled alone.
+    /// By the measurements of a run with the design `ablation`: each filter disabled alone.
     case ablation
     /// By the sum of the absolute weights.
     case l1
@@ -24,17 +24,17 @@ public enum PruningMethod: String, Sendable, CaseIterable, ArgumentValue {
     var needsGradients: Bool { self == .taylor }
 }
 
-/// What removing each filter is worth, higher for those to keep.
+/// The value of keeping each filter, higher for those to keep.
 public struct FilterScores: Sendable {
-    /// Of every filter of the network, by its number; 0 where ``removable`` is not set.
+    /// Of every filter of the network, by its number; 0 if ``removable`` is not set.
     public let values: [Double]
     /// The filters that may be removed, set.
     public let removable: Mask
-    /// How the scores become a loss; nil where they are not rises of one.
+    /// How the scores become a loss; nil if they are not rises of one.
     public let prediction: LossPrediction?
-    /// The standard error of each score; nil where that is not known.
+    /// The standard error of each score; nil if unknown.
     private(set) var deviations: [Double]?
-    /// How sure the scores are, in a sentence; nil where that is not known.
+    /// The scores' certainty, in a sentence; nil if unknown.
     public var verdict: String?
 
     /// Scores that were made elsewhere.
@@ -45,7 +45,7 @@ public struct FilterScores: Sendable {
         self.prediction = prediction
     }
 
-    /// Scores of the network's hidden filters, or of all, that were made elsewhere and are no rises of a loss.
+    /// Scores of the network's hidden filters, or of all, from elsewhere, that are not rises of a loss.
     init(values: [Double], of network: Network, scope: SamplingOptions.Scope) {
         let space = FilterSpace(network.graph)
         let layers = space.layers.filter { scope == .all || $0.role == .hidden }
@@ -70,8 +70,8 @@ public struct FilterScores: Sendable {
         self.init(values: values, of: network, scope: scope)
     }
 
-    /// Scores by the fit of an ensemble's evaluations. Filters that no mask tells of stay. What was measured of smaller
-    /// networks makes forecasts of their losses.
+    /// Scores by the fit of an ensemble's evaluations. Filters about which no mask says anything stay. Measurements of
+    /// smaller networks make forecasts of their losses.
     init(_ fit: AdditiveFit, of ensemble: Ensemble, measured: MeasuredChoices? = nil) {
         var values = [Double](repeating: 0, count: ensemble.filterCount)
         var deviations = values
@@ -93,13 +93,13 @@ public struct FilterScores: Sendable {
             })
     }
 
-    /// Scores by single-filter ablation. Throws a `.badInput` ``Failure`` where the run is of another design or not
+    /// Scores by single-filter ablation. Throws a `.badInput` ``Failure`` if the run has another design or is not
     /// complete.
     public init(ablation ensemble: Ensemble, evaluations: [Evaluation?], response: Response) throws {
         guard ensemble.design == .ablation else {
             throw Failure(
                 .badInput,
-                "--method ablation needs a run that was made with --design ablation, not \(ensemble.design.name)")
+                "--method ablation needs a run with --design ablation, not \(ensemble.design.name)")
         }
         let filters = ensemble.participating
         guard ensemble.count == filters.count + 1, let base = evaluations.last ?? nil,

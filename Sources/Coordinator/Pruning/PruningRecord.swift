@@ -1,7 +1,7 @@
 import Foundation
 import Shared
 
-/// What a pruning did, for a program to read: written as JSON beside the pruned network.
+/// The record of a pruning for programs: written as JSON beside the pruned network.
 struct PruningRecord: Encodable {
     /// What a network costs.
     struct Size: Encodable {
@@ -10,8 +10,7 @@ struct PruningRecord: Encodable {
         var multiplyAccumulates: Int
         /// The safetensors file's.
         var fileBytes: Int
-        /// Images that Winnow's engine evaluates in a second, the median of three readings; nil where it was not
-        /// measured.
+        /// Images per second of Winnow's engine, the median of three readings; nil if not measured.
         var imagesPerSecond: Double?
 
         /// The size of a network.
@@ -33,13 +32,13 @@ struct PruningRecord: Encodable {
 
     /// A loss that was measured.
     struct Measurement: Encodable {
-        /// A network on the way from the unpruned one to what is written.
+        /// A stage between the unpruned network and the result.
         enum Stage: String, Encodable {
             /// The network as it was.
             case unpruned
             /// Without the filters, batch norms taken as the masks' were.
             case removed
-            /// What is written: without the filters, with nothing else changed, or adapted.
+            /// The result: without the filters, otherwise unchanged, or adapted.
             case unadapted, recalibrated, reconstructed
 
             var words: String {
@@ -53,12 +52,12 @@ struct PruningRecord: Encodable {
             }
         }
 
-        /// Which network; nil where it is not on this way.
+        /// Which network; nil if it is not such a stage.
         var network: Stage?
         /// `test` or `train`.
         var split: String
         var images: Int
-        /// `frozen` for the statistics of the network's file, else how they were taken under the mask.
+        /// `frozen` for the statistics of the network's file, else how they were computed under the mask.
         var batchNorm: String
         /// Mean cross-entropy in nats.
         var loss: Double
@@ -68,16 +67,16 @@ struct PruningRecord: Encodable {
         var accuracy: Double { Double(correct) / Double(max(images, 1)) }
     }
 
-    /// The training images that said how much may go.
+    /// The training images that decided how much to remove.
     struct HeldOut: Encodable {
         var images: Int
-        /// The share of them, 0 to 1, that the unpruned network recognises, that must be, and that is.
+        /// The accuracies on them, 0 to 1: the unpruned network's, the required one, and the result's.
         var accuracyBefore: Double
         var accuracyMin: Double
         var accuracy: Double
     }
 
-    /// Measured milliseconds for an image, where they were the budget.
+    /// Measured milliseconds per image, if they were the budget.
     struct Latency: Encodable {
         /// Winnow's engine, or the command.
         var program: String
@@ -88,18 +87,18 @@ struct PruningRecord: Encodable {
         var multiple: Int
     }
 
-    /// What further masks around the ranking's choice made of it.
+    /// The effect of further masks around the ranking's choice.
     struct Refinement: Encodable {
-        /// What the network that goes on comes from.
+        /// The origin of the network that was taken.
         enum Origin: String, Encodable {
             case ranking, refinement, taylor, l1Norm
 
             var words: String {
                 switch self {
                 case .ranking: "the ranking's own choice was the best"
-                case .refinement: "the refined choice is taken"
-                case .taylor: "the choice by Taylor scores was better and is taken"
-                case .l1Norm: "the choice by L1 norms was better and is taken"
+                case .refinement: "the refined choice won"
+                case .taylor: "the choice by Taylor scores was better and won"
+                case .l1Norm: "the choice by L1 norms was better and won"
                 }
             }
         }
@@ -109,8 +108,8 @@ struct PruningRecord: Encodable {
         /// The images that the candidates were compared on.
         var split: String
         var images: Int
-        /// Mean cross-entropy in nats on them, batch norms taken as the run's masks': of the ranking's choice, and of what
-        /// is taken.
+        /// Mean cross-entropy in nats on them, with batch norms as under the run's masks: of the ranking's choice, and
+        /// of the one taken.
         var lossBefore: Double
         var loss: Double
         var origin: Origin
@@ -120,38 +119,38 @@ struct PruningRecord: Encodable {
     var commandLine: [String]
     var method: String
     var lossModel: String
-    /// How the filters of a layer were selected; by the method, how many of each layer.
+    /// How the filters of a layer were selected; the method decided how many.
     var selection: FilterSelectionRule
-    /// The run's identity, where the method needed one.
+    /// The run's identity, if the method needed one.
     var run: String?
     var seed: UInt64?
     var before: Size
     var after: Size
     var removedFilters: Int
     var layers: [Layer]
-    /// What the run's masks were compared with; nil without one.
+    /// What the run's masks were compared with; nil without a run.
     var labels: EvaluationSettings.Labels?
-    /// The mean loss in nats on the run's images, by the run's settings, without the filters of the lowest scores; nil
-    /// where the scores predict none.
+    /// The mean loss in nats on the run's images, with the run's settings, without the filters with the lowest scores;
+    /// nil if the scores predict none.
     var predictedLoss: Double?
     /// The same prediction for the unpruned network.
     var predictedLossBefore: Double?
-    /// The interval of ``predictedLoss``, where the run measured networks like this one.
+    /// The interval of ``predictedLoss``, if the run measured networks like this one.
     var forecast: LossCalibration.Forecast?
     var measured: [Measurement] = []
-    /// How sure the ranking is, in a sentence; nil where that is not known.
+    /// The ranking's certainty, in a sentence; nil if unknown.
     var verdict: String?
-    /// Nil where the budget said how much goes.
+    /// Nil if the budget said how much to remove.
     var heldOut: HeldOut?
-    /// Nil where the latency was no budget.
+    /// Nil if latency was not the budget.
     var latency: Latency?
-    /// Nil where the choice is the ranking's.
+    /// Nil if the choice is the ranking's.
     var refinement: Refinement?
 
     /// A few lines for a person; `byLayer` adds what every layer loses.
     func summary(byLayer: Bool = false) -> String {
         var lines = [
-            "\(removedFilters) filters of \(layers.count) layers go, chosen by \(method)"
+            "\(removedFilters) filters of \(layers.count) layers removed, chosen by \(method)"
                 + (selection == .reconstruction ? ", within a layer by what the others can make up for" : "")
         ]
         lines += Self.aligned(costs)
@@ -161,15 +160,16 @@ struct PruningRecord: Encodable {
         }
         if let latency {
             lines.append(
-                "latency by \(latency.program): \(Text.fixed(latency.millisecondsBefore, 3)) ms for an image before, "
-                    + "\(Text.fixed(latency.milliseconds, 3)) after, "
+                "latency by \(latency.program): \(Text.fixed(latency.millisecondsBefore, 3)) ms per image "
+                    + "before, \(Text.fixed(latency.milliseconds, 3)) after, "
                     + "\(Text.fixed(latency.millisecondsBefore / latency.milliseconds, 2)) times as fast; widths are "
                     + "multiples of \(latency.multiple)")
         }
         if let heldOut {
             lines.append(
-                "accuracy on \(heldOut.images) held-out training images: \(Text.percent(heldOut.accuracyBefore, 1)) before, "
-                    + "\(Text.percent(heldOut.accuracy, 1)) after; at least \(Text.percent(heldOut.accuracyMin, 1)) was asked for"
+                "accuracy on \(heldOut.images) held-out training images: "
+                    + "\(Text.percent(heldOut.accuracyBefore, 1)) before, \(Text.percent(heldOut.accuracy, 1)) "
+                    + "after; target: at least \(Text.percent(heldOut.accuracyMin, 1))"
             )
         }
         if let refinement {
@@ -183,9 +183,9 @@ struct PruningRecord: Encodable {
         return lines.joined(separator: "\n")
     }
 
-    /// What was predicted and how far that can be trusted; nil where the scores predict no loss.
+    /// The prediction and how far to trust it; nil if the scores predict no loss.
     private var predictionText: String? {
-        // A loss that was measured needs no forecast.
+        // A measured loss needs no forecast.
         guard let predictedLossBefore, refinement == nil else { return nil }
         let kind = labels == .network ? "divergence" : "loss"
         let before = "predicted \(kind): \(Text.fixed(predictedLossBefore, 4)) before, "

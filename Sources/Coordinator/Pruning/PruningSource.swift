@@ -1,6 +1,6 @@
 import Shared
 
-/// What a pruning starts from: a run file with its network and evaluations, or a checkpoint alone.
+/// The starting point of a pruning: a run file with its network and evaluations, or a checkpoint alone.
 struct PruningSource {
     /// The unpruned network.
     private(set) var network: Network
@@ -14,13 +14,13 @@ struct PruningSource {
         self.run = run
     }
 
-    /// A network that is here, without a run.
+    /// A network in memory, without a run.
     init(_ network: Network) {
         self.network = network
         run = nil
     }
 
-    /// The same, where images become the network's inputs so.
+    /// The same, with the normalisation of its images.
     func normalising(by normalisation: Normalisation) -> PruningSource {
         var source = self
         source.network.facts.normalisation = normalisation
@@ -36,8 +36,8 @@ struct PruningSource {
     /// The run's identity.
     var runIdentity: String? { run?.description.run }
 
-    /// The scores of the network's filters; `gradients` computes those of the training images. Throws a ``Failure``
-    /// where the run or the worker cannot give them.
+    /// The scores of the network's filters; `gradients` computes those that need training images. Throws a ``Failure``
+    /// if the run or the worker cannot provide them.
     func scores(
         _ method: PruningMethod, scope: SamplingOptions.Scope, seed: UInt64, gradients: GradientSource?
     ) throws -> FilterScores {
@@ -60,8 +60,7 @@ struct PruningSource {
 }
 
 extension PruningSource {
-    /// The scores of the network's filters by criteria that are known without a mask. Throws a ``Failure`` where the run
-    /// file is damaged.
+    /// The network's filter scores by criteria that need no masks. Throws a ``Failure`` if the run file is damaged.
     func cheapScores() throws -> [(criterion: FilterFeatures.Criterion, values: [Double])] {
         let taylor = try run?.taylorScores().map { (criterion: FilterFeatures.Criterion.taylor, values: $0) }
         return [taylor, (.l1Norm, WeightNorm.l1.scores(network))].compactMap { $0 }
@@ -76,8 +75,9 @@ struct GradientSource {
     let images: Int
 
     /// The importance of every filter by its number: the mean over images of the squared derivative of an image's loss
-    /// with respect to a gate on the filter's output, batch norms frozen (Molchanov et al. 2019, equation 8; the
-    /// first-order term of Molchanov et al. 2017). Not divided by layer: the paper compares filters of all layers so.
+    /// with respect to a gate on the filter's output, with frozen batch norms (Molchanov et al. 2019, equation 8; the
+    /// first-order term of Molchanov et al. 2017). Not normalised per layer: the paper compares filters of all layers
+    /// this way.
     func importances(of network: Network) throws -> [Double] {
         try jobs.gateGradients(of: network, images: images)
     }

@@ -1,8 +1,8 @@
 import Foundation
 import Shared
 
-/// Scores of filters that somebody else made: a CSV file with a header line whose columns `layer`, `filter` and
-/// `importance` are read, as a report's `ranking.csv` has them. A higher importance is a filter to keep.
+/// Filter scores from elsewhere: a CSV file with a header line and the columns `layer`, `filter` and `importance`, as
+/// in a report's `ranking.csv`. Filters to keep have the higher importance.
 enum RankingFile {
     private static let bytesMax = 256 << 20
     private static let columns = ["layer", "filter", "importance"]
@@ -30,9 +30,11 @@ enum RankingFile {
             guard let filter = Int(row[places[1]]), (0..<layer.filters.count).contains(filter) else {
                 throw damaged("layer \(layer.name) has the filters 0 to \(layer.filters.count - 1)")
             }
-            guard let value = Double(row[places[2]]), value.isFinite else { throw damaged("an importance is a number") }
+            guard let value = Double(row[places[2]]), value.isFinite else {
+                throw damaged("an importance must be a number")
+            }
             let index = layer.filters.lowerBound + filter
-            guard !removable[index] else { throw damaged("filter \(filter) of \(layer.name) is there twice") }
+            guard !removable[index] else { throw damaged("filter \(filter) of \(layer.name) occurs twice") }
             values[index] = value
             removable[index] = true
         }
@@ -40,7 +42,7 @@ enum RankingFile {
         return FilterScores(values: values, removable: removable, prediction: nil)
     }
 
-    /// The fields of a line of RFC 4180; a quoted field does not go over lines.
+    /// The fields of a line of RFC 4180; a quoted field must not span lines.
     private static func fields(_ line: Substring) -> [String] {
         var fields = [""]
         var isQuoted = false

@@ -1,14 +1,14 @@
 import Foundation
 import Shared
 
-/// Refines a choice of filters by rounds of masks that `winnow-worker` evaluates, and takes the best of what came up: the
-/// ranking's choice, each round's, and those of cheap criteria.
+/// Refines a choice of filters by rounds of masks that `winnow-worker` evaluates, and takes the best of the candidates:
+/// the ranking's choice, each round's, and those of cheap criteria.
 struct RefinementSearch {
-    /// Images that a mask is evaluated on, at most, other ones in each round.
+    /// The most images to evaluate a mask on, different ones in each round.
     private static let imagesMax = 512
-    /// Images that the candidates are compared on at the end, at most, the same ones for all.
+    /// The most images to compare the candidates on at the end, the same ones for all.
     private static let comparedImagesMax = 2048
-    /// A loss below this counts as this much: a logarithm needs more than nothing.
+    /// A loss below this counts as this much, since a logarithm needs more than zero.
     private static let lossMin = 1e-12
 
     let network: Network
@@ -27,13 +27,13 @@ struct RefinementSearch {
         let outcome: Pruner.Outcome
     }
 
-    /// Searches with so many masks, beginning with a choice of the pruner. `others` are choices that are compared in the
-    /// end. `report` is told what happens. Throws a ``Failure``.
+    /// Searches with this many masks, starting from a choice of the pruner. `others` are choices to compare at the end.
+    /// `report` gets progress messages. Throws a ``Failure``.
     func search(
         from first: Pruner.Outcome, masks: Int, others: [Candidate], report: (String) -> Void
     ) throws -> (outcome: Pruner.Outcome, record: PruningRecord.Refinement) {
         guard let deviations = pruner.scores.deviations else {
-            throw Failure(.usage, "--refine needs the ranking of a run's ensemble, which says how sure it is")
+            throw Failure(.usage, "--refine needs a run's ensemble, whose scores have standard errors")
         }
         var refinement = ChoiceRefinement(
             pruner.space, removed: first.removed, scores: pruner.scores.values, deviations: deviations,
@@ -71,7 +71,7 @@ struct RefinementSearch {
         )
     }
 
-    /// The settings of a round: images of its own, where the run's pool has as many as a mask takes.
+    /// The settings of a round: images of its own, if the run's pool has as many as a mask takes.
     private func roundSettings(_ round: Int, masks: Int) -> EvaluationSettings {
         var own = settings
         own.images = min(settings.images, Self.imagesMax)

@@ -1,19 +1,19 @@
 import Shared
 
-/// What can be removed from a network, and what remains then costs.
+/// What can be removed from a network, and the cost of what remains.
 ///
-/// Filters come in *units* that are removed whole: a hidden filter or a neuron alone, filters whose channels are
-/// summed together (``ChannelClasses``). Units that shrink the same layers form a *dimension*; the cost of what remains depends only on how
-/// many units of every dimension are left, since a layer costs its inputs times its outputs.
+/// Filters come in *units* that are removed as a whole: a hidden filter or a neuron alone, or filters whose channels
+/// are summed (``ChannelClasses``). Units that shrink the same layers form a *dimension*; the remaining cost depends
+/// only on how many units of every dimension are left, since a layer costs its inputs times its outputs.
 public struct RemovalSpace: Sendable, Equatable {
-    /// Units that shrink the same layers, so that removing any of them saves the same.
+    /// Units that shrink the same layers, so removing any of them saves the same.
     public struct Dimension: Sendable, Equatable {
         /// A layer whose filters its units are.
         public struct Layer: Sendable, Equatable {
             public let name: String
             /// Filters that every unit takes from it.
             public let filtersPerUnit: Int
-            /// Filters that stay in any case.
+            /// Filters that must stay.
             public let fixed: Int
         }
 
@@ -28,13 +28,13 @@ public struct RemovalSpace: Sendable, Equatable {
         public var name: String { layers.map(\.name).joined(separator: "+") }
     }
 
-    /// What every dimension's units are, in the order of their first filters.
+    /// Every dimension's units, in the order of their first filters.
     public let dimensions: [Dimension]
     /// What the network costs.
     let cost: CostForm
 
-    /// Everything that may be removed from a network when only `removable` filters may: filters that are coupled only
-    /// if all of them are. `latency` says how long layers take; nil where time does not count.
+    /// Everything that may be removed from a network if only `removable` filters may: coupled filters only all
+    /// together. `latency` models the layers' time; nil if time does not count.
     init(_ graph: Graph, removable: Mask, latency: LatencyModel? = nil) {
         let channels = ChannelClasses(graph)
         let space = FilterSpace(graph)
@@ -63,7 +63,7 @@ public struct RemovalSpace: Sendable, Equatable {
             var layers: [Dimension.Layer] = []
             for (place, index) in share.layers.enumerated() where share.layers.firstIndex(of: index) == place {
                 let perUnit = share.layers.filter { $0 == index }.count
-                // A layer of several dimensions keeps its share of the filters of each.
+                // A layer in several dimensions keeps its share of the filters of each.
                 let others = space.layers[index].filters.count - perUnit * units.count
                 layers.append(
                     Dimension.Layer(
@@ -78,7 +78,7 @@ public struct RemovalSpace: Sendable, Equatable {
     /// The number of filters that may be removed.
     public var filters: Int { dimensions.reduce(0) { $0 + $1.units.count * $1.filtersPerUnit } }
 
-    /// Multiply-accumulates and parameters of the network when so many units of every dimension are removed.
+    /// Multiply-accumulates and parameters of the network after removing this many units of every dimension.
     public func cost(removed: [Int]) -> RemainingCost {
         precondition(removed.count == dimensions.count, "one count for each dimension")
         var result = RemainingCost()
@@ -93,7 +93,7 @@ public struct RemainingCost: Sendable, Equatable {
     public var multiplyAccumulates = 0
     /// Weights, biases, and the batch norms' weights and biases.
     public var parameters = 0
-    /// What the layers take for an image, by a ``LatencyModel``; 0 without one.
+    /// The layers' time per image, by a ``LatencyModel``; 0 without one.
     var picoseconds = 0
 
     static func += (sum: inout RemainingCost, term: RemainingCost) {
@@ -109,9 +109,9 @@ public struct RemainingCost: Sendable, Equatable {
     }
 }
 
-/// A network's cost as a function of how many units are removed from every dimension.
+/// A network's cost as a function of the number of units removed from every dimension.
 struct CostForm: Sendable, Equatable {
-    /// A number of channels: what is always there, less what each dimension takes away for each removed unit.
+    /// A number of channels: a constant, minus what each removed unit of each dimension takes away.
     struct Width: Sendable, Equatable {
         var channels: Int
         var perUnit: [(dimension: Int, channels: Int)]
@@ -145,7 +145,7 @@ struct CostForm: Sendable, Equatable {
     /// For every dimension the indices of the layers that it shrinks.
     let layersOfDimension: [[Int]]
 
-    /// `channelsOfUnits` has for every dimension the nodes that one unit takes channels from, and how many.
+    /// `channelsOfUnits` has, for every dimension, the nodes that one unit takes channels from, and how many.
     init(_ graph: Graph, channelsOfUnits: [[[Int]]], latency: LatencyModel?) {
         var perUnit = [[(dimension: Int, channels: Int)]](repeating: [], count: graph.nodes.count)
         for (dimension, nodes) in channelsOfUnits.enumerated() {

@@ -1,11 +1,11 @@
 import Shared
 
-/// The Taylor scores that a run takes along as prior knowledge of its filters.
+/// The Taylor scores that a run stores as prior knowledge about its filters.
 enum TaylorScores {
-    /// Training images that give gradients, at most and at least, …
+    /// Training images for gradients, at most and at least, …
     private static let imagesMax = 1024
     private static let imagesMin = 64
-    /// … and multiply-accumulates of the network for all of them, about: seconds on one core.
+    /// … and the approximate multiply-accumulates of the network for all of them: seconds on one core.
     private static let multiplyAccumulatesMax = 1e11
 
     /// The mean squared gate gradient of every filter on the first training images, or nil where it cannot be had: on a
@@ -19,7 +19,7 @@ enum TaylorScores {
         do {
             let affordable = multiplyAccumulatesMax / Double(max(network.graph.cost().multiplyAccumulates, 1))
             let images = try min(Int(min(max(affordable, Double(imagesMin)), Double(imagesMax))), data.count(.train))
-            Log.shared.step("taking Taylor scores on \(images) training images, as prior knowledge")
+            Log.shared.step("computing Taylor scores on \(images) training images, as prior knowledge")
             return try jobs.gateGradients(of: network, images: images)
         } catch {
             if (error as? Failure)?.kind == .interrupted { throw error }

@@ -1,7 +1,7 @@
 import Shared
 
 extension EvaluationSettings {
-    /// The images that masks are evaluated on, in words: `512 of 50,000 train images each`.
+    /// The images of a mask's evaluation, in words: `512 of 50,000 train images each`.
     var imagesInWords: String {
         let kind = "\(split.rawValue) images"
         guard let rotation else { return "\(Text.grouped(images)) \(kind)" }

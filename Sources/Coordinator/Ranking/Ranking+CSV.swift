@@ -6,8 +6,7 @@ extension Ranking {
         "rank", "layer", "filter", "importance", "standard_error", "ci_low", "ci_high", "l1_norm",
     ]
 
-    /// The ranking as comma-separated values, rank 1 the least important filter. Numbers are written so that they read
-    /// back as the same.
+    /// The ranking as comma-separated values, rank 1 the least important filter. Numbers read back exactly.
     public var csv: String {
         var lines = [Self.csvColumns.joined(separator: ",")]
         for row in rows {
@@ -22,7 +21,7 @@ extension Ranking {
         return lines.joined(separator: "\n") + "\n"
     }
 
-    /// A field of RFC 4180: in quotes where it holds what would end it.
+    /// A field of RFC 4180: quoted if it holds a delimiter.
     static func quoted(_ field: String) -> String {
         guard field.contains(where: { $0 == "," || $0 == "\"" || $0.isNewline }) else { return field }
         return "\"" + field.replacingOccurrences(of: "\"", with: "\"\"") + "\""

@@ -1,7 +1,7 @@
 import Foundation
 import Shared
 
-/// `ranking.json`: the ranking, and all that a reader needs to judge or repeat it.
+/// `ranking.json`: the ranking, and all that a reader needs to judge or reproduce it.
 struct RankingDocument: Codable {
     struct Run: Codable {
         let run: String
@@ -56,7 +56,7 @@ struct RankingDocument: Codable {
         let filter: Int
     }
 
-    /// The meaning of `rank` and of `importance`, for whoever opens the file first.
+    /// The meaning of `rank` and of `importance`, for anyone who opens the file first.
     let about: String
     let run: Run
     let fit: Fit
@@ -99,7 +99,7 @@ struct RankingDocument: Codable {
         unmeasured = ranking.unmeasured.map { Unmeasured(layer: $0.layer, filter: $0.filter) }
     }
 
-    /// The file's bytes. Throws where a number cannot be written, which fits do not produce.
+    /// The file's bytes. Throws if a number cannot be written, which fits do not produce.
     func encoded() throws -> Data {
         let encoder = JSONEncoder()
         encoder.keyEncodingStrategy = .convertToSnakeCase

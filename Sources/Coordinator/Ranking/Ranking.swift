@@ -10,27 +10,27 @@ public struct Ranking: Sendable {
         public let layer: String
         /// Its number within the layer.
         public let filter: Int
-        /// What the masks say of it.
+        /// The masks' estimate for it.
         public let estimate: AdditiveFit.Estimate
         /// The sum of its weights' absolute values.
         public let l1Norm: Double
-        /// Parameters that the network loses when only this filter is removed.
+        /// Parameters saved by removing this filter alone.
         public let parameters: Int
-        /// Multiply-accumulates for one image that the network loses when only this filter is removed.
+        /// Multiply-accumulates for one image saved by removing this filter alone.
         public let multiplyAccumulates: Int
     }
 
     /// How a ranking agrees with another score of the filters.
     public struct Agreement: Sendable, Equatable, Codable {
-        /// Spearman's ρ; nil where one side is constant.
+        /// Spearman's ρ; nil if one side is constant.
         public let spearman: Double?
-        /// Kendall's τ-b; nil where one side is constant.
+        /// Kendall's τ-b; nil if one side is constant.
         public let kendall: Double?
     }
 
-    /// The filters by importance; equal ones by their number.
+    /// The filters by importance; equal ones by number.
     public let rows: [Row]
-    /// The layer and the number within it of filters that take part and of which the masks say nothing.
+    /// The layer and number of ranked filters about which the masks say nothing.
     public let unmeasured: [(layer: String, filter: Int)]
     /// The fit.
     public let fit: AdditiveFit
@@ -81,7 +81,7 @@ public struct Ranking: Sendable {
         }
     }
 
-    /// What removing each filter alone saves. Hidden filters of a layer all save the same.
+    /// The savings from removing each filter alone. Hidden filters of a layer all save the same.
     private static func costs(
         of filters: [Int], _ graph: Graph, _ space: FilterSpace
     ) -> [(parameters: Int, multiplyAccumulates: Int)] {

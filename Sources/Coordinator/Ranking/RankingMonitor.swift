@@ -1,15 +1,15 @@
 import Foundation
 import Shared
 
-/// The ranking while the run goes on, for the progress line and the live page: the model is fitted now and then to what
-/// has been recorded, on a thread of its own, so that the coordinator's loop never waits for it.
+/// The ranking during the run, for the progress line and the live page: now and then the model is fitted to the
+/// recorded evaluations, on a separate thread, so the coordinator's loop never waits for it.
 final class RankingMonitor: Sendable {
     /// How far the ranking had settled after a number of masks.
     struct Settling: Sendable, Equatable {
         let masks: Int
         /// Spearman's correlation of the rankings from two halves of the masks.
         let splitHalfCorrelation: Double
-        /// R² on masks that the fit has not seen.
+        /// R² on held-out masks.
         let heldOutRSquared: Double?
         /// The ranking's reliability.
         var reliability: Double?
@@ -19,11 +19,11 @@ final class RankingMonitor: Sendable {
     struct State: Sendable {
         /// The filters by importance, the least important first.
         var ranking: [AdditiveFit.Estimate] = []
-        /// The masks that the ranking knows of.
+        /// The number of masks in the ranking.
         var masks = 0
         /// How the ranking settled, oldest first.
         var settling: [Settling] = []
-        /// About how many masks make the ranking as reliable as was asked for; nil where that is not known.
+        /// About how many masks give the target reliability; nil if unknown.
         var masksNeeded: Double?
 
         /// What a run file keeps of it; nil while nothing is known.
@@ -33,19 +33,19 @@ final class RankingMonitor: Sendable {
         }
     }
 
-    /// The share of one core's time that fitting may take, after the first seconds of it, so that short runs show too how
-    /// their ranking settles.
+    /// The share of one core's time for fitting, after its first seconds, so that short runs also show how their
+    /// ranking settles.
     private static let share = 0.02
     private static let freeSeconds = 5.0
-    /// More filters than this are ranked at the end only: one fit would take minutes.
+    /// More filters than this are only ranked at the end: one fit would take minutes.
     private static let filtersMax = 4096
-    /// The first fit waits for this many masks for each filter, or half of the run's: fewer order the layers only.
+    /// The first fit waits for this many masks per filter, or half of the run's: fewer only order the layers.
     private static let firstMasksPerFilter = 0.25
-    /// New masks that a fit is worth: this share of those that were fitted before.
+    /// New masks that justify a fit: this share of those fitted before.
     private static let growth = 0.1
-    /// New masks after which the ranking is fitted whatever that costs: this share of the run's.
+    /// New masks after which the ranking is fitted at any cost: this share of the run's.
     private static let staleShare = 0.2
-    /// Points of the settling curve at most; then every second one is dropped.
+    /// The most points of the settling curve; beyond that every second one is dropped.
     private static let pointsMax = 400
     private static let pauseSeconds = 0.25
 
@@ -58,14 +58,14 @@ final class RankingMonitor: Sendable {
     private let ensemble: Ensemble
     private let rotation: ImageRotation?
     private let features: FilterFeatures
-    /// The reliability that the run aims at, or that is forecast where it aims at none.
+    /// The reliability that the run aims at, or else the one to forecast.
     let aim: Double
-    /// When the run has settled; nil where it does not end by that.
+    /// When the run has settled; nil if that does not end it.
     private let settlement: Locked<Settlement?>
     /// Whether the filters are few enough.
     private let isFitted: Bool
     private let inbox = Locked(Inbox())
-    /// What has been taken out of the inbox, a place for each mask.
+    /// What has been taken out of the inbox, one place per mask.
     private let evaluated: Locked<[Evaluation?]>
     /// Held while it is looked whether the run has settled.
     private let looking = Locked(())
@@ -88,14 +88,14 @@ final class RankingMonitor: Sendable {
         self.features = features
         isFitted = ensemble.participating.count <= Self.filtersMax
         guard isFitted || aim != nil else { return }
-        // A fit that goes on when the run ends is left behind: its result is not needed.
+        // A fit still running when the run ends is abandoned: its result is not needed.
         _ = BackgroundThread(name: "ranking", stackBytes: 8 << 20) { [self] in fitNowAndThen() }
     }
 
     /// What is known so far.
     var state: State { outbox.withLock { $0 } }
 
-    /// Takes evaluations that were recorded. O(1) for each.
+    /// Takes recorded evaluations. O(1) each.
     func record(_ items: some Sequence<(mask: Int, evaluation: Evaluation)>) {
         guard isFitted || hasAim else { return }
         inbox.withLock { $0.items += items }
@@ -104,13 +104,13 @@ final class RankingMonitor: Sendable {
     /// Ends the thread.
     func stop() { inbox.withLock { $0.isOver = true } }
 
-    /// After how many masks the run has settled, as far as was looked; nil where it has not.
+    /// After how many masks the run has settled, as far as checked; nil if it has not.
     var settledMasks: Int? { settlement.withLock { $0?.masks } }
 
     private var hasAim: Bool { settlement.withLock { $0 != nil } }
 
-    /// Takes in what has been recorded and looks whether the run has settled, on this thread. Returns after how many
-    /// masks; nil where it has not.
+    /// Takes the recorded evaluations and checks whether the run has settled, on this thread. Returns after how many
+    /// masks; nil if it has not.
     @discardableResult
     func settle() -> Int? {
         takeRecorded()
@@ -174,7 +174,7 @@ final class RankingMonitor: Sendable {
             let point = Settling(
                 masks: fit.masks, splitHalfCorrelation: splitHalf, heldOutRSquared: fit.heldOutRSquared,
                 reliability: fit.reliability)
-            // A new array: readers may be at the old one.
+            // A new array: readers may be using the old one.
             state.settling = state.settling + [point]
             if state.settling.count > Self.pointsMax {
                 state.settling = stride(from: 1, to: state.settling.count, by: 2).map { state.settling[$0] }

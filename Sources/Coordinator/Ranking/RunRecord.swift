@@ -1,28 +1,28 @@
 import Foundation
 import Shared
 
-/// Everything that a report tells of a run.
+/// Everything that a report contains about a run.
 public struct RunRecord: Sendable {
-    /// The run file; nil where there is none.
+    /// The run file; nil if there is none.
     public let path: String?
-    /// What was evaluated and how it came about.
+    /// What was evaluated and how it was made.
     public let description: RunDescription
     /// The network that was ranked.
     public let network: Network
-    /// The evaluation of each mask of the ensemble; nil where there is none (yet).
+    /// The evaluation of each mask of the ensemble; nil if there is none (yet).
     public let evaluations: [Evaluation?]
-    /// What cheap criteria say of the filters.
+    /// What cheap criteria say about the filters.
     public let features: FilterFeatures
-    /// Smaller networks that were measured; nil where none were.
+    /// Measured smaller networks; nil if there are none.
     let choices: MeasuredChoices?
     /// The workers, in the order in which they joined.
     public let workers: [RunFile.Worker]
-    /// The leases, in the order in which they were granted; of very many, an even share.
+    /// The leases, in the order they were granted; an even sample if there are very many.
     public let leases: [RunFile.LeaseRecord]
     /// The masks that were set aside, and why.
     public let setAside: [(mask: Int, reason: String)]
 
-    /// Leases that are kept, for a plot.
+    /// Leases to keep for a plot.
     private static let leasesMax = 50_000
 
     /// Makes a record.
@@ -42,7 +42,7 @@ public struct RunRecord: Sendable {
         self.setAside = setAside
     }
 
-    /// Reads all of a run file, whether its run has ended or goes on. Throws a ``Failure``.
+    /// Reads a whole run file, whether its run has ended or is active. Throws a ``Failure``.
     public init(_ file: RunFile) throws {
         let network = try Checkpoint.network(
             bytes: file.checkpoint(), name: "the checkpoint in \(file.path)", note: { _ in })
@@ -55,9 +55,9 @@ public struct RunRecord: Sendable {
             features: try file.features(of: network), choices: try file.measuredChoices())
     }
 
-    /// The share of the run's images that the unpruned network recognises; nil where no mask measured it.
+    /// The unpruned network's accuracy on the run's images; nil if no mask measured it.
     var unprunedAccuracy: Double? {
-        // A design that has such a mask has it last or first.
+        // A design with such a mask has it last or first.
         let ends = [evaluations.count - 1, 0].filter(evaluations.indices.contains)
         let unmasked = ends.first { description.ensemble.mask($0).disabledCount == 0 }
         return unmasked.flatMap { evaluations[$0] }.map { Double($0.correct) / Double(max($0.images, 1)) }

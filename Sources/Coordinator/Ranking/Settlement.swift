@@ -1,26 +1,26 @@
-/// Decides after how many masks a run has settled, that is, its ranking is as reliable as was asked for.
+/// Decides after how many masks a run has settled, that is, its ranking has the target reliability.
 ///
-/// The ranking of the first masks is looked at when all of them are in, at numbers that follow from the run alone: each a
+/// The ranking of the first masks is checked once all of them are in, at numbers that depend on the run alone: each a
 /// tenth above the last, whole groups of masks. So a run ends after the same masks, wherever and however fast they were
-/// evaluated. Two looks in a row must find it reliable enough, so that it does not end by luck.
+/// evaluated. Two checks in a row must find it reliable enough, so that it does not end by luck.
 struct Settlement: Sendable, Equatable {
-    /// The reliability that is asked for.
+    /// The target reliability.
     let aim: Double
-    /// The masks of the next look; nil where there is none, since it has settled or there are no more masks.
+    /// The masks of the next check; nil if there is none, since it has settled or there are no more masks.
     private(set) var next: Int?
-    /// The masks that suffice, once they do.
+    /// The number of masks that suffices, once known.
     private(set) var masks: Int?
 
     private let group: Int
     private let most: Int
     private var wasReached = false
 
-    /// Masks of the first look, for each filter.
+    /// Masks of the first check, per filter.
     private static let firstMasksPerFilter = 0.5
-    /// What each look has more than the one before.
+    /// The increase from one check to the next.
     private static let growth = 1.1
 
-    /// Begins for a run of `most` masks at most, of which groups of `group` belong together.
+    /// Starts for a run of at most `most` masks, in groups of `group`.
     init(aim: Double, filters: Int, group: Int, most: Int) {
         self.aim = aim
         self.group = group
@@ -29,7 +29,7 @@ struct Settlement: Sendable, Equatable {
         next = whole(Int(Self.firstMasksPerFilter * Double(filters)), after: 0)
     }
 
-    /// The ranking of the ``next`` masks was found so reliable; nil where that cannot be told.
+    /// Takes the reliability of the ``next`` masks' ranking; nil if unknown.
     mutating func looked(_ reliability: Double?) {
         guard let looked = next else { return }
         let isReached = (reliability ?? 0) >= aim

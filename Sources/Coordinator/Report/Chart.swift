@@ -1,4 +1,4 @@
-/// A drawing with two axes, as inline SVG whose colours the page's style decides.
+/// A drawing with two axes, as inline SVG with colours from the page's style.
 struct Chart {
     /// Space around the plotting area.
     struct Margins {
@@ -26,7 +26,7 @@ struct Chart {
         self.margins = margins
     }
 
-    /// The drawing. `title` says what it shows to those who cannot see it.
+    /// The drawing. `title` describes it for people who cannot see it.
     func svg(title: String) -> String {
         """
         <svg viewBox="0 0 \(Self.place(width)) \(Self.place(height))" role="img" aria-label="\(Text.escaped(title))">
@@ -97,7 +97,7 @@ struct Chart {
             """)
     }
 
-    /// A label below an axis, turned so that its neighbours have room.
+    /// A label below an axis, rotated so that its neighbours have room.
     mutating func slanted(_ x: Double, _ y: Double, _ content: String) {
         elements.append(
             """

@@ -24,7 +24,7 @@ struct Comparison: Sendable {
     /// How the importances agree.
     let agreement: Ranking.Agreement
 
-    /// Throws a `.badInput` ``Failure`` where the runs ranked no filter in common.
+    /// Throws a `.badInput` ``Failure`` if the runs ranked no filter in common.
     init(_ first: Report, _ second: Report, names: (String, String)) throws {
         guard first.record.network.graph == second.record.network.graph else {
             throw Failure(.badInput, "\(names.0) and \(names.1) are runs of different networks and cannot be compared")
@@ -47,7 +47,8 @@ struct Comparison: Sendable {
         self.names = (names.0, names.1)
     }
 
-    /// Writes `comparison.html`, `comparison.csv` and `comparison.json`. Throws an `.unavailable` ``Failure`` where that fails.
+    /// Writes `comparison.html`, `comparison.csv` and `comparison.json`. Throws an `.unavailable` ``Failure`` on
+    /// failure.
     func write(to directory: String) throws {
         try OutputGuard.prepareFolder(directory)
         try OutputFile.write(Array(html.utf8), to: "\(directory)/comparison.html")
@@ -55,7 +56,7 @@ struct Comparison: Sendable {
         try OutputFile.write(Array(json()), to: "\(directory)/comparison.json")
     }
 
-    /// A line for each filter, in the order of the first run.
+    /// One line per filter, in the order of the first run.
     var csv: String {
         let header = "layer,filter,rank_a,rank_b,importance_a,importance_b,standard_error_a,standard_error_b,deviation"
         let rows = pairs.map { pair in
@@ -85,7 +86,7 @@ struct Comparison: Sendable {
         return try encoder.encode(document) + Data("\n".utf8)
     }
 
-    /// Filters whose importances differ by more than their intervals allow.
+    /// Filters whose importances differ beyond their intervals.
     private var differing: Int { pairs.count { abs($0.deviation) > AdditiveFit.intervalDeviations } }
 
     /// The page.

@@ -1,4 +1,4 @@
-/// A page of HTML that needs no other file.
+/// A self-contained HTML page.
 struct Page {
     let title: String
     private var parts: [String] = []
@@ -39,7 +39,7 @@ struct Page {
     /// A command to copy.
     mutating func code(_ text: String) { add("<pre><code>\(Text.escaped(text))</code></pre>") }
 
-    /// A part that is unfolded by its reader.
+    /// A collapsed part.
     mutating func folded(_ title: String, _ content: (inout Page) -> Void) {
         var inner = Page(title: title)
         content(&inner)
@@ -51,7 +51,7 @@ struct Page {
         add("<p\(attribute)>\(Text.escaped(text))</p>")
     }
 
-    /// Key figures: a value and what it is.
+    /// Key figures: values and their labels.
     mutating func tiles(_ tiles: [(value: String, name: String)]) {
         let cells = tiles.map { "<div><b>\(Text.escaped($0.value))</b><span>\(Text.escaped($0.name))</span></div>" }
         add("<div class=\"tiles\">\(cells.joined(separator: "\n"))</div>")
@@ -66,12 +66,12 @@ struct Page {
         return "<figure>\(drawing)<figcaption>\(Text.escaped(caption))</figcaption></figure>"
     }
 
-    /// Two parts side by side where there is room.
+    /// Two parts side by side if there is room.
     mutating func pair(_ left: String, _ right: String) {
         add("<div class=\"pair\"><div>\(left)</div><div>\(right)</div></div>")
     }
 
-    /// Names and what they stand for.
+    /// Names and values.
     mutating func definitions(_ entries: [(name: String, value: String, isCode: Bool)]) {
         let rows = entries.map { entry in
             let value = Text.escaped(entry.value)
@@ -87,19 +87,19 @@ struct Page {
 struct Table {
     struct Column {
         let title: String
-        /// Names stand at the left, numbers at the right.
+        /// Names are on the left, numbers on the right.
         var isName = false
     }
 
     struct Cell {
         let text: String
-        /// What the column is sorted by, where it is not the text.
+        /// The column's sort key, if not the text.
         var value: Double?
     }
 
     let columns: [Column]
     var rows: [[Cell]] = []
-    /// The element's name, for a table with a field that filters it.
+    /// The element's name, for a table with a filter field.
     var name: String?
     var sorts = true
 

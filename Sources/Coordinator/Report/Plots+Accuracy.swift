@@ -1,12 +1,12 @@
 import Foundation
 import Shared
 
-/// What the masks measured of smaller networks, and what the ranking's own choice is predicted to do.
+/// The smaller networks measured by the masks, and the prediction for the ranking's own choice.
 extension Plots {
-    /// Masks that are drawn at most.
+    /// The most masks to draw.
     private static let masksMax = 600
 
-    /// A mask as a smaller network: what it does without, and how it fared.
+    /// A mask as a smaller network: what it lacks, and its result.
     private struct Measured {
         /// Nil for a network that the ranking chooses.
         var index: Int?
@@ -15,7 +15,7 @@ extension Plots {
         var accuracy: Double
     }
 
-    /// Where something is against the share of FLOPs removed.
+    /// A quantity against the share of FLOPs removed.
     private func measured() -> [Measured] {
         let graph = record.network.graph
         let whole = Double(max(graph.cost().multiplyAccumulates, 1))
@@ -31,7 +31,7 @@ extension Plots {
         }
     }
 
-    /// Accuracy against the share of FLOPs removed: measured under the masks, and expected of what `prune` would choose.
+    /// Accuracy against the share of FLOPs removed: measured under the masks, and expected for `prune`'s choices.
     func accuracy(_ budgets: [Report.Budget]) -> String {
         let points = measured()
         let curve = LossToAccuracy(points.map { ($0.loss, $0.accuracy) })
@@ -47,7 +47,7 @@ extension Plots {
             title: "Accuracy against the share of FLOPs removed")
     }
 
-    /// Loss against the share of FLOPs removed: measured under the masks, and predicted for what `prune` would choose.
+    /// Loss against the share of FLOPs removed: measured under the masks, and predicted for `prune`'s choices.
     func loss(_ budgets: [Report.Budget], unpruned: Double?) -> String {
         draw(
             measured().map { ($0.flops, $0.loss, tip($0)) },
@@ -57,7 +57,7 @@ extension Plots {
             title: "Loss against the share of FLOPs removed")
     }
 
-    /// The smaller networks that were measured, as the masks are drawn.
+    /// The measured smaller networks, drawn like the masks.
     private func measuredChoices() -> [Measured] {
         guard let choices = record.choices else { return [] }
         let graph = record.network.graph
@@ -85,7 +85,7 @@ extension Plots {
         var chart = Chart(margins: Chart.Margins(top: 18, right: 150, bottom: 44, left: 74))
         let most = (masks.map(\.0) + chosen.map(\.0)).max() ?? 1
         let x = Scale(domain: 0...max(0.1, most * 1.04), from: chart.left, to: chart.right)
-        // Where the model has long left what was measured, its curve leaves the drawing.
+        // Far beyond the measurements, the model's curve leaves the drawing.
         let limit = (masks.map(\.1).max() ?? 1) * 1.6
         let shown = chosen.filter { $0.1 <= limit }
         let y = Scale(
@@ -128,9 +128,9 @@ extension Plots {
     }
 }
 
-/// The accuracy that masks of about the same loss have, from measured pairs: means of neighbours in the order of the
-/// loss, and lines between them. Of a loss above all that were measured it says nothing; below them, the accuracy of the
-/// least one, which is no promise of more.
+/// The accuracy of masks with about the same loss, from measured pairs: means of neighbours in the order of the loss,
+/// with linear interpolation. Nothing for a loss above all measured ones; below them, the accuracy of the lowest, which
+/// promises no more.
 struct LossToAccuracy {
     private static let knots = 16
     private var points: [(loss: Double, accuracy: Double)] = []

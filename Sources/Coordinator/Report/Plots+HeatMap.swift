@@ -2,13 +2,13 @@ import Foundation
 import Shared
 
 extension Plots {
-    /// Filters that a map shows at most; of more, the page would take seconds to draw.
+    /// The most filters of a map; more would take the page seconds to draw.
     private static let cellsMax = 12_000
-    /// The share of the filters whose importance is told apart by the colour; the few beyond look like the last of them.
+    /// The share of the filters whose importance has distinct colours; the few beyond look like the last of them.
     private static let toldApart = 0.97
 
     /// Layers as rows, their filters as cells from the least to the most important one, the darker the more important;
-    /// nil where there are too many filters to draw.
+    /// nil if there are too many filters to draw.
     func heatMap() -> String? {
         guard ranking.rows.count <= Self.cellsMax else { return nil }
         let layers = fit.layers.map { layer in (layer.name, ranking.rows.filter { $0.layer == layer.name }) }

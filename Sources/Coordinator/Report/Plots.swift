@@ -9,7 +9,7 @@ struct Plots {
     var fit: AdditiveFit { ranking.fit }
     private var logarithmic: Bool { fit.response == .logLoss }
 
-    /// A rise of the response as the page's axes have it: a logarithm's in per cent of the loss.
+    /// A rise of the response in the units of the page's axes: for a logarithm, in per cent of the loss.
     private func shown(_ value: Double) -> Double { logarithmic ? 100 * (exp(value) - 1) : value }
 
     /// How a rise of the response reads.
@@ -17,7 +17,7 @@ struct Plots {
         logarithmic ? Text.fixed(shown(value), 1) + " %" : Text.fixed(value, 4) + " nats"
     }
 
-    /// What the axis of importance is called.
+    /// The label of the importance axis.
     private var importanceTitle: String {
         logarithmic ? "importance (rise of the loss, %)" : "importance (rise of the loss)"
     }
@@ -105,8 +105,8 @@ struct Plots {
         return chart.svg(title: "How the loss rises as more filters of one layer are disabled")
     }
 
-    /// Places for labels at least `gap` apart, near where they would stand, from ascending ones; nil for those that are
-    /// left out, the later first, where there is no room for all.
+    /// Places for labels at least `gap` apart, close to their ideal ascending ones; nil for those dropped for lack of
+    /// room, later ones first.
     static func spread(_ wanted: [Double], gap: Double, within room: ClosedRange<Double>) -> [Double?] {
         guard Double(wanted.count - 1) * gap <= room.upperBound - room.lowerBound else {
             var last = -Double.infinity
@@ -126,7 +126,7 @@ struct Plots {
         return places
     }
 
-    /// A colour of the viridis kind, dark at the first layer and bright at the last, on any background.
+    /// A viridis-like colour, dark at the first layer and bright at the last, on any background.
     private static func depthColor(_ index: Int, of count: Int) -> String {
         let anchors: [(Double, Double, Double)] = [(96, 82, 186), (38, 120, 142), (31, 158, 110), (138, 160, 20)]
         let place = count > 1 ? Double(index) / Double(count - 1) * Double(anchors.count - 1) : 0
@@ -137,7 +137,7 @@ struct Plots {
         return "rgb(\(mix(a.0, b.0)),\(mix(a.1, b.1)),\(mix(a.2, b.2)))"
     }
 
-    /// Held-out masks: the loss that the others predict against the measured one.
+    /// Held-out masks: the loss predicted from the others against the measured one.
     func heldOut() -> String {
         var chart = Chart()
         let pairs = fit.heldOut.map { (fit.response.loss($0.predicted), fit.response.loss($0.measured), $0.mask) }
@@ -194,7 +194,7 @@ struct Plots {
         return chart.svg(title: "Importance against the L1 norm of each filter")
     }
 
-    /// Who evaluated what when: a lane for each worker, a bar for each lease.
+    /// Who evaluated what when: one lane per worker, one bar per lease.
     func schedule() -> String? {
         let workersMax = 64
         let leasesMax = 4000
@@ -233,8 +233,8 @@ struct Plots {
         return chart.svg(title: "The leases of every worker over time")
     }
 
-    /// When a lease ended. One that was lost has no end of its own: its masks were leased again then. Nil where a lease
-    /// is out still.
+    /// When a lease ended. A lost one has no end of its own: its masks were leased again then. Nil if a lease is still
+    /// out.
     private func endOfLease(at index: Int) -> Date? {
         let lease = record.leases[index]
         if let ended = lease.ended { return ended }

@@ -5,23 +5,23 @@ import Shared
 extension Report {
     /// What `winnow-coordinator prune --remove-flops` would choose for one budget.
     struct Budget {
-        /// The share of FLOPs that is to go.
+        /// The share of FLOPs to remove.
         let asked: Double
         /// What goes.
         let flops: Double
         let parameters: Double
         let filters: Int
-        /// The loss, in nats, that is forecast before fine-tuning; nil where that would mean nothing.
+        /// The forecast loss before fine-tuning, in nats; nil if it would be meaningless.
         let predictedLoss: Double?
-        /// The ends of its interval, where networks were measured.
+        /// The ends of its interval, if networks were measured.
         let interval: ClosedRange<Double>?
     }
 
     /// Budgets are this share of the FLOPs apart.
     private static let budgetStep = 0.05
 
-    /// The choices for a twentieth, two twentieths, … of the FLOPs, as far as the ranked filters allow, with the defaults
-    /// of `prune`.
+    /// The choices for a twentieth, two twentieths, … of the FLOPs, as far as the ranked filters allow, with `prune`'s
+    /// defaults.
     func budgets() -> [Budget] {
         let network = record.network
         let pruner = pruner
@@ -30,7 +30,7 @@ extension Report {
         for number in 1..<Int((1 / Self.budgetStep).rounded()) {
             let asked = Double(number) * Self.budgetStep
             let most = Int(((1 - asked) * Double(whole.multiplyAccumulates)).rounded(.down))
-            // A budget that cannot be kept ends the table: larger ones cannot either.
+            // A budget that cannot be met ends the table: larger ones cannot either.
             guard let outcome = try? pruner.prune(to: PruningBudget(multiplyAccumulatesMax: most)) else { break }
             let cost = network.graph.cost(under: outcome.mask)
             found.append(
@@ -72,7 +72,8 @@ extension Report {
             Page.figure(
                 plots.loss(budgets, unpruned: unpruned),
                 caption: "Loss against the same. The dashed line is the unpruned network's loss, by the model."))
-        // Who knows nothing gives every class the same probability. Beyond that loss the model's number says no more.
+        // A network that knows nothing gives every class the same probability. Beyond that loss the model's number
+        // means nothing more.
         let guess = log(Double(record.network.graph.classes))
         var table = Table(columns: [
             Table.Column(title: "FLOPs to remove"), Table.Column(title: "filters"), Table.Column(title: "parameters"),

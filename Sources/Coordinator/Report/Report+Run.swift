@@ -1,7 +1,7 @@
 import Foundation
 import Shared
 
-/// Who did the work, and what was asked.
+/// The workers and the options.
 extension Report {
     func addRun(to page: inout Page, _ plots: Plots) {
         if let schedule = plots.schedule() {

@@ -1,7 +1,7 @@
 import Shared
 
 extension Report {
-    /// The least and the most important filters and how sure the ranking is, for the terminal.
+    /// The least and most important filters and the ranking's reliability, for the terminal.
     public func summary(lines: Int) -> String {
         let fit = ranking.fit
         func list(_ rows: [Ranking.Row]) -> [String] {

@@ -1,21 +1,21 @@
 import Foundation
 import Shared
 
-/// What the ranking is good for, said first, and the command that uses it, said last.
+/// The verdict on the ranking, at the top, and the command that uses it, at the bottom.
 extension Report {
-    /// How sure a ranking is, by its reliability: the correlation that it would have with another one, made of as many
-    /// other masks and images.
+    /// How certain a ranking is, by its reliability: its expected correlation with one from as many other masks and
+    /// images.
     enum Verdict: Equatable {
         /// The order of single filters holds.
         case filters
-        /// How much of each layer may go is known, the order of its filters roughly.
+        /// The share of each layer that can go is known, the order of its filters roughly.
         case layers
         /// Neither is known well.
         case rough
         /// The masks do not tell.
         case unknown
 
-        /// Not less: on the project's demonstration rankings that stated 0.80 and 0.85 correlated with 0.72 only
+        /// Not lower: on the project's demonstration, rankings with stated 0.80 and 0.85 correlated with only 0.72
         /// (RESULTS.md).
         static let filtersReliability = 0.9
         static let layersReliability = 0.5
@@ -32,18 +32,18 @@ extension Report {
 
     var verdict: Verdict { Verdict(reliability: ranking.fit.reliability) }
 
-    /// About how many masks a ranking of this network needs for a reliability; nil where this one tells nothing.
+    /// About how many masks a ranking of this network needs for a reliability; nil if this one tells nothing.
     func masksNeeded(for reliability: Double) -> Int? {
-        // Beyond that the estimate says only "very many".
+        // Beyond that the estimate only says "very many".
         guard let needed = ranking.fit.masksNeeded(for: reliability), needed < 1e9 else { return nil }
         let step = pow(10, floor(log10(max(needed, 10))) - 1)
         return Int((needed / step).rounded(.up) * step)
     }
 
-    /// The verdict in words, and what it holds for.
+    /// The verdict in words, and its scope.
     var verdictText: String { [verdictSentence, imagesCaveat].compactMap { $0 }.joined(separator: " ") }
 
-    /// What a ranking by one set of images does not know of; nil where images rotate.
+    /// What a ranking from one set of images cannot know; nil if images rotate.
     var imagesCaveat: String? {
         let settings = record.description.settings
         guard settings.rotation == nil else { return nil }

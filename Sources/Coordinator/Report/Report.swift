@@ -1,7 +1,7 @@
 import Foundation
 import Shared
 
-/// The report of a run: one HTML file, with the ranking as CSV and JSON beside it.
+/// A run's report: one HTML file, with the ranking as CSV and JSON beside it.
 public struct Report: Sendable {
     /// The run.
     public let record: RunRecord
@@ -11,7 +11,7 @@ public struct Report: Sendable {
     private var fit: AdditiveFit { ranking.fit }
     private var description: RunDescription { record.description }
 
-    /// Fits and ranks what a run has evaluated. Throws a `.badInput` ``Failure`` where that is too little.
+    /// Fits and ranks a run's evaluations. Throws a `.badInput` ``Failure`` if there are too few.
     public init(_ record: RunRecord, response: Response = .logLoss) throws {
         self.record = record
         let fit = try AdditiveFit(
@@ -20,8 +20,8 @@ public struct Report: Sendable {
         ranking = Ranking(fit, of: record.network)
     }
 
-    /// Writes `ranking.csv`, `ranking.json` and `report.html` into a folder, which is made where there is none. Throws
-    /// an `.unavailable` ``Failure`` where that fails; a file that is there is replaced whole or not at all.
+    /// Writes `ranking.csv`, `ranking.json` and `report.html` to a folder, which is created if missing. Throws an
+    /// `.unavailable` ``Failure`` on failure; an existing file is replaced completely or not at all.
     public func write(to directory: String) throws {
         try OutputGuard.prepareFolder(directory)
         try OutputFile.write(Array(ranking.csv.utf8), to: "\(directory)/ranking.csv")
@@ -190,7 +190,7 @@ public struct Report: Sendable {
                     + "and with the final ranking."))
     }
 
-    /// What cheap criteria contribute; nil where none was known.
+    /// What cheap criteria contribute; nil if there are none.
     var priorText: String? {
         let known = fit.priors.filter { $0.share >= 0.005 }.sorted { $0.share > $1.share }
         guard !fit.priors.isEmpty else { return nil }

@@ -1,4 +1,4 @@
-/// The report's style sheet and script. Both are in the page, so that one file is the whole report.
+/// The report's style sheet and script, included in the page, so the report is one file.
 enum ReportStyle {
     /// Colours are Okabe and Ito's, which colour-blind readers can tell apart.
     static let css = """
@@ -81,7 +81,7 @@ enum ReportStyle {
           figure, .tiles { break-inside: avoid; } h2, h3, section > p { break-after: avoid; } .wide svg { min-width: 0; } }
         """
 
-    /// Sorts a table by a clicked column and hides the rows that do not hold the words of its field.
+    /// Sorts a table by a clicked column and hides the rows without the words in its field.
     static let script = """
         for (const table of document.querySelectorAll('table.sorts')) {
           const body = table.tBodies[0];

@@ -7,7 +7,7 @@ struct Scale {
     let start: Double
     let end: Double
 
-    /// A scale that holds all values, with a margin and at least some extent.
+    /// A scale that covers all values, with a margin and a minimum extent.
     init(holding values: some Sequence<Double>, margin: Double = 0.04, from start: Double, to end: Double) {
         var low = Double.infinity
         var high = -Double.infinity

@@ -2,7 +2,7 @@ import Foundation
 
 /// Numbers and names as a report writes them.
 enum Text {
-    /// Text that stands for itself in HTML and SVG, also within attributes.
+    /// Text escaped for HTML and SVG, including attributes.
     static func escaped(_ text: String) -> String {
         var result = ""
         for character in text.unicodeScalars {
@@ -18,7 +18,7 @@ enum Text {
         return result
     }
 
-    /// A number with so many digits after the point, and a true minus sign.
+    /// A number with this many digits after the point, and a true minus sign.
     static func fixed(_ value: Double, _ digits: Int) -> String {
         guard value.isFinite else { return "–" }
         let text = String(format: "%.\(digits)f", value)
@@ -30,7 +30,7 @@ enum Text {
     /// A share in hundredths, as markup has it.
     static func plain(_ share: Double) -> String { String(format: "%.2f", share) }
 
-    /// A correlation or a share of variance; a dash where there is none.
+    /// A correlation or a share of variance; a dash if there is none.
     static func coefficient(_ value: Double?) -> String { value.map { fixed($0, 2) } ?? "–" }
 
     /// A share as a percentage.

@@ -1,6 +1,6 @@
 import Shared
 
-/// How one training went, or several that follow one another, as inline SVG.
+/// The course of one training, or of several in sequence, as inline SVG.
 struct TrainingPlots {
     let histories: [TrainingHistory]
 
@@ -33,7 +33,7 @@ struct TrainingPlots {
             start: histories.map { _ in nil }, yTitle: "loss (nats)", yLabel: nil, title: "Loss after every epoch")
     }
 
-    /// Draws series over the epochs of all trainings; the first one begins at `start` where there is such a value.
+    /// Draws series over the epochs of all trainings; the first one begins at `start` if there is such a value.
     private func draw(
         _ series: [Series], start: [Double?], yTitle: String, yLabel: ((Double) -> String)?, title: String
     ) -> String {

@@ -1,6 +1,6 @@
 import Shared
 
-/// The page that tells how a training went.
+/// The page about a training.
 struct TrainingReport {
     let progress: TrainingProgress
 

@@ -2,7 +2,7 @@ import CSQLite
 import Foundation
 import Shared
 
-/// An error of SQLite: what was being done to which file, and why it failed.
+/// An SQLite error: what was being done to which file, and why it failed.
 struct DatabaseError: Error, CustomStringConvertible {
     let operation: String
     let path: String
@@ -43,7 +43,7 @@ struct DatabaseError: Error, CustomStringConvertible {
 struct Database: ~Copyable {
     /// How a file is opened.
     enum Access {
-        /// Makes the file; it must not exist with content.
+        /// Creates the file; it must not exist with content.
         case create
         /// An existing file, to write.
         case write
@@ -96,13 +96,13 @@ struct Database: ~Copyable {
         return Statement(handle: statement, operation: operation, path: path)
     }
 
-    /// The first number that a query gives, or nil. Throws ``DatabaseError``.
+    /// The first number of a query's result, or nil. Throws ``DatabaseError``.
     func number(_ sql: String, _ operation: String) throws -> Int64? {
         let statement = try prepare(sql, operation)
         return try statement.step() ? statement.integer(0) : nil
     }
 
-    /// The first text that a query gives, or nil. Throws ``DatabaseError``.
+    /// The first text of a query's result, or nil. Throws ``DatabaseError``.
     func text(_ sql: String, _ operation: String) throws -> String? {
         let statement = try prepare(sql, operation)
         return try statement.step() ? statement.text(0) : nil
@@ -159,7 +159,7 @@ struct Statement: ~Copyable {
         }
     }
 
-    /// Goes to the next row; false after the last one. Throws ``DatabaseError``.
+    /// Steps to the next row; false after the last one. Throws ``DatabaseError``.
     func step() throws -> Bool {
         switch sqlite3_step(handle) {
         case SQLITE_ROW: return true
@@ -184,10 +184,10 @@ struct Statement: ~Copyable {
     /// A column of the row as a number.
     func real(_ column: Int32) -> Double { sqlite3_column_double(handle, column) }
 
-    /// A column of the row as a text, empty where it is null.
+    /// A column of the row as text, empty if it is null.
     func text(_ column: Int32) -> String { sqlite3_column_text(handle, column).map { String(cString: $0) } ?? "" }
 
-    /// A column of the row as bytes, empty where it is null.
+    /// A column of the row as bytes, empty if it is null.
     func blob(_ column: Int32) -> [UInt8] {
         let count = Int(sqlite3_column_bytes(handle, column))
         return [UInt8](UnsafeRawBufferPointer(start: sqlite3_column_blob(handle, column), count: count))
@@ -196,7 +196,7 @@ struct Statement: ~Copyable {
     /// Whether a column of the row is null.
     func isNull(_ column: Int32) -> Bool { sqlite3_column_type(handle, column) == SQLITE_NULL }
 
-    /// SQLITE_TRANSIENT: SQLite takes a copy of what is bound.
+    /// SQLITE_TRANSIENT: SQLite copies what is bound.
     private static var copied: sqlite3_destructor_type { unsafeBitCast(-1, to: sqlite3_destructor_type.self) }
 
     private func error(_ code: Int32) -> DatabaseError {

@@ -3,7 +3,7 @@ import CSQLite
 import Foundation
 import Shared
 
-/// A lock on one byte of an open file, which says who works with it, and what a file system that cannot lock looks like.
+/// A lock on one byte of an open file, which marks who works with it; and detection of file systems that cannot lock.
 enum FileLock {
     /// Why a lock was not had.
     enum Refusal: Equatable {
@@ -13,14 +13,14 @@ enum FileLock {
         case unsupported
     }
 
-    /// Takes the lock; nil where that went well. It is let go when the descriptor is closed.
+    /// Takes the lock; nil on success. Closing the descriptor releases it.
     static func take(_ descriptor: Int32, byte: Int64) -> Refusal? {
         winnow_lock_byte(descriptor, byte) == 0 ? nil : refusal(errno)
     }
 
     static func refusal(_ code: Int32) -> Refusal { code == EAGAIN || code == EACCES ? .taken : .unsupported }
 
-    /// Whether an error of SQLite comes from such a file system. On a local disk another reader may be busy as well.
+    /// Whether an SQLite error comes from such a file system. On a local disk another reader may be busy as well.
     static func isUnsupported(_ error: DatabaseError) -> Bool {
         switch error.code {
         case SQLITE_IOERR, SQLITE_PROTOCOL, SQLITE_NOLFS: true
@@ -29,7 +29,7 @@ enum FileLock {
         }
     }
 
-    /// What to tell a user whose run file is on a file system that SQLite cannot work on.
+    /// The message for a user whose run file is on a file system that SQLite cannot use.
     static func unsupported(_ path: String) -> Failure {
         let kind = FileSystem.networkKind(of: path).map { " (it is \($0))" } ?? ""
         return Failure(
@@ -39,16 +39,16 @@ enum FileLock {
     }
 }
 
-/// What is known of the place of a file.
+/// What is known about a file's location.
 enum FileSystem {
-    /// The `f_type`s of `statfs(2)` of what is not a local disk.
+    /// The `f_type`s of `statfs(2)` of non-local disks.
     private static let network: [UInt32: String] = [
         0x6969: "NFS", 0x517B: "SMB", 0xFF53_4D42: "CIFS", 0xFE53_4D42: "SMB", 0x0BD0_0BD0: "Lustre",
         0x0102_1997: "9P", 0x6573_5546: "FUSE", 0x0000_6B6B: "AFS", 0x4750_4653: "GPFS", 0x0000_0187: "autofs",
         0x00C3_6400: "Ceph",
     ]
 
-    /// The name of the network file system that a file, or the folder where it would be, is on; nil for a local one.
+    /// The name of the network file system of a file, or of its future folder; nil for a local one.
     static func networkKind(of path: String) -> String? {
         let folder = (path as NSString).deletingLastPathComponent
         for place in [path, folder.isEmpty ? "." : folder] {

@@ -1,6 +1,6 @@
 import Shared
 
-/// Masks as the run file has them: `0-15,32,40-41`. Most leases hold neighbours.
+/// Masks in the run file's form: `0-15,32,40-41`. Most leases hold neighbours.
 extension MaskRuns {
     /// The text.
     public var stored: String {
@@ -8,7 +8,7 @@ extension MaskRuns {
             .joined(separator: ",")
     }
 
-    /// Reads what ``stored`` writes, or returns nil; also for indices that no ensemble has.
+    /// Parses the output of ``stored``, or returns nil; also for indices that no ensemble has.
     public init?(stored text: String) {
         self.init()
         for part in text.split(separator: ",", omittingEmptySubsequences: false) {

@@ -7,7 +7,7 @@ public struct RecordedEvaluation: Sendable, Equatable {
     public var mask: Int
     /// What was measured.
     public var evaluation: Evaluation
-    /// The number of the worker that measured it.
+    /// The number of the worker that computed it.
     public var worker: Int
     /// When it was recorded.
     public var recorded: Date

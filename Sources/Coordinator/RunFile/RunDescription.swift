@@ -1,9 +1,9 @@
 import Foundation
 import Shared
 
-/// What a run evaluates and how it came about: all that decides its result, and enough to tell a colleague.
+/// What a run evaluates and how it was made: everything that decides its result, and enough to tell a colleague.
 public struct RunDescription: Sendable, Equatable, Codable {
-    /// The network that is ranked. Its checkpoint is in the run file.
+    /// The ranked network. Its checkpoint is in the run file.
     public struct NetworkSource: Sendable, Equatable, Codable {
         /// Where the checkpoint was read from.
         public var path: String
@@ -15,7 +15,7 @@ public struct RunDescription: Sendable, Equatable, Codable {
         public var filters: Int
     }
 
-    /// The images that are evaluated. They are not in the run file.
+    /// The evaluation images. They are not in the run file.
     public struct DataSource: Sendable, Equatable, Codable {
         /// The folder or file that they were read from.
         public var path: String
@@ -23,13 +23,13 @@ public struct RunDescription: Sendable, Equatable, Codable {
         public var source: ImageSource?
         /// The digest of the evaluated images, ``ImageSet/digest``.
         public var images: Digest
-        /// The digest of the images that batch norms are recalibrated with, where they are.
+        /// The digest of the images for recalibrating batch norms, if any.
         public var calibrationImages: Digest?
     }
 
     /// The run.
     public var run: String
-    /// When the run file was made.
+    /// When the run file was created.
     public var created: Date
     /// The program that made it.
     public var program: String
@@ -43,24 +43,23 @@ public struct RunDescription: Sendable, Equatable, Codable {
     public var settings: EvaluationSettings
     /// Which masks are evaluated.
     public var ensemble: Ensemble
-    /// The digest of a sample of the masks, which shows whether a later program draws the same; see
-    /// ``Ensemble/sample``.
+    /// The digest of a sample of the masks, to check that a later program draws the same; see ``Ensemble/sample``.
     public var masksDigest: Digest
-    /// The reliability of the ranking that ends the run before all masks are evaluated; nil where nothing does.
+    /// The reliability that stops the run before all masks are evaluated; nil if none does.
     public var untilReliability: Double?
-    /// The share of the masks that is evaluated twice, by different workers, to find wrong answers.
+    /// The share of the masks to evaluate twice, by different workers, to detect wrong results.
     public var verifiedShare: Double
-    /// Whether the run waits until other workers agree, since its user asked for it. Without, a sole opinion counts
-    /// where nobody else is there.
+    /// Whether the run waits until other workers agree, because the user asked for it. Otherwise a single vote counts
+    /// if nobody else is there.
     public var verificationWaits: Bool?
 
-    /// The share where the user names none: a worker that is always wrong is found within some hundred masks.
+    /// The default share: a worker that is always wrong is found within some hundred masks.
     static let defaultVerifiedShare = 0.02
 
-    /// The run's identity on the wire, or nil where the text is not one.
+    /// The run's identity on the wire, or nil if the text is not one.
     public var runID: RunID? { RunID(text: run) }
 
-    /// Checks a description that was read from a file against its network. Throws a `.badInput` ``Failure``.
+    /// Checks a description read from a file against its network. Throws a `.badInput` ``Failure``.
     func check(against space: FilterSpace) throws {
         try ensemble.check(against: space)
         guard runID != nil, network.filters == space.count, (0...1).contains(verifiedShare), settings.fits(ensemble)
@@ -76,7 +75,7 @@ public struct RunDescription: Sendable, Equatable, Codable {
 }
 
 extension RunDescription {
-    /// Describes a new run of a network whose checkpoint was read from `path`, on images of a source.
+    /// Describes a new run of a network with a checkpoint read from `path`, on images of a source.
     init(
         of network: Network, checkpoint: [UInt8], from path: String, images: ImageSet, calibration: ImageSet?,
         in source: ImageSource, settings: EvaluationSettings, ensemble: Ensemble,

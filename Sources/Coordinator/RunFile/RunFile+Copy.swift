@@ -2,9 +2,8 @@ import Foundation
 import Shared
 
 extension RunFile {
-    /// Writes all that was committed, what stands in the log too, into one file of its own, which appears when it is
-    /// whole. A coordinator may go on with this one meanwhile. Throws a ``Failure`` where `target` exists or cannot be
-    /// written.
+    /// Writes everything committed, including the log, into a single file, which appears when complete. A coordinator
+    /// may keep working on this one. Throws a ``Failure`` if `target` exists or cannot be written.
     public func copy(to target: String) throws {
         guard access(target, F_OK) != 0 else {
             throw Failure(.usage, "\(target) exists already; name another file for the copy")
@@ -19,13 +18,13 @@ extension RunFile {
         }
     }
 
-    /// The file beside it that holds evaluations which the run file itself does not have yet; nil where there is none.
+    /// The file beside it with evaluations that the run file itself lacks; nil if there is none.
     public var log: String? {
         let log = "\(path)-wal"
         return (try? InputFile.size(of: log)) ?? 0 > 0 ? log : nil
     }
 
-    /// Moves what stands in the log into the file itself, as far as no reader prevents it, so that little is missing
-    /// from a copy of the file alone.
+    /// Moves the log into the file itself, as far as no reader prevents it, so that a copy of the file alone lacks
+    /// little.
     func shortenLog() { try? database.execute("PRAGMA wal_checkpoint(PASSIVE)", "shorten the log of") }
 }

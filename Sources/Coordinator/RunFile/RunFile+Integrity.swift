@@ -1,13 +1,13 @@
 import Foundation
 import Shared
 
-/// How a run file notices that a bit of it has changed: on a disk, in memory, on its way to another host.
+/// How a run file detects changed bits: on a disk, in memory, or in transit to another host.
 ///
-/// SQLite sees damage to a file's structure, not to its values. So the description and the checkpoint have digests, and
-/// every evaluation, which a ranking follows from, has a checksum. What is damaged is never used: of the evaluations
-/// only those are lost, and ``resume(at:)`` has them evaluated again.
+/// SQLite detects damage to a file's structure, not to its values. So the description and the checkpoint have digests,
+/// and every evaluation, on which a ranking is based, has a checksum. Damaged data is never used: damaged evaluations
+/// are lost, and ``resume(at:)`` has them evaluated again.
 extension RunFile {
-    /// Brings the tables of an older format up to the present one.
+    /// Upgrades the tables of an older format.
     static func upgrade(_ database: borrowing Database) throws {
         let version = try database.number("PRAGMA user_version", "read") ?? 0
         try database.execute("BEGIN IMMEDIATE", "write to")
@@ -20,11 +20,11 @@ extension RunFile {
             }
             try seal(database)
         }
-        // Nothing is written by the pragma where the version stays; this is.
+        // The pragma writes nothing if the version stays; this does.
         try database.execute("PRAGMA user_version = \(schemaVersion); COMMIT", "write to")
     }
 
-    /// Gives checksums and a digest to what an older release wrote.
+    /// Adds checksums and a digest to the data of an older release.
     private static func seal(_ database: borrowing Database) throws {
         let rows = try database.prepare("SELECT \(sealedColumns) FROM evaluation", "read")
         let update = try database.prepare("UPDATE evaluation SET checksum = ? WHERE mask = ?", "write to")
@@ -58,7 +58,7 @@ extension RunFile {
                 + "copy, or rank \(description.network.path) in a new run")
     }
 
-    /// Deletes evaluations that are damaged, so that they are done again, and returns how many. Throws a ``Failure``.
+    /// Deletes damaged evaluations, so they are redone, and returns how many. Throws a ``Failure``.
     static func discardDamaged(_ database: borrowing Database) throws -> Int {
         var damaged: [Int64] = []
         let rows = try database.prepare("SELECT \(sealedColumns), checksum FROM evaluation", "read")
@@ -87,6 +87,6 @@ extension RunFile {
         numbers.map(\.littleEndian).withUnsafeBytes { Checksum.of($0) }
     }
 
-    /// Whether the file is no longer where it was opened, so that what is recorded would be lost with it.
+    /// Whether the file is no longer at its original path, so further records would be lost with it.
     var wasMoved: Bool { database.wasMoved }
 }

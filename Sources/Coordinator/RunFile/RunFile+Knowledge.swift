@@ -1,15 +1,15 @@
 import Foundation
 import Shared
 
-/// What a run knows of its filters besides evaluations: what cheap criteria said of them when it was made, and how sure the
-/// ranking is by now.
+/// A run's knowledge about its filters besides evaluations: the cheap criteria computed when it was created, and the
+/// ranking's current reliability.
 extension RunFile {
     /// The features of the filters of the run's network. Throws a ``Failure``.
     public func features(of network: Network) throws -> FilterFeatures {
         FilterFeatures(network, taylor: try taylorScores())
     }
 
-    /// The Taylor scores of all filters, by their numbers; nil where the file has none. Throws a ``Failure`` where they are
+    /// The Taylor scores of all filters, by their numbers; nil if the file has none. Throws a ``Failure`` if they are
     /// damaged.
     func taylorScores() throws -> [Double]? {
         try Self.translated {
@@ -23,25 +23,25 @@ extension RunFile {
         }
     }
 
-    /// How sure the ranking was when it was last looked at, and how many masks it needs.
+    /// The ranking's reliability when last checked, and how many masks it needs.
     struct Forecast: Codable, Equatable {
         /// The masks that were in.
         var masks: Int
         /// The ranking's reliability.
         var reliability: Double
-        /// The reliability that is aimed at, and about how many masks it takes.
+        /// The target reliability, and about how many masks it takes.
         var aim: Double
         var masksNeeded: Double?
     }
 
-    /// What ``setForecast(_:)`` noted; nil where nothing was. Throws a ``Failure``.
+    /// The forecast of ``setForecast(_:)``; nil if there is none. Throws a ``Failure``.
     func forecast() throws -> Forecast? {
         try Self.translated {
             try database.text("SELECT value FROM meta WHERE key = 'forecast'", "read")
         }.flatMap { try? JSONDecoder().decode(Forecast.self, from: Data($0.utf8)) }
     }
 
-    /// Writes down what was measured of smaller networks, and commits. Throws a ``Failure``.
+    /// Stores the measurements of smaller networks, and commits. Throws a ``Failure``.
     func remember(_ choices: MeasuredChoices) throws {
         let text = String(decoding: try JSONEncoder().encode(choices), as: UTF8.self)
         try Self.translated {
@@ -49,7 +49,7 @@ extension RunFile {
         }
     }
 
-    /// What was measured of smaller networks; nil where nothing was. Throws a ``Failure`` where it is damaged.
+    /// The measurements of smaller networks; nil if there are none. Throws a ``Failure`` if they are damaged.
     func measuredChoices() throws -> MeasuredChoices? {
         try Self.translated {
             try database.text("SELECT value FROM meta WHERE key = 'choices'", "read")

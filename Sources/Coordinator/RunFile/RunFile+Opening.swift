@@ -3,11 +3,11 @@ import Shared
 
 /// Making, resuming and reading run files.
 extension RunFile {
-    /// Files up to this size are checked from end to end when they are opened to be written.
+    /// Files up to this size are checked from end to end when they are opened for writing.
     private static let checkedBytesMax: Int64 = 2 << 30
 
-    /// Makes the file of a new run, which appears when it is whole: whoever dies meanwhile leaves no run. Throws a
-    /// ``Failure`` where the path has a file already, or cannot be written.
+    /// Creates the file of a new run, which appears when complete: a crash leaves no run behind. Throws a ``Failure``
+    /// if the path exists already, or cannot be written.
     public static func create(
         at path: String, _ description: RunDescription, checkpoint: [UInt8], taylor: [Double]? = nil
     ) throws -> RunFile {
@@ -31,7 +31,7 @@ extension RunFile {
             "\(path) exists already; resume it ('\(resumeCommand(path))') or name another file")
     }
 
-    /// Writes a run file that has no evaluations yet.
+    /// Writes a run file without evaluations.
     private static func write(
         _ description: RunDescription, _ checkpoint: [UInt8], _ taylor: [Double]?, to path: String
     ) throws {
@@ -49,7 +49,7 @@ extension RunFile {
         try database.execute("COMMIT", "write the description to")
     }
 
-    /// Where the log or its shared map cannot be had, it says so now rather than after the first hour.
+    /// If the log or its shared map is not available, it says so now rather than after the first hour.
     private static func setUp(_ database: borrowing Database) throws {
         do {
             guard try database.text("PRAGMA journal_mode = WAL", "set up") == "wal" else {
@@ -61,8 +61,8 @@ extension RunFile {
         }
     }
 
-    /// Opens the file of a run to go on with it. Throws a ``Failure`` where it is not one, is damaged, was made by a
-    /// newer program, cannot be written, or another coordinator has it.
+    /// Opens the file of a run to resume it. Throws a ``Failure`` if it is not one, is damaged, was made by a newer
+    /// program, cannot be written, or is in use by another coordinator.
     public static func resume(at path: String) throws -> RunFile {
         try own(path) { database in
             try check(database)
@@ -85,7 +85,7 @@ extension RunFile {
         }
     }
 
-    /// Takes a file for this coordinator; `prepare` makes it ready to be written.
+    /// Takes a file for this coordinator; `prepare` makes it ready for writing.
     private static func own(
         _ path: String, _ prepare: (borrowing Database) throws -> RunDescription
     ) throws -> RunFile {
@@ -107,7 +107,7 @@ extension RunFile {
         }
     }
 
-    /// Opens the file of a run to read it, also while a coordinator has it. Throws a ``Failure`` where it is not one.
+    /// Opens the file of a run for reading, even while a coordinator has it. Throws a ``Failure`` if it is not one.
     public static func read(at path: String) throws -> RunFile {
         guard access(path, R_OK) == 0 else {
             throw Failure(.badInput, "cannot read the run file \(path): \(String(cString: strerror(errno)))")
@@ -119,7 +119,7 @@ extension RunFile {
         }
     }
 
-    /// Takes the lock that says that a coordinator has the file.
+    /// Takes the lock that marks a coordinator's file.
     private static func take(_ descriptor: Int32, path: String) throws {
         switch FileLock.take(descriptor, byte: lockedByte) {
         case nil: break
@@ -130,7 +130,7 @@ extension RunFile {
         }
     }
 
-    /// Checks that a file is a run file of a version that we know.
+    /// Checks that a file is a run file of a known version.
     private static func check(_ database: borrowing Database) throws {
         let path = database.path
         guard try database.number("PRAGMA application_id", "read") == applicationID else {

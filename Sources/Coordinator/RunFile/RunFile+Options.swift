@@ -1,8 +1,8 @@
 import Foundation
 import Shared
 
-/// How the coordinator of a run was started last, so that `resume` alone goes on in the same way. Keys are named by their
-/// files; the keys themselves are never written down.
+/// The options of the coordinator's last start, so that `resume` alone reuses them. Keys are named by their files; the
+/// keys themselves are never stored.
 extension RunFile {
     /// The options of the last coordinator; none in files of earlier releases.
     func rememberedOptions() throws -> GivenOptions? {
@@ -22,7 +22,7 @@ extension RunFile {
         }
     }
 
-    /// The command that goes on with a run file, for a person to paste.
+    /// The command that resumes a run file, for a person to paste.
     static func resumeCommand(_ path: String) -> String {
         ShellWords.command(["winnow-coordinator", "resume", "--run", path])
     }

@@ -16,11 +16,11 @@ extension RunFile {
         public var version: String
         /// When it joined first.
         public var joined: Date
-        /// Why it was dismissed, where it was.
+        /// Why it was dismissed, if it was.
         public var dismissed: String?
-        /// Evaluations of it that are kept.
+        /// Its evaluations that are kept.
         public var evaluations: Int
-        /// Time that it computed for them.
+        /// Its compute time for them.
         public var computeSeconds: Double
     }
 
@@ -28,13 +28,13 @@ extension RunFile {
     public struct LeaseRecord: Sendable, Equatable {
         /// The lease.
         public var lease: LeaseID
-        /// The number of the worker that had it.
+        /// The number of the worker that held it.
         public var worker: Int
         /// The indices of its masks.
         public var masks: MaskRuns
         /// When it was granted.
         public var granted: Date
-        /// When it ended; nil where it is out still, or was lost with its worker or coordinator.
+        /// When it ended; nil if it is still out, or was lost with its worker or coordinator.
         public var ended: Date?
         /// How it ended.
         public var outcome: String?
@@ -46,7 +46,7 @@ extension RunFile {
         public var started: Date
         /// The release of its program.
         public var program: String
-        /// When it ended; nil where it goes on or was killed.
+        /// When it ended; nil if it is running or was killed.
         public var ended: Date?
         /// How it ended.
         public var ending: String?
@@ -66,15 +66,15 @@ extension RunFile {
         }
     }
 
-    /// The last mask that has an evaluation; nil where none has.
+    /// The last mask with an evaluation; nil if there is none.
     func lastEvaluatedMask() throws -> Int? {
         try Self.translated {
             try database.number("SELECT mask FROM evaluation ORDER BY mask DESC LIMIT 1", "read").map { Int($0) }
         }
     }
 
-    /// Calls `body` with every evaluation, in the order of the masks. Throws a ``Failure`` where a row does not fit
-    /// the run.
+    /// Calls `body` with every evaluation, in the order of the masks. Throws a ``Failure`` if a row does not fit the
+    /// run.
     public func forEachEvaluation(_ body: (RecordedEvaluation) throws -> Void) throws {
         try Self.translated {
             let checksum = version >= 3 ? ", checksum" : ""
@@ -118,7 +118,7 @@ extension RunFile {
     /// The workers, in the order in which they joined.
     public func workers() throws -> [Worker] {
         try Self.translated {
-            // Files of earlier releases may hold times that a worker made up, and `sum` fails where they overflow.
+            // Files of earlier releases may hold times that a worker made up, and `sum` fails if they overflow.
             let statement = try database.prepare(
                 """
                 SELECT id, host, threads, instruction_set, version, joined_ms, dismissed, count(mask),
@@ -139,7 +139,7 @@ extension RunFile {
         }
     }
 
-    /// The identities of the workers and where they came from last, by their numbers in this file.
+    /// The workers' identities and last origins, by their numbers in this file.
     func workerIdentities() throws -> [Int: (worker: WorkerID, origin: Origin?)] {
         try Self.translated {
             let origin = version >= 3 ? ", key, address" : ", NULL, NULL"
@@ -156,7 +156,7 @@ extension RunFile {
         }
     }
 
-    /// The leases, in the order in which they were granted; of more than `most`, every second, third, … one.
+    /// The leases, in the order they were granted; if more than `most`, every second, third, … one.
     public func leases(atMost most: Int = .max) throws -> [LeaseRecord] {
         try Self.translated {
             let count = try database.number("SELECT count(*) FROM lease", "read") ?? 0

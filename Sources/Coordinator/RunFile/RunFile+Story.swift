@@ -6,11 +6,11 @@ extension RunFile {
     public struct StoryEntry: Sendable, Equatable {
         /// When it happened.
         public var at: Date
-        /// The lease that it is about, where it is about one.
+        /// Its lease, if any.
         public var lease: LeaseID?
-        /// The number of the worker that it is about.
+        /// Its worker's number.
         public var worker: Int?
-        /// The masks that it is about.
+        /// Its masks.
         public var masks: MaskRuns?
         /// What happened.
         public var what: String
@@ -25,8 +25,8 @@ extension RunFile {
         case worker(Int)
     }
 
-    /// Calls `body` with everything that happened to a subject, oldest first, as far as it was written down. SQLite
-    /// sorts, so it takes little memory however long the run was. Throws a ``Failure``.
+    /// Calls `body` with the recorded history of a subject, oldest first. SQLite sorts, so it takes little memory
+    /// however long the run was. Throws a ``Failure``.
     public func forEachStoryEntry(of subject: StorySubject, _ body: (StoryEntry) throws -> Void) throws {
         try Self.translated {
             var parts = [

@@ -2,25 +2,25 @@ import CSQLite
 import Foundation
 import Shared
 
-/// Everything about one run in one SQLite file: what is evaluated, the network, and every evaluation.
+/// Everything about one run in one SQLite file: the task, the network, and every evaluation.
 ///
-/// One coordinator at a time has it, for the whole run; anybody may read it meanwhile. What was committed survives a
-/// `kill -9` at any instant (write-ahead log); a power cut may lose the last commits, never the file, and `resume`
+/// One coordinator at a time has it, for the whole run; anybody may read it meanwhile. Committed data survives a `kill
+/// -9` at any instant (write-ahead log); a power failure may lose the last commits, never the file, and `resume`
 /// evaluates again what was lost.
 public final class RunFile {
-    /// The largest checkpoint that is kept: SQLite's limit for one value.
+    /// The largest checkpoint to store: SQLite's limit for one value.
     public static let checkpointBytesMax = 900 << 20
-    /// Leases whose history is kept, and bytes of what else happened. They bound the file: of a longer run's later
-    /// leases, or when peers make much happen, the rest is not written down.
+    /// The most leases and bytes of other events to keep in the history. They bound the file: a longer run's later
+    /// leases, or a flood of events from peers, are not recorded.
     static let leasesMax = 10_000_000
     static let occurrenceBytesMax = 64 << 20
-    /// What a row of the history takes besides its texts, about.
+    /// The approximate size of a history row besides its texts.
     private static let occurrenceRowBytes = 32
     /// `application_id`: "WNNW".
     static let applicationID: Int64 = 0x574E_4E57
-    /// `user_version`; raised with every change of ``schema``. Older ones are read, and brought up to it by `resume`.
+    /// `user_version`; raised with every change of ``schema``. Older ones are read, and upgraded by `resume`.
     static let schemaVersion: Int64 = 4
-    /// The byte whose lock says that a coordinator has the file; SQLite's own locks lie at 2^30.
+    /// The byte whose lock marks a coordinator's file; SQLite's own locks are at 2^30.
     static let lockedByte: Int64 = 1 << 40
 
     static let schema = """
@@ -42,7 +42,7 @@ public final class RunFile {
             ending TEXT);
         \(occurrenceTable);
         """
-    /// What is in files of version 2 and later: what happened besides leases and evaluations.
+    /// The table of files of version 2 and later: events besides leases and evaluations.
     static let occurrenceTable = """
         CREATE TABLE IF NOT EXISTS occurrence(
             id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, life INTEGER NOT NULL, worker INTEGER, lease_life INTEGER,
@@ -54,7 +54,7 @@ public final class RunFile {
     /// What is evaluated.
     public private(set) var description: RunDescription
     let database: Database
-    /// The columns' names of a file of this or an older format, which differ.
+    /// The names of the columns, which differ in older formats.
     let version: Int64
     private let insertEvaluation: Statement
     private let insertLease: Statement
@@ -95,7 +95,7 @@ public final class RunFile {
 
     deinit { if lock >= 0 { close(lock) } }
 
-    /// Whether a coordinator has the file now; of a file that is only read.
+    /// Whether a coordinator has the file now; for a file opened for reading.
     public var hasCoordinator: Bool {
         if lock >= 0 { return true }
         let descriptor = open(path, O_RDWR | O_CLOEXEC)
@@ -104,12 +104,12 @@ public final class RunFile {
         return FileLock.take(descriptor, byte: Self.lockedByte) == .taken
     }
 
-    /// Runs what may fail in SQLite and turns its errors into those that a user should see.
+    /// Runs SQLite code and turns its errors into messages for users.
     static func translated<Result>(_ body: () throws -> Result) throws -> Result {
         do { return try body() } catch let error as DatabaseError { throw error.failure }
     }
 
-    /// The checkpoint's bytes. Throws a ``Failure``, also where they are not those of the run.
+    /// The checkpoint's bytes. Throws a ``Failure``, also if they are not the run's.
     public func checkpoint() throws -> [UInt8] {
         let bytes = try storedCheckpoint()
         try check(checkpoint: bytes)
@@ -128,7 +128,7 @@ public final class RunFile {
 
     // MARK: Writing
 
-    /// Begins a life of the coordinator: 1 for the first, one more for each after it. Throws a ``Failure``.
+    /// Starts a life of the coordinator: 1 for the first, one more for each after it. Throws a ``Failure``.
     func beginLife(at time: Date) throws -> UInt32 {
         try Self.translated {
             let statement = try database.prepare(
@@ -140,7 +140,7 @@ public final class RunFile {
                 throw Failure(.badInput, "the run file \(path) is damaged: it has lived \(number) times")
             }
             while try statement.step() {}
-            // A new life tries again what an earlier one could not.
+            // A new life retries what an earlier one could not do.
             try database.execute("DELETE FROM set_aside; DELETE FROM meta WHERE key = 'standstill'", "write to")
             return life
         }
@@ -181,7 +181,7 @@ public final class RunFile {
         }
     }
 
-    /// Notes that a worker was dismissed, and why. Committed with the next commit.
+    /// Records that a worker was dismissed, and why. Committed with the next commit.
     func dismiss(worker: Int, _ reason: String) throws {
         try Self.translated {
             try begin()
@@ -207,7 +207,7 @@ public final class RunFile {
         }
     }
 
-    /// Forgets evaluations that cannot be trusted. Committed with the next commit.
+    /// Deletes evaluations that cannot be trusted. Committed with the next commit.
     func discard(masks: [Int]) throws {
         try Self.translated {
             try begin()
@@ -216,8 +216,8 @@ public final class RunFile {
         }
     }
 
-    /// Changes the number of the run's masks, and the reliability that ends it before, and commits. Evaluations of masks
-    /// that are not of the run any more are forgotten. Throws a ``Failure``.
+    /// Changes the run's number of masks, and the reliability that stops it before, and commits. Deletes evaluations of
+    /// masks that are no longer in the run. Throws a ``Failure``.
     func change(masks: Int, untilReliability: Double?) throws {
         var changed = description
         changed.untilReliability = untilReliability
@@ -237,7 +237,7 @@ public final class RunFile {
         description = changed
     }
 
-    /// Notes that a mask is not evaluated, and why. Committed with the next commit.
+    /// Records that a mask is not evaluated, and why. Committed with the next commit.
     func setAside(mask: Int, _ reason: String) throws {
         try Self.translated {
             try begin()
@@ -258,7 +258,7 @@ public final class RunFile {
         }
     }
 
-    /// Who had a lease of any life, and its masks; nil where the table has none of it. Throws a ``Failure``.
+    /// The holder of a lease of any life, and its masks; nil if the table does not have it. Throws a ``Failure``.
     func grantedLease(_ lease: LeaseID) throws -> Scheduler.GrantedLease? {
         try Self.translated {
             try findLease.bind([.number(lease.life), .number(lease.number)])
@@ -279,7 +279,7 @@ public final class RunFile {
         }
     }
 
-    /// Notes what happened, for the history. Committed with the next commit.
+    /// Records an event for the history. Committed with the next commit.
     func remember(_ occurrence: ClusterAction.Occurrence, worker: Int?, life: UInt32, at time: Date) throws {
         guard occurrenceBytes < Self.occurrenceBytesMax else { return }
         let masks = occurrence.masks.stored
@@ -295,7 +295,7 @@ public final class RunFile {
         }
     }
 
-    /// Notes why nothing progresses, for ``standstill()``; nil while something does. Committed with the next commit.
+    /// Records why there is no progress, for ``standstill()``; nil while there is. Committed with the next commit.
     func setStandstill(_ reason: String?) throws {
         guard reason != notedStandstill else { return }
         notedStandstill = reason
@@ -310,7 +310,7 @@ public final class RunFile {
         }
     }
 
-    /// Notes how sure the ranking is by now, for ``forecast()``. Committed with the next commit.
+    /// Records the ranking's current reliability, for ``forecast()``. Committed with the next commit.
     func setForecast(_ forecast: Forecast) throws {
         guard forecast != notedForecast else { return }
         notedForecast = forecast
@@ -328,8 +328,8 @@ public final class RunFile {
         try Self.translated { if database.isInTransaction { try database.execute("COMMIT", "write to") } }
     }
 
-    /// Puts everything into the one file, so that it can be copied and read anywhere. Readers may prevent that, which
-    /// does no harm.
+    /// Merges everything into the one file, so it can be copied and read anywhere. Readers may prevent that,
+    /// harmlessly.
     func finish() { try? database.execute("PRAGMA journal_mode = DELETE", "close") }
 }
 

@@ -1,7 +1,7 @@
 import Foundation
 import Shared
 
-/// How a run stands, as its file tells it: for a person as lines, for a program as JSON.
+/// The state of a run, from its file: as lines for people, as JSON for programs.
 struct RunStatus: Encodable {
     /// Who computes.
     enum State: String, Encodable {
@@ -20,7 +20,7 @@ struct RunStatus: Encodable {
         var threads: Int
         var instructionSet: String
         var evaluations: Int
-        /// While it computed; nil where that is not known.
+        /// While it computed; nil if unknown.
         var masksPerSecond: Double?
         var dismissed: String?
     }
@@ -38,7 +38,7 @@ struct RunStatus: Encodable {
     var model: String
     var modelSHA256: String
     var data: String
-    /// The images that a mask is evaluated on, and those of the pool that they are taken from where images rotate.
+    /// The images of a mask's evaluation, and the pool that they are drawn from if images rotate.
     var images: Int
     var pool: Int?
     var split: String
@@ -49,18 +49,18 @@ struct RunStatus: Encodable {
     var seed: UInt64
     var masks: Int
     var masksRecorded: Int
-    /// Masks recorded in a second over the last minutes; nil where nobody works or it is not known yet.
+    /// Masks recorded per second over the last minutes; nil if nobody works or it is not known yet.
     var masksPerSecond: Double?
     var secondsLeft: Double?
-    /// How sure the ranking was when it was last looked at, and how many masks a reliability needs.
+    /// The ranking's reliability when last checked, and how many masks a reliability needs.
     var forecast: RunFile.Forecast?
-    /// The reliability that ends the run.
+    /// The reliability that stops the run.
     var untilReliability: Double?
-    /// Why nothing progresses, and what to do.
+    /// Why there is no progress, and what to do.
     var standstill: String?
-    /// The command that goes on with it; nil while a coordinator works on it, and when it is complete.
+    /// The command that resumes it; nil while a coordinator works on it, and when it is complete.
     var resume: String?
-    /// The file beside the run file that holds evaluations which a copy of the run file alone would lack.
+    /// The file beside the run file with evaluations that a copy of the run file alone would lack.
     var log: String?
     var lives: [Life]
     var workers: [Worker]

@@ -28,7 +28,7 @@ struct BlobCache {
             try FileManager.default.createDirectory(
                 atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
         } catch {
-            throw Failure(.unavailable, "cannot make the cache folder \(folder): choose another one with --cache")
+            throw Failure(.unavailable, "cannot create the cache folder \(folder): choose another one with --cache")
         }
     }
 

@@ -30,8 +30,8 @@ final class BlobLibrary: Sendable {
         guard blob.size <= blobBytesMax else {
             throw Failure(
                 .badInput,
-                "the coordinator's network or images have \(blob.size >> 20) MB, this worker takes up to "
-                    + "\(blobBytesMax >> 20): raise --fetch-limit here, or give fewer --images there")
+                "the coordinator's network or images have \(blob.size >> 20) MB, this worker accepts up to "
+                    + "\(blobBytesMax >> 20): raise --fetch-limit here, or use fewer --images there")
         }
     }
 
@@ -51,7 +51,7 @@ final class BlobLibrary: Sendable {
         do {
             try cache.store(bytes, as: blob.digest)
         } catch {
-            Log.shared.line("\(error); this worker goes on without")
+            Log.shared.line("\(error); this worker continues without")
         }
         return true
     }
@@ -61,7 +61,7 @@ final class BlobLibrary: Sendable {
         if let bytes = loaded.withLock({ $0.removeValue(forKey: blob.digest) }) { return bytes }
         // The images of a run may be its calibration images too, and then they are taken twice.
         guard let bytes = local(blob) ?? cache.bytes(of: blob.digest, size: blob.size) else {
-            throw Failure(.badInput, "\(blob.digest) is gone from the cache \(cache.folder)")
+            throw Failure(.badInput, "\(blob.digest) has vanished from the cache \(cache.folder)")
         }
         return bytes
     }

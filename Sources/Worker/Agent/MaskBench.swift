@@ -30,7 +30,7 @@ final class MaskBench {
         pool = try images(work.images)
         guard pool.count >= settings.pool else {
             throw Failure(
-                .badInput, "the coordinator has \(pool.count) images, not the \(settings.pool) that it announces")
+                .badInput, "the coordinator has \(pool.count) images, not the announced \(settings.pool)")
         }
         calibrationImages = try work.calibrationImages.map(images)
         masks = MaskSource(try Self.ensemble(work, space))

@@ -89,7 +89,7 @@ final class WorkerLoop {
 
             if let input, poller.isReadable(input), hasInputEnded() { return }
             if poller.isReadable(interrupts), signals.next() != nil {
-                Log.shared.line("stopping; what is being computed is finished first")
+                Log.shared.line("stopping after the current work")
                 try perform(state.stopRequested(at: .now()))
             }
             if let (link, socket, monitor) = messages {
@@ -161,7 +161,7 @@ final class WorkerLoop {
                 try perform(state.computed(lease, result, row: row, microseconds: microseconds, at: now))
             case .abandoned(let lease): try perform(state.abandoned(lease, at: now))
             case .computationFailed(let lease, let reason):
-                Log.shared.line("lease \(lease) cannot be computed: \(reason)")
+                Log.shared.line("cannot compute lease \(lease): \(reason)")
                 try perform(state.computationFailed(lease, reason: reason, at: now))
             }
         }
@@ -234,17 +234,17 @@ final class WorkerLoop {
                     complain(
                         HostName.isKnown(in: settings.endpoint)
                             ? "nobody listens at \(settings.endpoint) yet; is the coordinator running?"
-                            : "the host in \(settings.endpoint) is not known here; is its name spelt right?")
+                            : "this host does not know the host in \(settings.endpoint); is its name spelt correctly?")
                 }
                 handshakeEnded = false
             case .handshakeFailed:
                 handshakeEnded = true
                 complain(
                     hasKeys
-                        ? "\(settings.endpoint) ended the handshake: the key given with --server-key-file is probably "
-                            + "not that of this coordinator"
+                        ? "\(settings.endpoint) ended the handshake: the key given with --server-key-file is "
+                            + "probably not this coordinator's"
                         : "\(settings.endpoint) ended the handshake: it probably wants keys (--key-file and "
-                            + "--server-key-file), or is no coordinator")
+                            + "--server-key-file), or is not a coordinator")
             case .handshakeMismatch:
                 handshakeEnded = true
                 complain(

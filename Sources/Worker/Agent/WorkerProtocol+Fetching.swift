@@ -53,11 +53,11 @@ extension WorkerProtocol {
             nextBlob()
         } else if fetch.wrong + 1 >= Self.wrongMax {
             send(.goodbye(keeping: []))
-            stop(.failed(reason: "\(blob.digest) was not what its digest says \(Self.wrongMax) times"))
+            stop(.failed(reason: "\(blob.digest) arrived damaged \(Self.wrongMax) times"))
         } else {
             fetch = Fetch(blobs: fetch.blobs, isLocated: true, wrong: fetch.wrong + 1)
             work = .fetching(fetch)
-            actions.append(.note("\(blob.digest) is not what its digest says; it is fetched again"))
+            actions.append(.note("\(blob.digest) arrived damaged; fetching it again"))
             goOn()
         }
         return conclude()
