@@ -506,7 +506,7 @@ struct StepScheduler: RosterPolicy, Sendable {
                 return refuse(number, worker, peer, "it answered with squares that cannot be")
             }
             accept(number, .row(row), worker, peer)
-        case (.network(let task, _), .row):
+        case (.network(let task, _), .row) where !possibleRow(of: shares[lease.share].step).isEmpty:
             guard let row = lease.assembly?.row else { return }
             check(.row(row), of: task, number, worker, peer)
         case (.network(let task, _), .filters(let mask)):

@@ -25,8 +25,13 @@ extension WorkerProtocol {
     static let wrongMax = 3
 
     mutating func beginFetching(_ welcome: CoordinatorMessage.Welcome) {
+        guard let blob = welcome.blobs.first else {
+            work = .preparing
+            actions.append(.prepare(welcome))
+            return
+        }
         work = .fetching(Fetch(blobs: welcome.blobs))
-        if let blob = welcome.blobs.first { actions.append(.locate(blob)) }
+        actions.append(.locate(blob))
     }
 
     /// What the caller has of a blob: `isWhole` where the digest is right, else the first `bytes` bytes.
