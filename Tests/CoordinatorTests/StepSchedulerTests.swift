@@ -331,3 +331,161 @@ struct WrongShare: Sendable, CustomTestStringConvertible {
     #expect((1...500).contains(sent))
     #expect(stage.scheduler.workers[0].dismissed != nil)
 }
+
+/// A scheduler of questions about networks.
+private struct QuestionStage {
+    static let run = RunID(high: 3, low: 4)
+    static let blob = CoordinatorMessage.Blob(digest: Digest(sha256Of: [1] as [UInt8]), size: 1000)
+    static let mask = Mask(count: 8, disabled: [1, 2])
+    static let floats = 10
+
+    var scheduler = StepScheduler(
+        welcome: welcome(run), at: Moment(milliseconds: 0))
+    var time = Moment(milliseconds: 0)
+    var granted: [LeaseID] = []
+    var sent: [ClusterAction] = []
+
+    static func welcome(_ run: RunID) -> CoordinatorMessage.Welcome {
+        .init(run: run, life: 1, work: .networks(NetworkWork(imageSets: [blob], normalisation: .standard)))
+    }
+
+    mutating func take(_ actions: [ClusterAction]) {
+        if let broken = scheduler.brokenInvariant() { Issue.record("\(broken)") }
+        sent = actions
+        for case .grant(_, let lease, _) in actions { granted.append(lease) }
+    }
+
+    mutating func receive(_ message: WorkerMessage, from peer: Int) {
+        take(
+            scheduler.received(
+                message, from: Peer(id: UInt64(peer)), of: Origin(key: nil, address: "h\(peer)"), at: time,
+                granted: { _ in nil }))
+    }
+
+    mutating func join(_ worker: Int, threads: Int = 4) {
+        let hello = WorkerMessage.Hello(
+            worker: WorkerID(high: 0, low: UInt64(worker)), incarnation: 1, host: "h\(worker)", threads: threads,
+            instructionSet: "plain", programVersion: "1")
+        receive(.hello(hello), from: worker)
+        receive(.ready(scheduler.roster.welcome.run), from: worker)
+    }
+
+    mutating func ask(
+        _ tasks: [NetworkTask], version: UInt64 = 1,
+        refusal: @escaping @Sendable (NetworkTask, StepScheduler.Answer) -> String? = { _, _ in nil }
+    ) {
+        take(scheduler.began(tasks, version: version, floats: Self.floats, refusal: refusal, at: time))
+    }
+
+    mutating func answer(_ lease: LeaseID, from peer: Int, _ result: JobResult, row: [Float] = []) {
+        for part in RowPart.parts(of: row, subject: lease.subject) { receive(.part(part), from: peer) }
+        receive(
+            .answer(.init(run: scheduler.roster.welcome.run, lease: lease, computeMicroseconds: 1, result: result)),
+            from: peer)
+    }
+
+    var dismissals: Int { scheduler.roster.dismissals }
+}
+
+@Suite struct QuestionSchedulerTests {
+    private static let batch = NetworkTask.evaluations(
+        .init(
+            masks: [QuestionStage.mask, QuestionStage.mask], first: 4, imageSet: 0, images: 0..<9, calibrationSet: nil,
+            settings: .init(split: .test, images: 9, batchNorm: .frozen)))
+
+    @Test func aWorkerGetsTheNetworkOnceAndOneTaskForAllItsThreads() {
+        var stage = QuestionStage()
+        stage.join(1, threads: 8)
+        stage.ask([Self.batch, Self.batch, Self.batch])
+        #expect(stage.sent.filter { $0 == .sendParameters(Peer(id: 1)) }.count == 1)
+        // One that it computes, and one that waits.
+        #expect(stage.granted.count == 2)
+        let found = [4, 5].map { MaskEvaluation(mask: $0, evaluation: Evaluation(images: 9)) }
+        stage.answer(stage.granted[0], from: 1, .masks(found))
+        #expect(stage.granted.count == 3)
+        #expect(!stage.sent.contains(.sendParameters(Peer(id: 1))))
+        for lease in stage.granted.dropFirst() { stage.answer(lease, from: 1, .masks(found)) }
+        #expect(stage.scheduler.isDone)
+        #expect(stage.scheduler.answers.allSatisfy { $0 == .evaluations(found.map(\.evaluation)) })
+        // Another network has another version, which is sent.
+        stage.ask([Self.batch], version: 2)
+        #expect(stage.sent.contains(.sendParameters(Peer(id: 1))))
+    }
+
+    @Test func answersThatCannotBeAreNotTaken() {
+        let wrong: [(NetworkTask, JobResult, [Float])] = [
+            (Self.batch, .masks([MaskEvaluation(mask: 4, evaluation: Evaluation(images: 9))]), []),
+            (Self.batch, .masks([5, 4].map { MaskEvaluation(mask: $0, evaluation: Evaluation(images: 9)) }), []),
+            (Self.batch, .masks([4, 5].map { MaskEvaluation(mask: $0, evaluation: Evaluation(images: 8)) }), []),
+            (Self.batch, .row, []),
+            (.gateGradients(filters: 2, imageSet: 0, 0..<1), .row, [1, -1]),
+            (.gateGradients(filters: 2, imageSet: 0, 0..<1), .row, [1, .nan]),
+            (.gateGradients(filters: 2, imageSet: 0, 0..<1), .row, [1, 2, 3]),
+            (
+                .selection(asManyAs: QuestionStage.mask, imageSet: 0, images: 1),
+                .filters(Mask(count: 8, disabled: [1])), []
+            ),
+            (
+                .selection(asManyAs: QuestionStage.mask, imageSet: 0, images: 1),
+                .filters(Mask(count: 9, disabled: [1, 2])), []
+            ),
+            (
+                .selection(asManyAs: QuestionStage.mask, imageSet: 0, images: 1),
+                .filters(Mask(count: 8, disabled: [5, 6])), []
+            ),
+            (.statistics(.recalibrated(images: 1), under: QuestionStage.mask, imageSet: 0), .row, [7]),
+        ]
+        for (task, result, row) in wrong {
+            var stage = QuestionStage()
+            stage.join(1)
+            stage.ask([task]) { _, answer in
+                switch answer {
+                case .row([7]): "no network"
+                case .filters(let mask) where mask[5]: "other filters"
+                default: nil
+                }
+            }
+            stage.answer(stage.granted[0], from: 1, result, row: row)
+            #expect(!stage.scheduler.isDone, "\(result)")
+            // It is asked again, and then believed.
+            stage.join(2)
+            #expect(stage.granted.count > 1, "\(result)")
+        }
+    }
+
+    @Test func otherImagesAreFetchedBeforeMoreIsComputed() {
+        var stage = QuestionStage()
+        stage.join(1)
+        stage.ask([])
+        let other = QuestionStage.welcome(RunID(high: 9, low: 9))
+        stage.take(stage.scheduler.changed(other, at: stage.time))
+        #expect(stage.sent.contains(.welcome(Peer(id: 1))))
+        stage.ask([Self.batch])
+        #expect(stage.granted.isEmpty)
+        // It was ready for what was; that is no offence, and no readiness.
+        for _ in 0..<10 { stage.receive(.ready(QuestionStage.run), from: 1) }
+        #expect(stage.granted.isEmpty && stage.dismissals == 0)
+        stage.receive(.ready(other.run), from: 1)
+        #expect(stage.granted.count == 1)
+        #expect(stage.sent.contains(.sendParameters(Peer(id: 1))))
+    }
+
+    @Test func whatTakesLongGetsEverMoreTime() {
+        var stage = QuestionStage()
+        stage.join(1)
+        stage.ask([.reconstruction(removing: QuestionStage.mask, imageSet: 0, images: 1)])
+        var spans: [Int64] = []
+        for _ in 0..<3 {
+            let begin = stage.time
+            let count = stage.granted.count
+            while stage.granted.count == count {
+                stage.time = stage.time + 1000
+                stage.receive(.heartbeat([], seen: LeaseID(life: 1, number: 0)), from: 1)
+                stage.take(stage.scheduler.timePassed(at: stage.time))
+                if stage.time - begin > 10_000_000 { break }
+            }
+            spans.append(stage.time - begin)
+        }
+        #expect(spans[0] >= 600_000 && spans[1] >= 2 * spans[0] - 2000 && spans[2] >= 2 * spans[1] - 4000, "\(spans)")
+    }
+}

@@ -8,6 +8,9 @@ private let run = RunID(high: 1, low: .max)
 private let lease = LeaseID(life: 3, number: 0xFFFF_FFFE)
 
 private let workerMessages: [WorkerMessage] = [
+    .answer(.init(run: run, lease: lease, computeMicroseconds: 1, result: .row)),
+    .answer(
+        .init(run: run, lease: lease, computeMicroseconds: 1, result: .filters(Mask(count: 65, disabled: [64])))),
     .hello(
         .init(
             worker: WorkerID(high: 7, low: 8), incarnation: 9, host: "höst", threads: 64, instructionSet: "AVX2",
@@ -67,7 +70,33 @@ private func training(teacher: Bool) -> CoordinatorMessage {
     return .welcome(.init(run: run, life: 1, work: .training(work)))
 }
 
+private let networks: CoordinatorMessage = .welcome(
+    .init(
+        run: run, life: 1,
+        work: .networks(
+            NetworkWork(
+                imageSets: [.init(digest: digest, size: 7), .init(digest: digest, size: 1 << 30)],
+                normalisation: .standard))))
+
+private func task(_ task: NetworkTask) -> CoordinatorMessage {
+    .lease(.init(run: run, lease: lease, job: .step(.network(task, floats: 1234), version: 5)))
+}
+
+private let mask = Mask(count: 70, disabled: [0, 63, 64, 69])
+
 private let coordinatorMessages: [CoordinatorMessage] = [
+    networks,
+    task(
+        .evaluations(
+            .init(
+                masks: [mask, Mask(count: 70)], first: 128, imageSet: 1, images: 0..<1500, calibrationSet: 0,
+                settings: .init(
+                    split: .train, images: 500, batchNorm: .corrected(images: 256),
+                    rotation: ImageRotation(pool: 1500, masks: 64, seed: 3))))),
+    task(.gateGradients(filters: 70, imageSet: 0, 256..<512)),
+    task(.statistics(.recalibrated(images: 100), under: mask, imageSet: 2)),
+    task(.selection(asManyAs: mask, imageSet: 0, images: 1000)),
+    task(.reconstruction(removing: mask, imageSet: 15, images: 1)),
     welcome(.frozen), welcome(.recalibrated(images: 256)), welcome(.corrected(images: 256)),
     welcome(.corrected(images: 1500), rotation: ImageRotation(pool: 1500, masks: 64, seed: .max)), .introduce,
     .chunk(.init(digest: digest, offset: 65_536, bytes: [UInt8](repeating: 7, count: 1000))),

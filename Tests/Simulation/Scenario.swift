@@ -41,6 +41,8 @@ struct Scenario {
     var policy = SchedulingPolicy()
     /// Whether a network is trained instead of masks evaluated.
     var isTraining = false
+    /// Whether questions about networks are asked instead.
+    var asksQuestions = false
     /// The chance that a training is saved after a step; after an epoch it always is.
     var saved = 0.0
 
@@ -95,6 +97,7 @@ struct Scenario {
         add(0.1, \.empty, upTo: 3)
         if often(0.15) { turnMilliseconds = .random(in: 1...30, using: &random) }
         isTraining = often(0.3)
+        asksQuestions = often(0.2)
         saved = often(0.5) ? 0 : .random(in: 0...1, using: &random)
     }
 

@@ -64,6 +64,7 @@ struct SimulatedTraining {
             switch answer {
             case .gradient(let gradient): gradients.append(gradient)
             case .evaluation(let evaluation): evaluations.append(evaluation)
+            case .evaluations, .row, .filters: preconditionFailure("a share of a training")
             }
         }
         guard let test = evaluations.last else {
@@ -97,6 +98,7 @@ struct SimulatedTraining {
                 lossSum: .random(in: 0...1 << 32, using: &mixer), correct: .random(in: 0...range.count, using: &mixer),
                 images: range.count)
             return (.evaluation(evaluation), [])
+        case .network: preconditionFailure("a share of a training")
         }
     }
 
@@ -114,7 +116,7 @@ struct SimulatedTraining {
                             gradient: Array(row[..<count]), statistics: Array(row[count...]), lossSum: lossSum,
                             correct: correct, images: images))
                 case .evaluation(let evaluation): return .evaluation(evaluation)
-                case .masks: preconditionFailure("a share of a step")
+                case .masks, .row, .filters: preconditionFailure("a share of a step")
                 }
             }
             apply(answers, to: &progress)

@@ -11,7 +11,9 @@ extension Simulation {
         note("coordinator starts its life \(file.lives) with \(file.evaluations.count) evaluations")
         var current = welcome
         current.life = file.lives
-        if let training {
+        if let questions {
+            startQuestions(questions)
+        } else if let training {
             startStepper(training, current)
         } else {
             var new = Scheduler(welcome: current, policy: scenario.policy, at: now)

@@ -126,7 +126,7 @@ extension Simulation {
             ).encoded()
         }
         let mask = Int(draw(0...Int64(scenario.masks) - 1))
-        if training != nil, happens(0.5) { return rogueStepFrame(lease) }
+        if isOfSteps, happens(0.5) { return rogueStepFrame(lease) }
         switch draw(0...8) {
         case 8:
             // An answer to somebody's lease of another life, or to none.
@@ -145,7 +145,7 @@ extension Simulation {
         case 3:
             return losses(welcome.run, [MaskEvaluation(mask: scenario.masks + 5, evaluation: truth(mask))])
         case 4:
-            let range = WorkerMessage.BlobRange(digest: welcome.blobs[0].digest, offset: 1 << 33, length: 9)
+            let range = WorkerMessage.BlobRange(digest: imageSetBlobs[0].digest, offset: 1 << 33, length: 9)
             return WorkerMessage.want(range).encoded()
         case 5: return WorkerMessage.ready(RunID(high: 3, low: 4)).encoded()
         case 6:

@@ -6,19 +6,27 @@ import Shared
 /// Trainings: the coordinator goes on from step to step, and from what was saved last.
 extension Simulation {
     func startStepper(_ training: SimulatedTraining, _ welcome: CoordinatorMessage.Welcome) {
+        let progress = file.training ?? training.start
+        self.progress = progress
+        stepper = StepScheduler(welcome: welcome, layout: progress.layout, policy: stepPolicy, at: now)
+    }
+
+    var stepPolicy: StepScheduler.Policy {
         var policy = StepScheduler.Policy()
         policy.firstDeadlineMilliseconds = 20_000
         policy.deadlineMillisecondsMin = 8000
         policy.partFloats = SimulatedTraining.partFloats
         // What a line damages is not the worker's fault.
         policy.limits.unreadableMax = 1_000_000
-        let progress = file.training ?? training.start
-        self.progress = progress
-        stepper = StepScheduler(welcome: welcome, layout: progress.layout, policy: policy, at: now)
+        return policy
     }
 
     /// The parts of the parameters of the present step.
     var parameterParts: [RowPart] {
+        if let question {
+            return RowPart.parts(
+                of: question.network, subject: question.version, floats: SimulatedTraining.partFloats)
+        }
         guard let progress else { return [] }
         return RowPart.parts(
             of: progress.trained + progress.statistics, subject: progress.version, floats: SimulatedTraining.partFloats)
@@ -26,8 +34,7 @@ extension Simulation {
 
     /// Begins the next step where one is answered; returns what there is to do.
     func stepOn() throws(SimulationFailure) -> [ClusterAction] {
-        guard let training, var stepper, var progress else { return [] }
-        if let reason = stepper.givenUp {
+        if let reason = stepper?.givenUp, let stepper {
             // Its user goes on with it.
             note("gives up: \(reason)")
             report.sharesGivenAgain += stepper.figures.released + stepper.figures.copies
@@ -35,6 +42,8 @@ extension Simulation {
             queue.insert(.startCoordinator, at: now + draw(1000...3000))
             return []
         }
+        if let questions { return try askOn(questions) }
+        guard let training, var stepper, var progress else { return [] }
         guard stepper.isDone, !stepper.isOver else { return [] }
         if !stepper.shares.isEmpty {
             training.apply(stepper.answers, to: &progress)
@@ -57,6 +66,11 @@ extension Simulation {
 
     /// What a worker loads is what the coordinator sent of that version.
     func checkLoaded(_ worker: Int) throws(SimulationFailure) {
+        if let question, let loaded = workers[worker].loaded, loaded.version == question.version,
+            workers[worker].protocolState?.run?.life == file.lives, loaded.row != question.network
+        {
+            throw failure("worker \(worker) loads another network than the coordinator has")
+        }
         guard let progress, let loaded = workers[worker].loaded, loaded.version == progress.version,
             workers[worker].protocolState?.run?.life == file.lives
         else { return }
@@ -69,7 +83,6 @@ extension Simulation {
         _ step: Job.Step, _ lease: CoordinatorMessage.Lease, _ worker: Int, _ process: Int,
         _ milliseconds: Int64, _ event: Event
     ) throws(SimulationFailure) {
-        guard let training else { throw failure("a share of a step without a training") }
         guard let parameters = workers[worker].rows[lease.lease] else { return }
         if scenario.empty.contains(worker) {
             try withWorker(worker, process, event) { state, now in
@@ -77,7 +90,15 @@ extension Simulation {
             }
             return
         }
-        var (result, row) = training.truth(step, parameters)
+        var (result, row): (JobResult, [Float])
+        switch step {
+        case .network(let task, _):
+            guard let questions else { throw failure("a task about a network that nobody asked for") }
+            (result, row) = questions.truth(task, parameters)
+        case .gradient, .evaluation:
+            guard let training else { throw failure("a share of a step without a training") }
+            (result, row) = training.truth(step, parameters)
+        }
         if scenario.liars.contains(worker), happens(0.5) { spoil(&result, &row) }
         try withWorker(worker, process, event) { state, now in
             state.computed(lease.lease, result, row: row, microseconds: UInt64(milliseconds) * 1000, at: now)

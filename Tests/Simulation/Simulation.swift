@@ -48,7 +48,7 @@ public final class Simulation {
         /// Workers dismissed.
         public var dismissals = 0
         /// Trainings, their steps, and shares that were given again.
-        public var trainings = 0, steps = 0, sharesGivenAgain = 0
+        public var trainings = 0, steps = 0, questions = 0, sharesGivenAgain = 0
         /// A digest of everything that happened, in order.
         public var fingerprint: UInt64 = 0xcbf2_9ce4_8422_2325
 
@@ -72,6 +72,7 @@ public final class Simulation {
             dismissals += other.dismissals
             trainings += other.trainings
             steps += other.steps
+            questions += other.questions
             sharesGivenAgain += other.sharesGivenAgain
             fingerprint = (fingerprint ^ other.fingerprint) &* 0x100_0000_01b3
         }
@@ -92,12 +93,18 @@ public final class Simulation {
     let seed: UInt64
     var random: SeededGenerator
     let scenario: Scenario
-    let welcome: CoordinatorMessage.Welcome
+    var welcome: CoordinatorMessage.Welcome
     let blobs: [Digest: [UInt8]]
     /// Images of a mask's evaluation.
     let images: Int
     /// The training, where there is one.
     let training: SimulatedTraining?
+    /// The questions about networks, where there are some.
+    let questions: SimulatedQuestions?
+    /// How many of them the coordinator's process has asked.
+    var asked = 0
+    /// The sets of images that questions may be about.
+    let imageSetBlobs: [CoordinatorMessage.Blob]
     /// Called with every line of what happens.
     let trace: ((String) -> Void)?
 
@@ -143,7 +150,14 @@ public final class Simulation {
         let images = Int.random(in: 1...1000, using: &random)
         let recalibrated = Bool.random(using: &random)
         let run = RunID(high: random.next(), low: random.next())
-        if scenario.isTraining {
+        imageSetBlobs = (0..<SimulatedQuestions.imageSetsMax).map(named)
+        questions = scenario.asksQuestions ? SimulatedQuestions(random: &random) : nil
+        if questions != nil {
+            training = nil
+            // Every life of the coordinator welcomes to what it asks first.
+            let work = NetworkWork(imageSets: [], normalisation: .standard)
+            welcome = CoordinatorMessage.Welcome(run: run, life: 0, work: .networks(work))
+        } else if scenario.isTraining {
             let training = SimulatedTraining(random: &random)
             self.training = training
             let work = training.work(network: named(0), trainingImages: named(1), testImages: named(2))
@@ -207,7 +221,7 @@ public final class Simulation {
 
     /// Hung, dying and empty workers keep nobody waiting who could work.
     private func checkStandstill() throws(SimulationFailure) {
-        guard isCalm, isCoordinatorUp, !hasEnded, scenario.policy.verifiedShare == 0 || training != nil,
+        guard isCalm, isCoordinatorUp, !hasEnded, scenario.policy.verifiedShare == 0 || isOfSteps,
             scenario.poison.isEmpty, scenario.failing.isEmpty
         else { return }
         func isHealthy(_ peer: Peer?) -> Bool {
@@ -290,7 +304,7 @@ public final class Simulation {
 
     /// Whether the run is over for the coordinator and all workers that live.
     private func isOver() throws(SimulationFailure) -> Bool {
-        if training != nil {
+        if isOfSteps {
             return stepper?.isOver == true && workers.allSatisfy { $0.protocolState == nil }
         }
         guard let scheduler, let outcome = scheduler.ended else { return false }
@@ -313,6 +327,10 @@ public final class Simulation {
     }
 
     private func checkResult() throws(SimulationFailure) {
+        if let questions {
+            guard asked == questions.questions.count else { throw failure("a question was not asked") }
+            return
+        }
         if let training {
             guard let progress, training.isRight(progress) else {
                 throw failure("the training's parameters are not those that it has where nothing goes wrong")
@@ -338,6 +356,9 @@ public final class Simulation {
             images: images)
     }
 
+    /// Whether steps are computed instead of masks evaluated.
+    var isOfSteps: Bool { training != nil || questions != nil }
+
     /// Whether the coordinator's process runs.
     var isCoordinatorUp: Bool { scheduler != nil || stepper != nil }
 
@@ -351,8 +372,10 @@ public final class Simulation {
             isCoordinatorUp
             ? scheduler?.whyIdle(at: now) ?? stepper?.whyIdle(at: now) ?? "no reason known" : "no coordinator"
         let done =
-            training == nil
-            ? "\(file.evaluations.count) of \(scenario.masks) recorded" : "\(progress?.stepsDone ?? 0) steps done"
+            questions != nil
+            ? "\(asked) questions asked"
+            : training == nil
+                ? "\(file.evaluations.count) of \(scenario.masks) recorded" : "\(progress?.stepsDone ?? 0) steps done"
         return failure("not over \(Self.calmMillisecondsMax / 1000) s after the last fault, \(done): \(reason)")
     }
 

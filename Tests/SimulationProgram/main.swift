@@ -37,7 +37,7 @@ extension Simulation.Report {
         \(messages) messages, \(lost) lost, \(damaged) damaged
         \(workerDeaths) deaths of workers, \(coordinatorDeaths) of coordinators, \(dismissals) dismissals
         \(leases) leases, \(recorded) masks recorded, \(setAside) set aside for good
-        \(trainings) trainings, \(steps) steps, \(sharesGivenAgain) shares given again
+        \(trainings) trainings, \(steps) steps, \(questions) questions about networks, \(sharesGivenAgain) shares given again
         \(liesFound) lies found, \(innocentSetAside) healthy masks set aside until the run was resumed
         fingerprint \(String(fingerprint, radix: 16))
         """

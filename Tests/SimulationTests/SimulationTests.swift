@@ -28,5 +28,6 @@ func everyMaskIsRecordedOnceWhateverGoesWrong(first: UInt64) throws {
     #expect(total.dismissals > 0)
     #expect(total.setAside > 0)
     #expect(total.trainings > 10)
+    #expect(total.questions > 10)
     #expect(total.sharesGivenAgain > 0)
 }

@@ -11,6 +11,9 @@ struct BlobStore: Sendable {
         return CoordinatorMessage.Blob(digest: digest, size: UInt64(bytes.count))
     }
 
+    /// Forgets a file.
+    mutating func remove(_ blob: CoordinatorMessage.Blob) { contents[blob.digest] = nil }
+
     /// A part of a file, or nil where there is no such part.
     func chunk(_ range: WorkerMessage.BlobRange) -> CoordinatorMessage.Chunk? {
         guard let bytes = contents[range.digest], range.length <= Wire.chunkBytesMax,

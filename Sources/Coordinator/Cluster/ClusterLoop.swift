@@ -19,8 +19,8 @@ class ClusterLoop<Policy: RosterPolicy> {
 
     private var listener: Listener
     private var memory = MemoryGuard()
-    private let store: BlobStore
-    private let welcome: [UInt8]
+    private var store: BlobStore
+    private var welcome: [UInt8]
     let localWorkers: LocalWorkers?
     /// Decides.
     var policy: Policy
@@ -49,6 +49,12 @@ class ClusterLoop<Policy: RosterPolicy> {
         self.store = store
         self.localWorkers = localWorkers
         welcome = CoordinatorMessage.welcome(policy.roster.welcome).encoded()
+    }
+
+    /// Serves other files from now on, and welcomes workers to something else.
+    func serve(_ store: BlobStore, _ welcome: CoordinatorMessage.Welcome) {
+        self.store = store
+        self.welcome = CoordinatorMessage.welcome(welcome).encoded()
     }
 
     // MARK: For the loops of each policy

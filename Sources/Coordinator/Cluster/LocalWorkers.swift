@@ -21,15 +21,21 @@ final class LocalWorkers {
         var starts: [Date]
     }
 
+    /// Lines of quiet workers that are kept, to be shown when one fails.
+    private static let linesKept = 20
+
     private let arguments: [String]
+    /// The last lines of quiet workers; nil where all lines are shown as they come.
+    private let kept: Locked<[String]>?
     private let environment: [String]
     private var processes: [Int: Process] = [:]
     private var forwarders: [BackgroundThread] = []
 
-    /// Starts `count` workers, `winnow-worker` with the arguments. Secret keys go through `environment`, never through
+    /// Starts `count` workers, `winnow-worker` with the arguments. What quiet ones say is shown when one fails. Secret keys go through `environment`, never through
     /// arguments. Throws an `.unavailable` ``Failure`` where the program is not found or cannot be started.
-    init(count: Int, arguments: [String], environment: [String: String] = [:]) throws {
+    init(count: Int, arguments: [String], environment: [String: String] = [:], isQuiet: Bool = false) throws {
         let program = try Self.program()
+        kept = isQuiet ? Locked([]) : nil
         self.arguments = [program] + arguments
         let all = ProcessInfo.processInfo.environment.merging(environment) { $1 }
         self.environment = all.map { "\($0.key)=\($0.value)" }
@@ -92,7 +98,19 @@ final class LocalWorkers {
         }
         processes[number] = Process(identifier: identifier, input: input[1], starts: earlier + [Date()])
         let source = output[0]
-        forwarders.append(BackgroundThread(name: "winnow-log") { Self.forward(source, as: "worker \(number)") })
+        let tell: @Sendable (String) -> Void
+        if let kept {
+            tell = { line in
+                kept.withLock { lines in
+                    lines.append(line)
+                    if lines.count > Self.linesKept { lines.removeFirst() }
+                }
+            }
+        } else {
+            tell = { Log.shared.line($0) }
+        }
+        forwarders.append(
+            BackgroundThread(name: "winnow-log") { Self.forward(source, as: "worker \(number)", to: tell) })
     }
 
     /// Starts workers again that have ended. Returns false when all were given up, since each one ends at once.
@@ -102,6 +120,10 @@ final class LocalWorkers {
             guard waitpid(process.identifier, &status, WNOHANG) == process.identifier else { continue }
             close(process.input)
             processes[number] = nil
+            kept?.withLock { lines in
+                for line in lines { Log.shared.line(line) }
+                lines = []
+            }
             let recent = process.starts.filter { $0.timeIntervalSinceNow > -Self.restartWindow }
             let how = status & 0x7F == 0 ? "with exit code \(status >> 8 & 0xFF)" : "by signal \(status & 0x7F)"
             guard recent.count < Self.restartsMax else {
@@ -137,8 +159,8 @@ final class LocalWorkers {
         forwarders = []
     }
 
-    /// Copies a worker's lines to the log until it closes its end.
-    private static func forward(_ source: Int32, as name: String) {
+    /// Hands on a worker's lines until it closes its end.
+    private static func forward(_ source: Int32, as name: String, to tell: (String) -> Void) {
         defer { close(source) }
         let lineBytesMax = 8192
         var pending: [UInt8] = []
@@ -151,11 +173,11 @@ final class LocalWorkers {
             while let end = pending.firstIndex(of: UInt8(ascii: "\n"))
                 ?? (pending.count > lineBytesMax ? lineBytesMax : nil)
             {
-                Log.shared.line("\(name): " + String(decoding: pending[..<end], as: UTF8.self))
+                tell("\(name): " + String(decoding: pending[..<end], as: UTF8.self))
                 pending.removeFirst(end + 1)
             }
         }
-        if !pending.isEmpty { Log.shared.line("\(name): " + String(decoding: pending, as: UTF8.self)) }
+        if !pending.isEmpty { tell("\(name): " + String(decoding: pending, as: UTF8.self)) }
     }
 
     private static func withCStrings<Result>(

@@ -149,9 +149,12 @@ struct RunSession {
         guard let source, !file.description.ensemble.design.comparesAllMasks else { return }
         let report = try Report(RunRecord(file))
         do {
+            let settings = file.description.settings
+            let jobs = try NetworkJobs(
+                on: try source.open(needsLabels: settings.labels == .given), normalisation: settings.normalisation,
+                cluster: cluster.onThisHost)
             try file.remember(
-                MeasuredChoices(
-                    report.pruner, of: report.record.network, settings: file.description.settings, on: source))
+                MeasuredChoices(report.pruner, of: report.record.network, settings: settings, by: jobs))
         } catch let failure as Failure {
             Log.shared.line("what the ranking would choose is not measured: \(failure)")
         }

@@ -51,6 +51,13 @@ struct ClusterOptions {
         return policy
     }
 
+    /// The same for what is computed on this host alone.
+    var onThisHost: ClusterOptions {
+        let options = ClusterOptions()
+        options.workerCache = workerCache
+        return options
+    }
+
     /// How many workers to start here.
     private var localWorkerCount: Int { localWorkers ?? ($bind.isGiven ? 0 : 1) }
 
@@ -82,10 +89,15 @@ struct ClusterOptions {
         return try Listener(at: bind, admitting: .holders(of: keys, own: own), isInsecureMeant: insecure)
     }
 
-    /// Starts the local workers; nil where there are none. Throws a ``Failure``.
-    func startLocalWorkers(connectingTo endpoint: String, environment: [String: String]) throws -> LocalWorkers? {
+    /// Starts the local workers; nil where there are none. What quiet ones say is shown when one of them fails. Throws a
+    /// ``Failure``.
+    func startLocalWorkers(
+        connectingTo endpoint: String, environment: [String: String], isQuiet: Bool = false
+    ) throws -> LocalWorkers? {
         guard localWorkerCount > 0 else { return nil }
-        return try start(localWorkerCount, threads: workerThreads, connectingTo: endpoint, environment: environment)
+        return try start(
+            localWorkerCount, threads: workerThreads, connectingTo: endpoint, environment: environment, isQuiet: isQuiet
+        )
     }
 
     /// How a worker is started here that judges others; nil where workers work here anyway, or cannot prove whose they
@@ -97,13 +109,13 @@ struct ClusterOptions {
     }
 
     private func start(
-        _ count: Int, threads: Int?, connectingTo endpoint: String, environment: [String: String]
+        _ count: Int, threads: Int?, connectingTo endpoint: String, environment: [String: String], isQuiet: Bool = false
     ) throws -> LocalWorkers {
         var arguments = ["serve", "--connect", endpoint, "--stop-when-input-ends", "--once"]
         if let threads = threads ?? (count > 1 ? max(1, CPUAllowance.processors / count) : nil) {
             arguments += ["--threads", String(threads)]
         }
         if let workerCache { arguments += ["--cache", workerCache] }
-        return try LocalWorkers(count: count, arguments: arguments, environment: environment)
+        return try LocalWorkers(count: count, arguments: arguments, environment: environment, isQuiet: isQuiet)
     }
 }

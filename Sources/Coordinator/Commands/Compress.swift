@@ -94,7 +94,9 @@ struct Compress: Command {
         network.facts.normalisation = settings.normalisation
         let checkpoint = Checkpoint.safetensors(of: network)
         Log.shared.line(data.summary(settings.normalisation))
-        try RecognitionCheck(network: network, data: data, settings: settings).check(evaluation.recognition)
+        let jobs = try? NetworkJobs(
+            on: data, normalisation: settings.normalisation, cluster: cluster.onThisHost, isInterruptible: true)
+        try RecognitionCheck(network: network, data: data, settings: settings, jobs: jobs).check(evaluation.recognition)
         func training(epochs: Int) throws -> TrainingSettings {
             var training = try self.training(epochs: epochs)
             if let goal { training.validationImages = goal.validationImages }

@@ -29,7 +29,7 @@ struct LatencyOptions {
     /// What measures. Throws a ``Failure`` where `winnow-worker` is not there.
     func meter(threads: Int?) throws -> LatencyMeter {
         let program =
-            try latencyCommand.map { LatencyMeter.Program.command($0) } ?? .engine(WorkerProcess.find(threads: threads))
+            try latencyCommand.map { LatencyMeter.Program.command($0) } ?? .engine(EngineSpeed.find(threads: threads))
         return LatencyMeter(program: program)
     }
 }

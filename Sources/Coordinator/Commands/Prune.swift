@@ -213,8 +213,8 @@ struct Prune: Command {
         guard let refine, let images, let settings = source.settings else { return { ($0, nil) } }
         let cheap = try source.cheapScores()
         let search = RefinementSearch(
-            network: source.network, pruner: pruner, settings: settings, data: images.data.source,
-            worker: try WorkerProcess.find(threads: measurement.threads), criteria: cheap.map(\.values), seed: seed)
+            network: source.network, pruner: pruner, settings: settings, jobs: images.jobs,
+            criteria: cheap.map(\.values), seed: seed)
         let criteria = cheap.map { criterion, values in
             let scores = FilterScores(values: values, removable: pruner.scores.removable, prediction: nil)
             return (

@@ -1,7 +1,7 @@
 import Foundation
 import Shared
 
-/// What of a pruned network is measured, by `winnow-worker` on real images.
+/// What of a pruned network is measured on real images, and by whom.
 struct PruneMeasurementOptions {
     /// Images that losses are measured on where no run says how many.
     private static let measuredImages = 1000
@@ -32,7 +32,9 @@ struct PruneMeasurementOptions {
     @Option(
         "How many images the loss is measured on, the first ones: the run's, up to 4096, or 1000 without a run.",
         value: "N") var images: Int?
-    @Option("Compute threads of winnow-worker.", value: "N") var threads: Int?
+    @Option("Compute threads of the local worker, and of the engine whose speed is measured.", value: "N")
+    var threads: Int?
+    @OptionGroup var cluster = ClusterOptions()
 
     func validate() throws {
         if recalibrate && reconstruct {
@@ -46,6 +48,8 @@ struct PruneMeasurementOptions {
         try dataFormat.validate()
         try normalisation.validate()
         try recognition.validate()
+        try cluster.validate()
+        if cluster.$bind.isGiven, data == nil { throw Failure(.usage, "--bind is for what is computed on --data") }
         if recognition.expectAccuracy != nil, data == nil { throw Failure(.usage, "--expect-accuracy needs --data") }
         guard (1...Evaluation.imagesMax).contains(calibrationImages) else {
             throw Failure(.usage, "--calibration-images must be from 1 to \(Evaluation.imagesMax)")
@@ -66,7 +70,8 @@ struct PruneMeasurementOptions {
         let settings = EvaluationSettings(
             split: split, images: min(try images.data.count(split), EvaluationSettings.measuredMax),
             batchNorm: .frozen, normalisation: images.normalisation)
-        try RecognitionCheck(network: network, data: images.data, settings: settings).check(recognition)
+        try RecognitionCheck(network: network, data: images.data, settings: settings, jobs: images.jobs)
+            .check(recognition)
     }
 
     /// The images and how they become inputs: as a run says where there is one. Nil where no images are given. Throws a
@@ -76,20 +81,25 @@ struct PruneMeasurementOptions {
         let opened = try dataFormat.source(data, like: run.images).open()
         if let settings = run.settings {
             if normalisation.isGiven { throw Failure(.usage, "--mean and --deviation are those of the run") }
-            return PruningImages(data: opened, normalisation: settings.normalisation)
+            return try pruningImages(opened, settings.normalisation)
         }
         let normalisation = try normalisation.normalisation(for: opened, of: run.network)
         Log.shared.line(opened.summary(normalisation))
-        return PruningImages(data: opened, normalisation: normalisation)
+        return try pruningImages(opened, normalisation)
+    }
+
+    private func pruningImages(_ data: DataSet, _ normalisation: Normalisation) throws -> PruningImages {
+        if cluster.workerThreads == nil { cluster.workerThreads = threads }
+        return PruningImages(
+            data: data, normalisation: normalisation,
+            jobs: try NetworkJobs(on: data, normalisation: normalisation, cluster: cluster))
     }
 
     /// Where gradients on the training images come from.
     func gradients(images count: Int, of images: PruningImages?) throws -> GradientSource {
         guard let images else { throw Failure(.usage, "gradients need --data") }
         return GradientSource(
-            worker: try WorkerProcess.find(threads: threads), data: images.data.source,
-            images: try ImageSupply.count(count, of: .train, in: images.data, to: "give gradients"),
-            normalisation: images.normalisation)
+            jobs: images.jobs, images: try ImageSupply.count(count, of: .train, in: images.data, to: "give gradients"))
     }
 
     /// The held-out images, `count` of them or as many as usual. Throws a ``Failure``.
@@ -99,7 +109,7 @@ struct PruneMeasurementOptions {
         return try HeldOutAccuracy(
             count ?? HeldOutImages.count(of: training), of: images.data,
             used: isAdapted ? try adaptationImages(in: images) : 0, normalisation: images.normalisation,
-            worker: try WorkerProcess.find(threads: threads))
+            jobs: images.jobs)
     }
 
     /// How the filters of a layer are selected.
@@ -110,26 +120,19 @@ struct PruneMeasurementOptions {
         guard let images, selectionRule == .reconstruction else { return mask }
         let count = try adaptationImages(in: images)
         Log.shared.step("choosing filters that the others can make up for, on \(count) training images")
-        return try WorkerProcess.find(threads: threads).selected(
-            from: network, asManyAs: mask, data: images.data.source, images: count,
-            normalisation: images.normalisation)
+        return try images.jobs.selected(from: network, asManyAs: mask, images: count)
     }
 
     /// The network without the filters of a mask, adapted to the loss as it was asked for.
     func pruned(_ network: Network, removing mask: Mask, images: PruningImages?) throws -> Network {
         guard let images, recalibrate || reconstruct else { return try network.removing(mask) }
-        let worker = try WorkerProcess.find(threads: threads)
         let count = try adaptationImages(in: images)
         if reconstruct {
             Log.shared.step("refitting the layers after the removed filters")
-            return try worker.reconstructed(
-                network, removing: mask, data: images.data.source, images: count, normalisation: images.normalisation)
+            return try images.jobs.reconstructed(network, removing: mask, images: count)
         }
         Log.shared.step("taking batch-norm statistics")
-        return try worker.recalibrated(
-            network, batchnorm.batchNorm(images: count), under: mask, data: images.data.source,
-            normalisation: images.normalisation
-        ).removing(mask)
+        return try images.jobs.recalibrated(network, batchnorm.batchNorm(images: count), under: mask).removing(mask)
     }
 
     /// Measures a pruned network and the unpruned one, and how fast they are, where there are images.
@@ -141,7 +144,6 @@ struct PruneMeasurementOptions {
         images given: PruningImages?, into record: inout PruningRecord
     ) throws {
         guard let given else { return }
-        let worker = try WorkerProcess.find(threads: threads)
         var settings =
             runSettings?.measuring
             ?? EvaluationSettings(
@@ -156,29 +158,26 @@ struct PruneMeasurementOptions {
             if let own = runSettings?.batchNorm, own != .frozen { own } else {
                 batchnorm.batchNorm(images: try adaptationImages(in: given))
             }
-        try WorkerProcess.withTemporaryFolder { folder in
-            let (before, after) = (folder.appending(path: "before").path, folder.appending(path: "after").path)
-            try OutputFile.write(Checkpoint.safetensors(of: unpruned), to: before)
-            try OutputFile.write(Checkpoint.safetensors(of: pruned), to: after)
-            func measure(
-                _ network: PruningRecord.Measurement.Stage, _ path: String, _ batchNorm: EvaluationSettings.BatchNorm,
-                under mask: (Mask, FilterSpace)? = nil
-            ) throws {
-                Log.shared.step("measuring on \(settings.images) images: \(network.words)")
-                settings.batchNorm = batchNorm
-                var measured = try worker.evaluate(path, data: given.data.source, settings, under: mask)
-                measured.network = network
+        func measure(
+            _ stage: PruningRecord.Measurement.Stage, _ network: Network, _ batchNorm: EvaluationSettings.BatchNorm,
+            under mask: Mask? = nil
+        ) throws {
+            Log.shared.step("measuring on \(settings.images) images: \(stage.words)")
+            settings.batchNorm = batchNorm
+            let unmasked = Mask(count: FilterSpace(network.graph).count)
+            for var measured in try given.jobs.evaluate(network, under: [mask ?? unmasked], settings) {
+                measured.network = stage
                 record.measured.append(measured)
             }
-            try measure(.unpruned, before, .frozen)
-            // A disabled filter is as good as a removed one.
-            try measure(.removed, before, removed, under: (mask, FilterSpace(unpruned.graph)))
-            try measure(recalibrate ? .recalibrated : reconstruct ? .reconstructed : .unadapted, after, .frozen)
-            Log.shared.step("measuring images per second, before and after")
-            let speeds = try worker.speeds(of: [before, after])
-            record.before.imagesPerSecond = speeds[0]
-            record.after.imagesPerSecond = speeds[1]
         }
+        try measure(.unpruned, unpruned, .frozen)
+        // A disabled filter is as good as a removed one.
+        try measure(.removed, unpruned, removed, under: mask)
+        try measure(recalibrate ? .recalibrated : reconstruct ? .reconstructed : .unadapted, pruned, .frozen)
+        Log.shared.step("measuring images per second, before and after")
+        let speeds = try EngineSpeed.find(threads: threads).imagesPerSecond([unpruned, pruned])
+        record.before.imagesPerSecond = speeds[0]
+        record.after.imagesPerSecond = speeds[1]
     }
 
     private func adaptationImages(in images: PruningImages) throws -> Int {
@@ -201,4 +200,6 @@ enum AdaptedBatchNorm: String, CaseIterable, ArgumentValue {
 struct PruningImages {
     let data: DataSet
     let normalisation: Normalisation
+    /// Who computes on them.
+    let jobs: NetworkJobs
 }

@@ -16,39 +16,38 @@ struct RecognitionCheck {
     let data: DataSet
     /// The images that a run evaluates, and how they become inputs.
     let settings: EvaluationSettings
+    /// Who evaluates it; nil on a host without `winnow-worker`, where nothing is checked.
+    let jobs: NetworkJobs?
 
     /// Evaluates the unmasked network and says how well it does. Where it is right hardly more often than chance, or not as
     /// often as is expected, says so with what may be wrong: as a `.badInput` ``Failure``, or as a line where the user
-    /// wants to go on anyway. Does nothing on a host without `winnow-worker`.
+    /// wants to go on anyway.
     func check(_ options: RecognitionOptions) throws {
         // Labels that do not count may be of other classes.
         if settings.labels == .network, options.expectAccuracy == nil { return }
-        guard let worker = try? WorkerProcess.find(threads: nil) else { return }
-        try WorkerProcess.withTemporaryFolder { folder in
-            let model = folder.appending(path: "network.safetensors").path
-            try OutputFile.write(Checkpoint.safetensors(of: network), to: model)
-            let measured = try measure(model, settings.split, atMost: settings.images, worker)
-            Log.shared.line("unmasked: \(words(measured))")
-            if self.settings.labels == .given { try checkChance(measured, options) }
-            guard let expected = options.expectAccuracy else { return }
-            // What people know of a network is its accuracy on test images.
-            let split: EvaluationSettings.Split = data.splits.contains(.test) ? .test : settings.split
-            let count = try data.count(split)
-            let known = try measure(model, split, atMost: count, worker)
-            try checkExpectation(known, expected: expected, isSample: known.images < count)
-        }
+        guard let jobs else { return }
+        let measured = try measure(settings.split, atMost: settings.images, jobs)
+        Log.shared.line("unmasked: \(words(measured))")
+        if settings.labels == .given { try checkChance(measured, options) }
+        guard let expected = options.expectAccuracy else { return }
+        // What people know of a network is its accuracy on test images.
+        let split: EvaluationSettings.Split = data.splits.contains(.test) ? .test : settings.split
+        let count = try data.count(split)
+        let known = try measure(split, atMost: count, jobs)
+        try checkExpectation(known, expected: expected, isSample: known.images < count)
     }
 
     private func measure(
-        _ model: String, _ split: EvaluationSettings.Split, atMost count: Int, _ worker: WorkerProcess
+        _ split: EvaluationSettings.Split, atMost count: Int, _ jobs: NetworkJobs
     ) throws -> PruningRecord.Measurement {
         var settings = settings
         settings.split = split
         let affordable = Self.costMax / max(network.graph.cost().multiplyAccumulates, 1)
         settings.images = min(count, max(Self.imagesMin, affordable))
+        settings.rotation = nil
         settings.batchNorm = .frozen
         settings.labels = .given
-        return try worker.evaluate(model, data: data.source, settings)
+        return try jobs.evaluate(network, settings)
     }
 
     private func words(_ measured: PruningRecord.Measurement) -> String {

@@ -71,7 +71,9 @@ struct Run: Command {
         let (images, calibration) = try RunSession.readImages(settings, from: data)
         try images.check(fits: network.graph)
         try images.check(settings.normalisation)
-        try RecognitionCheck(network: network, data: data, settings: settings).check(evaluation.recognition)
+        var jobs = try? NetworkJobs(
+            on: data, normalisation: settings.normalisation, cluster: cluster.onThisHost, isInterruptible: true)
+        try RecognitionCheck(network: network, data: data, settings: settings, jobs: jobs).check(evaluation.recognition)
         let description = RunDescription(
             of: network, checkpoint: checkpoint, from: model, images: images, calibration: calibration,
             in: data.source, settings: settings, ensemble: ensemble, untilReliability: aim, verifiedShare: verifyShare,
@@ -80,7 +82,8 @@ struct Run: Command {
         // A port that is taken must not leave a run file behind.
         let listener = try cluster.listen()
         let taylor =
-            data.hasLabels ? TaylorScores.measure(network, on: data, normalisation: settings.normalisation) : nil
+            data.hasLabels ? try TaylorScores.measure(network, on: data, by: jobs) : nil
+        jobs = nil
         let file = try RunFile.create(at: runFile, description, checkpoint: checkpoint, taylor: taylor)
         try file.remember(
             Resume.options(of: self, listeningAt: listener.endpoint, pageAt: dashboard?.address))

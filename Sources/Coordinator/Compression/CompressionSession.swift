@@ -43,7 +43,6 @@ final class CompressionSession {
     private let cluster: ClusterOptions
     /// The live page; nil where it is not asked for.
     private let dashboard: Dashboard?
-    private let worker: WorkerProcess
     private let unpruned: Network
     private var endpoint: String?
 
@@ -57,16 +56,15 @@ final class CompressionSession {
         self.images = images
         self.sampling = sampling
         self.cluster = cluster
-        worker = try WorkerProcess.find(threads: nil)
         unpruned = try Checkpoint.network(at: folder.unpruned)
     }
 
     /// Goes on to the end. Throws an `.interrupted` ``Failure`` where a signal comes; what was done is in the folder.
     func run(signals: borrowing SignalQueue) throws -> CompressionCurve {
         do {
-            if !folder.has(folder.start) { Log.shared.step("measuring the unpruned network on the test images") }
             let start = try folder.stored(folder.start) {
-                try point(folder.unpruned, round: 0, method: nil, isFinetuned: false)
+                Log.shared.step("measuring the unpruned network on the test images")
+                return try point(folder.unpruned, round: 0, method: nil, isFinetuned: false, by: try jobs())
             }
             var curve = CompressionCurve(start: start, rounds: [])
             let network = try plan.accuracy.map { try keep($0, &curve, signals) } ?? meetBudget(&curve, signals)
@@ -211,8 +209,7 @@ final class CompressionSession {
             let description = RunDescription(
                 of: network, checkpoint: checkpoint, from: path, images: evaluated, calibration: calibration,
                 in: images.data.source, settings: plan.evaluation, ensemble: ensemble)
-            let taylor = TaylorScores.measure(
-                network, on: images.data, normalisation: plan.evaluation.normalisation)
+            let taylor = try TaylorScores.measure(network, on: images.data, by: try jobs())
             try RunFile.create(at: part, description, checkpoint: checkpoint, taylor: taylor).finish()
         }
         let file = try RunFile.resume(at: files.run)
@@ -238,6 +235,15 @@ final class CompressionSession {
         return listener
     }
 
+    /// Workers for questions about networks, at the same place.
+    private func jobs() throws -> NetworkJobs {
+        let jobs = try NetworkJobs(
+            on: images.data, normalisation: plan.evaluation.normalisation, cluster: cluster, at: endpoint,
+            isInterruptible: true)
+        if cluster.$bind.isGiven { endpoint = jobs.endpoint }
+        return jobs
+    }
+
     // MARK: Pruning
 
     private func prune(
@@ -248,7 +254,7 @@ final class CompressionSession {
         let scores = FilterScores(ranking.ranking.fit, of: ranking.record.description.ensemble)
         let adaptation = min(
             Self.adaptationImages, images.training.count - plan.earlierTraining.validationImages)
-        let normalisation = plan.evaluation.normalisation
+        let jobs = try jobs()
         let rules = plan.rules(for: network.graph, of: unpruned.graph)
         func pruned(
             by scores: FilterScores, _ method: PruningMethod, to file: String, reconstructed: String? = nil
@@ -258,37 +264,30 @@ final class CompressionSession {
             let pruner = Pruner(network.graph, scores: scores, model: plan.lossModel, rules: rules)
             let outcome = try pruner.prune(to: budget)
             try folder.ensure(file) { part in
-                let recalibrated = try worker.recalibrated(
-                    network, .corrected(images: adaptation), under: outcome.mask, data: images.data.source,
-                    normalisation: normalisation)
+                let recalibrated = try jobs.recalibrated(
+                    network, .corrected(images: adaptation), under: outcome.mask)
                 try folder.write(Checkpoint.safetensors(of: recalibrated.removing(outcome.mask)), to: part)
             }
             if let reconstructed {
                 try folder.ensure(reconstructed) { part in
                     Log.shared.step("refitting the layers after the removed filters")
-                    let selected = try worker.selected(
-                        from: network, asManyAs: outcome.mask, data: images.data.source, images: adaptation,
-                        normalisation: normalisation)
-                    let fitted = try worker.reconstructed(
-                        network, removing: selected, data: images.data.source, images: adaptation,
-                        normalisation: normalisation)
+                    let selected = try jobs.selected(from: network, asManyAs: outcome.mask, images: adaptation)
+                    let fitted = try jobs.reconstructed(network, removing: selected, images: adaptation)
                     try folder.write(Checkpoint.safetensors(of: fitted), to: part)
                 }
             }
-            var point = try point(file, round: number, method: method.rawValue, isFinetuned: false)
+            var point = try point(file, round: number, method: method.rawValue, isFinetuned: false, by: jobs)
             point.predictedLoss = outcome.predictedLoss
             // A pruned network's own answers tell nothing of what it lost.
             if plan.evaluation.labels == .given {
-                point.measuredLoss = try worker.evaluate(file, data: images.data.source, plan.evaluation.measuring).loss
+                point.measuredLoss = try jobs.evaluate(Checkpoint.network(at: file), plan.evaluation.measuring).loss
             }
             return point
         }
-        let gradients = GradientSource(
-            worker: worker, data: images.data.source, images: plan.evaluation.measuring.images,
-            normalisation: normalisation)
+        let gradients = GradientSource(jobs: jobs, images: plan.evaluation.measuring.images)
         let ensemble = try pruned(by: scores, .ensemble, to: files.pruned, reconstructed: files.reconstructed)
         var refitted = try point(
-            files.reconstructed, round: number, method: PruningMethod.ensemble.rawValue, isFinetuned: false)
+            files.reconstructed, round: number, method: PruningMethod.ensemble.rawValue, isFinetuned: false, by: jobs)
         refitted.isReconstructed = true
         return CompressionRound(
             number: number, pruned: ensemble,
@@ -304,16 +303,15 @@ final class CompressionSession {
 
     /// What a network costs, and how well it recognises the test images, which decide nothing.
     private func point(
-        _ file: String, round: Int, method: String?, isFinetuned: Bool
+        _ file: String, round: Int, method: String?, isFinetuned: Bool, by jobs: NetworkJobs
     ) throws -> CompressionPoint {
-        let graph = try Checkpoint.network(at: file).graph
+        let network = try Checkpoint.network(at: file)
+        let graph = network.graph
         let cost = graph.cost()
         let settings = EvaluationSettings(
             split: images.heldOut > 0 ? .train : .test, images: images.test.count, batchNorm: .frozen,
             normalisation: plan.evaluation.normalisation)
-        let measured = try worker.evaluate(
-            file, data: images.data.source, settings,
-            skipping: images.heldOut > 0 ? images.usable : 0)
+        let measured = try jobs.evaluate(network, settings, skipping: images.heldOut > 0 ? images.usable : 0)
         return CompressionPoint(
             round: round, method: method, isFinetuned: isFinetuned, parameters: cost.parameters,
             multiplyAccumulates: cost.multiplyAccumulates, filters: FilterSpace(graph).count,
@@ -321,7 +319,8 @@ final class CompressionSession {
     }
 
     private func finetunedPoint(_ file: String, round: Int, _ history: TrainingHistory) throws -> CompressionPoint {
-        var point = try point(file, round: round, method: PruningMethod.ensemble.rawValue, isFinetuned: true)
+        var point = try point(
+            file, round: round, method: PruningMethod.ensemble.rawValue, isFinetuned: true, by: try jobs())
         point.epochs = history.epochs.count
         point.validationAccuracy = history.epochs.last?.validationAccuracy
         return point

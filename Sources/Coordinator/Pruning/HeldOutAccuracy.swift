@@ -5,14 +5,13 @@ import Shared
 struct HeldOutAccuracy {
     /// How many, the last ones of the training images.
     let count: Int
-    private let data: DataSet
     private let skipped: Int
     private let normalisation: Normalisation
-    private let worker: WorkerProcess
+    private let jobs: NetworkJobs
 
     /// The last images of a training set. `used` says how many of its first images adapt networks. Throws a `.badInput`
     /// ``Failure`` where both are the same images.
-    init(_ count: Int, of data: DataSet, used: Int, normalisation: Normalisation, worker: WorkerProcess) throws {
+    init(_ count: Int, of data: DataSet, used: Int, normalisation: Normalisation, jobs: NetworkJobs) throws {
         skipped = try data.count(.train) - count
         guard count > 0, skipped > 0, used <= skipped else {
             throw Failure(
@@ -21,20 +20,15 @@ struct HeldOutAccuracy {
                     + "\(used) that adapt the network; give another --validation-images or --calibration-images")
         }
         self.count = count
-        self.data = data
         self.normalisation = normalisation
-        self.worker = worker
+        self.jobs = jobs
     }
 
     /// The share of the images that a network recognises.
     func callAsFunction(_ network: Network) throws -> Double {
-        try WorkerProcess.withTemporaryFolder { folder in
-            let settings = EvaluationSettings(
-                split: .train, images: count, batchNorm: .frozen, normalisation: normalisation)
-            let model = folder.appending(path: "network.safetensors").path
-            try OutputFile.write(Checkpoint.safetensors(of: network), to: model)
-            let measured = try worker.evaluate(model, data: data.source, settings, skipping: skipped)
-            return Double(measured.correct) / Double(count)
-        }
+        let settings = EvaluationSettings(
+            split: .train, images: count, batchNorm: .frozen, normalisation: normalisation)
+        let measured = try jobs.evaluate(network, settings, skipping: skipped)
+        return Double(measured.correct) / Double(count)
     }
 }

@@ -6,7 +6,7 @@ struct LatencyMeter {
     /// Who runs them.
     enum Program {
         /// Winnow's engine on this host, dense.
-        case engine(WorkerProcess)
+        case engine(EngineSpeed)
         /// A command in which `{onnx}` stands for the path of a model. Its last line is the milliseconds.
         case command(String)
     }
@@ -19,15 +19,11 @@ struct LatencyMeter {
     /// The milliseconds for an image of each network, which take turns. Throws a ``Failure`` that quotes the command where
     /// it fails or prints no number.
     func milliseconds(_ networks: [Network]) throws -> [Double] {
-        try WorkerProcess.withTemporaryFolder { folder in
-            let files = networks.indices.map { folder.appending(path: "network-\($0)").path }
-            switch program {
-            case .engine(let worker):
-                for (file, network) in zip(files, networks) {
-                    try OutputFile.write(Checkpoint.safetensors(of: network), to: file)
-                }
-                return try worker.speeds(of: files).map { 1000 / $0 }
-            case .command(let command):
+        switch program {
+        case .engine(let engine): return try engine.imagesPerSecond(networks).map { 1000 / $0 }
+        case .command(let command):
+            return try TemporaryFolder.with { folder in
+                let files = networks.indices.map { folder.appending(path: "network-\($0)").path }
                 for (file, network) in zip(files, networks) {
                     try ExportedFiles(onnx: "\(file).onnx", pytorch: nil).write(network)
                 }

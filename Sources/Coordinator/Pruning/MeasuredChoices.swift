@@ -35,7 +35,7 @@ struct MeasuredChoices: Codable, Equatable, Sendable {
     }
 
     /// Measures what a ranking chooses, with the images of the run. Throws a ``Failure`` where that cannot be done here.
-    init(_ pruner: Pruner, of network: Network, settings: EvaluationSettings, on data: ImageSource) throws {
+    init(_ pruner: Pruner, of network: Network, settings: EvaluationSettings, by jobs: NetworkJobs) throws {
         let space = FilterSpace(network.graph)
         let cost = network.graph.cost().multiplyAccumulates
         let all = Double(cost)
@@ -50,8 +50,7 @@ struct MeasuredChoices: Codable, Equatable, Sendable {
         Log.shared.step("measuring \(masks.count) networks that the ranking would choose, on \(count) images")
         var settings = settings.measuring
         settings.images = count
-        let measured = try WorkerProcess.find(threads: nil)
-            .evaluate(network, under: masks, data: data, settings)
+        let measured = try jobs.evaluate(network, under: masks, settings)
         images = settings.images
         choices = zip(masks, measured).map { mask, measured in
             Choice(

@@ -68,20 +68,17 @@ extension PruningSource {
     }
 }
 
-/// Where the first-order Taylor importances of a network's filters come from: `winnow-worker`, which has the training
-/// engine, on training images.
+/// Where the first-order Taylor importances of a network's filters come from: workers, which have the training engine, on
+/// training images.
 struct GradientSource {
-    let worker: WorkerProcess
-    /// Where they are.
-    let data: ImageSource
+    let jobs: NetworkJobs
     /// How many training images, the first ones.
     let images: Int
-    let normalisation: Normalisation
 
     /// The importance of every filter by its number: the mean over images of the squared derivative of an image's loss
     /// with respect to a gate on the filter's output, batch norms frozen (Molchanov et al. 2019, equation 8; the
     /// first-order term of Molchanov et al. 2017). Not divided by layer: the paper compares filters of all layers so.
     func importances(of network: Network) throws -> [Double] {
-        try worker.gateGradients(of: network, data: data, images: images, normalisation: normalisation)
+        try jobs.gateGradients(of: network, images: images)
     }
 }

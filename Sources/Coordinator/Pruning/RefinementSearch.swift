@@ -15,8 +15,7 @@ struct RefinementSearch {
     let pruner: Pruner
     /// How the run's masks were evaluated.
     let settings: EvaluationSettings
-    let data: ImageSource
-    let worker: WorkerProcess
+    let jobs: NetworkJobs
     /// The scores of all filters by criteria that are known without a mask.
     let criteria: [[Double]]
     let seed: UInt64
@@ -44,8 +43,8 @@ struct RefinementSearch {
         for round in 0..<rounds {
             // Rounds of nearly the same size.
             let count = masks * (round + 1) / rounds - masks * round / rounds
-            let losses = try worker.evaluate(
-                network, under: refinement.nextRound(masks: count), data: data, roundSettings(round, masks: count)
+            let losses = try jobs.evaluate(
+                network, under: refinement.nextRound(masks: count), roundSettings(round, masks: count)
             ).map { log(max($0.loss, Self.lossMin)) }
             refinement.add(losses)
             candidates.append(Candidate(origin: .refinement, outcome: first.removing(refinement.choice)))
@@ -61,7 +60,7 @@ struct RefinementSearch {
         }
         var compared = settings.measuring
         compared.images = min(compared.images, Self.comparedImagesMax)
-        let measured = try worker.evaluate(network, under: unique.map(\.outcome.mask), data: data, compared)
+        let measured = try jobs.evaluate(network, under: unique.map(\.outcome.mask), compared)
         var best = 0
         for index in unique.indices where measured[index].loss < measured[best].loss { best = index }
         return (

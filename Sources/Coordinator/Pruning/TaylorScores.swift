@@ -10,15 +10,19 @@ enum TaylorScores {
 
     /// The mean squared gate gradient of every filter on the first training images, or nil where it cannot be had: on a
     /// host without `winnow-worker`, for a network that training does not know, without training images. Says why.
-    static func measure(_ network: Network, on data: DataSet, normalisation: Normalisation) -> [Double]? {
+    /// Throws only where it is interrupted.
+    static func measure(_ network: Network, on data: DataSet, by jobs: NetworkJobs?) throws -> [Double]? {
+        guard let jobs else {
+            Log.shared.line("the ranking begins without Taylor scores: winnow-worker is not on this host")
+            return nil
+        }
         do {
             let affordable = multiplyAccumulatesMax / Double(max(network.graph.cost().multiplyAccumulates, 1))
             let images = try min(Int(min(max(affordable, Double(imagesMin)), Double(imagesMax))), data.count(.train))
             Log.shared.step("taking Taylor scores on \(images) training images, as prior knowledge")
-            defer { Log.shared.clearStatus() }
-            return try WorkerProcess.find(threads: nil).gateGradients(
-                of: network, data: data.source, images: images, normalisation: normalisation)
+            return try jobs.gateGradients(of: network, images: images)
         } catch {
+            if (error as? Failure)?.kind == .interrupted { throw error }
             Log.shared.line("the ranking begins without Taylor scores: \(error)")
             return nil
         }

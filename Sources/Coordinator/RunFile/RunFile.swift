@@ -160,6 +160,7 @@ public final class RunFile {
     func register(_ hello: WorkerMessage.Hello, from origin: Origin? = nil, at time: Date) throws -> Int {
         try Self.translated {
             try begin()
+            let origin = origin?.lasting
             let statement = try database.prepare(
                 """
                 INSERT INTO worker(identity, host, threads, instruction_set, version, joined_ms, key, address)

@@ -18,5 +18,11 @@ public struct Origin: Sendable, Hashable {
     }
 
     /// Who speaks, however many workers it has: the holder of a key, or without keys the host.
-    public var witness: String { isOwn ? "this host" : key ?? address }
+    public var witness: String { isOwn ? Self.ownHost : key ?? address }
+
+    /// What stays of it after the coordinator's life: the key of its own workers is made anew for each.
+    var lasting: Origin { isOwn ? Origin(key: nil, address: Self.ownHost) : self }
+
+    /// Who speaks where a coordinator started the worker itself; no address of a peer is written so.
+    private static let ownHost = "this host"
 }

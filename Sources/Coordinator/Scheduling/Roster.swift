@@ -47,7 +47,7 @@ struct Roster<Duty: Sendable>: Sendable {
     }
 
     /// The run, the coordinator's life, and how often both sides speak.
-    let welcome: CoordinatorMessage.Welcome
+    private(set) var welcome: CoordinatorMessage.Welcome
     let limits: RosterLimits
     var workers: [Worker] = []
     var indices: [WorkerID: Int] = [:]
@@ -62,18 +62,33 @@ struct Roster<Duty: Sendable>: Sendable {
     var now: Moment
     let startedAt: Moment
     var lastWorkerGoneAt: Moment?
+    /// Whether people are told who joined.
+    var notesArrivals = true
     var actions: [ClusterAction] = []
     /// Workers that were gone, workers dismissed, and messages that could not be read.
     var losses = 0, dismissals = 0, unreadable = 0
     /// Bytes of blobs that one connection may take: enough for several downloads that fail and begin again.
-    let servedBytesMax: UInt64
+    private(set) var servedBytesMax: UInt64
+    /// What workers were welcomed to before.
+    private(set) var formerRuns: Set<RunID> = []
 
     init(welcome: CoordinatorMessage.Welcome, limits: RosterLimits, at now: Moment) {
         self.welcome = welcome
         self.limits = limits
         self.now = now
         startedAt = now
-        servedBytesMax = welcome.blobs.reduce(64 << 20) { $0 + 8 * $1.size }
+        servedBytesMax = Self.servedBytesMax(of: welcome)
+    }
+
+    private static func servedBytesMax(of welcome: CoordinatorMessage.Welcome) -> UInt64 {
+        welcome.blobs.reduce(64 << 20) { $0 + 8 * $1.size }
+    }
+
+    /// Workers are welcomed to something else from now on.
+    mutating func change(_ welcome: CoordinatorMessage.Welcome) {
+        formerRuns.insert(self.welcome.run)
+        self.welcome = welcome
+        servedBytesMax = Self.servedBytesMax(of: welcome)
     }
 
     /// A worker's name for people.

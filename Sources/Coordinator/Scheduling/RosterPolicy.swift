@@ -251,13 +251,24 @@ extension RosterPolicy {
         workers[worker].servedBytes = 0
         workers[worker].messages = 0
         remember("joined", worker)
-        actions.append(.note("\(name(worker)) joined"))
+        if roster.notesArrivals { actions.append(.note("\(name(worker)) joined")) }
         checkLater(worker)
+    }
+
+    /// Workers are welcomed anew, to something else; none is ready for it.
+    mutating func changeWelcome(_ welcome: CoordinatorMessage.Welcome) {
+        roster.change(welcome)
+        for (peer, worker) in peers.sorted(by: { $0.value < $1.value }) {
+            setStage(worker, .greeted)
+            workers[worker].servedBytes = 0
+            actions.append(.welcome(peer))
+        }
     }
 
     private mutating func becomeReady(_ worker: Int, _ run: RunID) {
         guard run == roster.welcome.run else {
-            misbehave(worker, "it is ready for another run")
+            // What it was ready for may have changed on the way.
+            if !roster.formerRuns.contains(run) { misbehave(worker, "it is ready for another run") }
             return
         }
         guard workers[worker].stage == .greeted else { return }

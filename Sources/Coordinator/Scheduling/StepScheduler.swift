@@ -1,6 +1,7 @@
 import Shared
 
-/// Decides who computes which share of a training step; knows neither clock nor socket nor file.
+/// Decides who computes which share of a step: of a training step, or of a question about a network. Knows neither clock
+/// nor socket nor file.
 ///
 /// A share that is lost with its worker, is taken back, or takes much longer than its peers is given to another worker as
 /// well; the first answer counts. Since an answer follows from the share and the parameters alone, it does not matter whose
@@ -31,7 +32,7 @@ struct StepScheduler: RosterPolicy, Sendable {
         var deadlineMillisecondsMin: Int64 = 30_000
         /// … and this while too little is known.
         var firstDeadlineMilliseconds: Int64 = 600_000
-        /// Failures of one share, of so many witnesses or all that there are, after which the training is given up.
+        /// Failures of one share, of so many witnesses or all that there are, after which the step is given up.
         var failuresMax = 3
         /// Failures of one worker, one after the other, after which it gets nothing while others are there.
         var failuresInRowMax = 3
@@ -64,6 +65,10 @@ struct StepScheduler: RosterPolicy, Sendable {
     enum Answer: Sendable, Equatable {
         case gradient(ShardGradient)
         case evaluation(Evaluation)
+        /// Of masks, in their order.
+        case evaluations([Evaluation])
+        case row([Float])
+        case filters(Mask)
     }
 
     /// A share of the present step.
@@ -73,6 +78,8 @@ struct StepScheduler: RosterPolicy, Sendable {
         var holders: [UInt32] = []
         /// Tries that failed, by witness.
         var failures: [Int: Int] = [:]
+        /// How often its deadline passed.
+        var late = 0
         var answer: Answer?
     }
 
@@ -95,25 +102,32 @@ struct StepScheduler: RosterPolicy, Sendable {
     /// Durations from which the median is taken, and how many it needs.
     private static let durationsMax = 31
     private static let durationsMin = 5
+    /// How often a share's deadline is doubled, at most.
+    private static let doublingsMax = 6
 
     let policy: Policy
-    let work: TrainingWork
-    let layout: ParameterLayout
+    /// The training; nil where steps are questions about networks.
+    private let training: (work: TrainingWork, layout: ParameterLayout)?
     var roster: Roster<Duty>
     private(set) var shares: [Share] = []
     /// Shares that nobody has, in the order in which they are given.
     private(set) var waiting: [Int] = []
     private(set) var leases: [UInt32: Lease] = [:]
     private var nextLease: UInt32 = 1
-    /// The version of the parameters of the present step.
+    /// The version of the parameters or of the network of the present step.
     private(set) var version: UInt64 = 0
-    private var durations: [Int64] = []
+    /// Floats of that version.
+    private var rowCount: Int
+    /// Why an answer about a network cannot be; nil where it can.
+    private var refusal: @Sendable (NetworkTask, Answer) -> String? = { _, _ in nil }
+    /// How long the last shares took, by their kind.
+    private var durations: [Int: [Int64]] = [:]
     /// Shares without an answer.
     private var openCount = 0
     private(set) var figures = Figures()
     /// When the last share was answered.
     private(set) var lastAnswerAt: Moment
-    /// Why the training cannot go on.
+    /// Why the step cannot be computed.
     private(set) var givenUp: String?
     private(set) var isOver = false
 
@@ -122,8 +136,18 @@ struct StepScheduler: RosterPolicy, Sendable {
         welcome: CoordinatorMessage.Welcome, layout: ParameterLayout, policy: Policy = Policy(), at now: Moment
     ) {
         guard let work = welcome.training else { preconditionFailure("a training") }
-        self.work = work
-        self.layout = layout
+        training = (work, layout)
+        rowCount = work.rowCount
+        self.policy = policy
+        roster = Roster(welcome: welcome, limits: policy.limits, at: now)
+        lastAnswerAt = now
+    }
+
+    /// A scheduler of questions about networks.
+    init(welcome: CoordinatorMessage.Welcome, policy: Policy = Policy(), at now: Moment) {
+        precondition(welcome.networks != nil, "networks come with the questions")
+        training = nil
+        rowCount = 0
         self.policy = policy
         roster = Roster(welcome: welcome, limits: policy.limits, at: now)
         lastAnswerAt = now
@@ -135,6 +159,32 @@ struct StepScheduler: RosterPolicy, Sendable {
     mutating func began(_ steps: [Job.Step], version: UInt64, at moment: Moment) -> [ClusterAction] {
         precondition(isDone && version >= self.version, "a step begins when the one before is over")
         advance(to: moment)
+        return begin(steps, version)
+    }
+
+    /// Begins a step that asks about a network: a version of so many floats that is another one for another network, and
+    /// later. `refusal` says why an answer cannot be, or nil.
+    mutating func began(
+        _ tasks: [NetworkTask], version: UInt64, floats: Int,
+        refusal: @escaping @Sendable (NetworkTask, Answer) -> String?, at moment: Moment
+    ) -> [ClusterAction] {
+        precondition(isDone && version >= self.version, "a step begins when the one before is over")
+        advance(to: moment)
+        rowCount = floats
+        self.refusal = refusal
+        return begin(tasks.map { .network($0, floats: floats) }, version)
+    }
+
+    /// Other sets of images are named from now on: all workers fetch what they lack.
+    mutating func changed(_ welcome: CoordinatorMessage.Welcome, at moment: Moment) -> [ClusterAction] {
+        precondition(isDone && welcome.networks != nil, "between two questions about networks")
+        advance(to: moment)
+        for worker in workers.indices { workers[worker].version = nil }
+        changeWelcome(welcome)
+        return conclude()
+    }
+
+    private mutating func begin(_ steps: [Job.Step], _ version: UInt64) -> [ClusterAction] {
         self.version = version
         shares = steps.map { Share(step: $0) }
         waiting = Array(shares.indices)
@@ -196,6 +246,7 @@ struct StepScheduler: RosterPolicy, Sendable {
             actions.append(.note("\(name(worker)) did not answer lease \(number) in time"))
             workers[worker].isOverdue = true
             figures.late += 1
+            shares[lease.share].late += 1
             if let peer = workers[worker].peer { actions.append(.cancel(peer, id(number))) }
             release(number, "its deadline passed")
         }
@@ -240,9 +291,12 @@ struct StepScheduler: RosterPolicy, Sendable {
             waiting.removeFirst()
             grant(share, to: worker)
         }
-        guard waiting.isEmpty, let median else { return }
-        let limit = max(Int64(policy.patience * Double(median)), policy.patienceMillisecondsMin)
+        guard waiting.isEmpty else { return }
+        let medians = durations.compactMapValues(median)
+        guard !medians.isEmpty else { return }
         for (index, share) in shares.enumerated() where share.answer == nil && share.holders.count < policy.copiesMax {
+            guard let median = medians[share.step.kind] else { continue }
+            let limit = max(Int64(policy.patience * Double(median)), policy.patienceMillisecondsMin)
             guard let since = share.holders.compactMap({ leases[$0]?.grantedAt }).min(), now - since > limit,
                 let worker = leastLoaded(limitPerThread: 1, for: index),
                 !share.holders.contains(where: { leases[$0]?.worker == worker })
@@ -252,10 +306,13 @@ struct StepScheduler: RosterPolicy, Sendable {
         }
     }
 
-    /// The median time of the last shares, or nil while too little is known.
-    private var median: Int64? {
+    /// The median of the last shares' times, or nil while too little is known.
+    private func median(_ durations: [Int64]) -> Int64? {
         durations.count < Self.durationsMin ? nil : durations.sorted()[durations.count / 2]
     }
+
+    /// Shares that a worker computes at a time: one on each thread, or one task about a network on all.
+    private func slots(_ worker: Int) -> Int { training == nil ? 1 : max(1, workers[worker].hello?.threads ?? 1) }
 
     /// Who has the least to do. Who failed at the share, or at everything, is asked where nobody else is there.
     private func leastLoaded(limitPerThread: Int, for share: Int) -> Int? {
@@ -269,10 +326,10 @@ struct StepScheduler: RosterPolicy, Sendable {
                 worker.failuresInRow >= policy.failuresInRowMax
                 || witness(of: index).map { shares[share].failures[$0] != nil } ?? false
             if !isDoubtful { hasTrusted = true }
-            let threads = max(1, worker.hello?.threads ?? 1)
-            guard worker.leases.count < min(limitPerThread * threads, policy.sharesPerWorkerMax) else { continue }
+            let slots = slots(index)
+            guard worker.leases.count < min(limitPerThread * slots, policy.sharesPerWorkerMax) else { continue }
             // Of workers that have equally much to do, it is the one that came first.
-            let candidate = (Double(worker.leases.count) / Double(threads), index)
+            let candidate = (Double(worker.leases.count) / Double(slots), index)
             if best.map({ candidate < $0 }) ?? true { best = candidate }
             if !isDoubtful, trusted.map({ candidate < $0 }) ?? true { trusted = candidate }
         }
@@ -283,9 +340,12 @@ struct StepScheduler: RosterPolicy, Sendable {
         guard let peer = workers[worker].peer else { return }
         let number = nextLease
         nextLease += 1
-        let patience =
-            median.map { max(policy.deadlineMillisecondsMin, Int64(policy.deadlineFactor * Double($0))) }
-            ?? policy.firstDeadlineMilliseconds
+        let usual =
+            durations[shares[share].step.kind].flatMap(median).map {
+                max(policy.deadlineMillisecondsMin, Int64(policy.deadlineFactor * Double($0)))
+            } ?? policy.firstDeadlineMilliseconds
+        // What took too long may just take long.
+        let patience = usual << Int64(min(shares[share].late, Self.doublingsMax))
         leases[number] = Lease(worker: worker, share: share, grantedAt: now, deadline: now + patience)
         shares[share].holders.append(number)
         workers[worker].leases.append(number)
@@ -331,13 +391,13 @@ struct StepScheduler: RosterPolicy, Sendable {
     private mutating func serve(_ version: UInt64, _ offset: Int, to worker: Int, _ peer: Peer) {
         // The step that needed others is over, or was an earlier life's.
         guard version == self.version else { return }
-        guard offset < work.rowCount, offset % policy.partFloats == 0 else {
+        guard offset < rowCount, offset % policy.partFloats == 0 else {
             misbehave(worker, "it asked for parameters that do not exist")
             return
         }
         workers[worker].servedFloats += policy.partFloats
         // Some of what is sent may be lost on the way, and asked for again.
-        guard workers[worker].servedFloats <= 16 * (work.rowCount + 16 * policy.partFloats) else {
+        guard workers[worker].servedFloats <= 16 * (rowCount + 16 * policy.partFloats) else {
             dismiss(worker, "it asked for the parameters again and again")
             return
         }
@@ -362,13 +422,13 @@ struct StepScheduler: RosterPolicy, Sendable {
     private mutating func take(_ part: RowPart, from worker: Int, _ peer: Peer) {
         let lease = LeaseID(life: UInt32(part.subject >> 32), number: UInt32(truncatingIfNeeded: part.subject))
         guard let number = open(lease, of: worker), let share = leases[number]?.share else { return }
-        guard case .gradient = shares[share].step else {
+        guard possibleRow(of: shares[share].step).contains(part.total) else {
             misbehave(worker, "it sent numbers that nobody asked for")
             return
         }
         if leases[number]?.assembly == nil {
             leases[number]?.assembly = RowAssembly(
-                subject: part.subject, total: work.rowCount, partFloats: policy.partFloats)
+                subject: part.subject, total: part.total, partFloats: policy.partFloats)
         }
         guard leases[number]?.assembly?.add(part) == true else {
             misbehave(worker, "it sent a part that fits no row")
@@ -376,6 +436,20 @@ struct StepScheduler: RosterPolicy, Sendable {
         }
         completeIfWhole(number, worker, peer)
     }
+
+    /// How many floats a share may give; none where it gives no row.
+    private func possibleRow(of step: Job.Step) -> Range<Int> {
+        switch step {
+        case .gradient: rowCount..<rowCount + 1
+        case .network(.gateGradients(let filters, _, _), _): filters..<filters + 1
+        // Biases that are added and a graph that says so are all by which a network grows.
+        case .network(.statistics, _), .network(.reconstruction, _): 1..<2 * rowCount + Self.rowSlack
+        case .evaluation, .network(.evaluations, _), .network(.selection, _): 0..<0
+        }
+    }
+
+    /// Floats by which a small network may grow.
+    private static let rowSlack = 1 << 16
 
     private mutating func take(_ answer: WorkerMessage.Answer, from worker: Int, _ peer: Peer) {
         guard answer.run == roster.welcome.run else {
@@ -396,7 +470,7 @@ struct StepScheduler: RosterPolicy, Sendable {
         guard let lease = leases[number], let rest = lease.rest else { return }
         switch (shares[lease.share].step, rest.result) {
         case (.gradient, .gradient(let lossSum, let correct, let images)):
-            guard images == work.shardSize, correct <= images else {
+            guard let (work, layout) = training, images == work.shardSize, correct <= images else {
                 return refuse(number, worker, peer, "it counted other images than those of its share")
             }
             guard let row = lease.assembly?.row else { return }
@@ -420,14 +494,46 @@ struct StepScheduler: RosterPolicy, Sendable {
                 return refuse(number, worker, peer, "it answered with an evaluation that cannot be")
             }
             accept(number, .evaluation(evaluation), worker, peer)
+        case (.network(.evaluations(let batch), _), .masks(let found)):
+            let evaluations = found.map(\.evaluation)
+            guard found.map(\.mask).elementsEqual(batch.first..<batch.first + batch.masks.count),
+                evaluations.allSatisfy({ $0.images == batch.imagesOfMask && $0.isPossible })
+            else { return refuse(number, worker, peer, "it answered with evaluations that cannot be") }
+            accept(number, .evaluations(evaluations), worker, peer)
+        case (.network(.gateGradients, _), .row):
+            guard let row = lease.assembly?.row else { return }
+            guard row.allSatisfy({ $0.isFinite && $0 >= 0 }) else {
+                return refuse(number, worker, peer, "it answered with squares that cannot be")
+            }
+            accept(number, .row(row), worker, peer)
+        case (.network(let task, _), .row):
+            guard let row = lease.assembly?.row else { return }
+            check(.row(row), of: task, number, worker, peer)
+        case (.network(let task, _), .filters(let mask)):
+            guard case .selection(let asked, _, _) = task, mask.count == asked.count,
+                mask.disabledCount == asked.disabledCount
+            else { return refuse(number, worker, peer, "it chose other filters than were asked for") }
+            check(.filters(mask), of: task, number, worker, peer)
         default: refuse(number, worker, peer, "it answered another question")
+        }
+    }
+
+    /// Takes an answer about a network that can be.
+    private mutating func check(
+        _ answer: Answer, of task: NetworkTask, _ number: UInt32, _ worker: Int, _ peer: Peer
+    ) {
+        if let reason = refusal(task, answer) {
+            refuse(number, worker, peer, reason)
+        } else {
+            accept(number, answer, worker, peer)
         }
     }
 
     private mutating func accept(_ number: UInt32, _ answer: Answer, _ worker: Int, _ peer: Peer) {
         guard let lease = leases[number] else { return }
-        durations.append(now - lease.grantedAt)
-        if durations.count > Self.durationsMax { durations.removeFirst() }
+        let kind = shares[lease.share].step.kind
+        durations[kind, default: []].append(now - lease.grantedAt)
+        if let count = durations[kind]?.count, count > Self.durationsMax { durations[kind]?.removeFirst() }
         shares[lease.share].answer = answer
         openCount -= 1
         lastAnswerAt = now

@@ -78,6 +78,12 @@ extension CoordinatorMessage {
             writer.write(UInt16(work.cutout))
             writer.write(UInt8(work.mirrors ? 1 : 0))
             writer.write(UInt32(work.rowCount))
+        case .networks(let work):
+            precondition(work.imageSets.count <= NetworkWork.imageSetsMax, "a bounded number of sets of images")
+            writer.write(UInt8(2))
+            writer.write(work.normalisation)
+            writer.write(UInt32(work.imageSets.count))
+            for set in work.imageSets { writer.write(set) }
         }
         return writer.finished()
     }
@@ -124,11 +130,22 @@ extension CoordinatorMessage {
         let heartbeat = try reader.read("heartbeat", as: UInt32.self, max: 3_600_000)
         let liveness = try reader.read("liveness", as: UInt32.self, max: 1000)
         guard heartbeat > 0, liveness > 0 else { throw .meaningless(field: "heartbeat") }
-        let isTraining = try reader.read("kind of work", as: UInt8.self, max: 1) == 1
+        let work: Welcome.Work =
+            switch try reader.read("kind of work", as: UInt8.self, max: 2) {
+            case 0: .masks(try readMasks(&reader))
+            case 1: .training(try readTraining(&reader))
+            default: .networks(try readNetworks(&reader))
+            }
         return Welcome(
-            run: run, life: life,
-            work: isTraining ? .training(try readTraining(&reader)) : .masks(try readMasks(&reader)),
-            heartbeatMilliseconds: heartbeat, liveness: liveness)
+            run: run, life: life, work: work, heartbeatMilliseconds: heartbeat, liveness: liveness)
+    }
+
+    private static func readNetworks(_ reader: inout WireReader) throws(WireError) -> NetworkWork {
+        let normalisation = try reader.readNormalisation()
+        let count = try reader.readCount("sets of images", max: NetworkWork.imageSetsMax, itemBytes: 40)
+        var sets: [Blob] = []
+        for _ in 0..<count { sets.append(try reader.readBlob("images")) }
+        return NetworkWork(imageSets: sets, normalisation: normalisation)
     }
 
     private static func readMasks(_ reader: inout WireReader) throws(WireError) -> MaskWork {
@@ -184,13 +201,18 @@ extension WireWriter {
         write(distillation.weight)
     }
 
+    /// Appends where batch-norm statistics come from.
+    mutating func write(_ batchNorm: EvaluationSettings.BatchNorm) {
+        let sources = EvaluationSettings.BatchNorm.Source.allCases
+        write(UInt8(sources.firstIndex(of: batchNorm.source) ?? 0))
+        write(UInt32(batchNorm.calibrationImages ?? 0))
+    }
+
     /// Appends settings.
-    fileprivate mutating func write(_ settings: EvaluationSettings) {
+    mutating func write(_ settings: EvaluationSettings) {
         write(UInt8(settings.split == .test ? 0 : 1))
         write(UInt32(settings.images))
-        let sources = EvaluationSettings.BatchNorm.Source.allCases
-        write(UInt8(sources.firstIndex(of: settings.batchNorm.source) ?? 0))
-        write(UInt32(settings.batchNorm.calibrationImages ?? 0))
+        write(settings.batchNorm)
         write(settings.normalisation)
         write(UInt8(settings.labels == .given ? 0 : 1))
         write(UInt32(settings.rotation?.masks ?? 0))
@@ -226,16 +248,21 @@ extension WireReader {
         return loss
     }
 
-    /// Reads settings.
-    fileprivate mutating func readSettings() throws(WireError) -> EvaluationSettings {
-        let split: EvaluationSettings.Split = try read("split", as: UInt8.self, max: 1) == 0 ? .test : .train
-        let images = try read("images", as: UInt32.self, max: Evaluation.imagesMax)
+    /// Reads where batch-norm statistics come from.
+    mutating func readBatchNorm() throws(WireError) -> EvaluationSettings.BatchNorm {
         let sources = EvaluationSettings.BatchNorm.Source.allCases
         let source = sources[try read("batch norms", as: UInt8.self, max: sources.count - 1)]
         let calibration = try read("calibration images", as: UInt32.self, max: Evaluation.imagesMax)
         guard (calibration > 0) == (source != .frozen) else { throw .meaningless(field: "calibration images") }
+        return .init(source, images: calibration)
+    }
+
+    /// Reads settings.
+    mutating func readSettings() throws(WireError) -> EvaluationSettings {
+        let split: EvaluationSettings.Split = try read("split", as: UInt8.self, max: 1) == 0 ? .test : .train
+        let images = try read("images", as: UInt32.self, max: Evaluation.imagesMax)
         var settings = EvaluationSettings(
-            split: split, images: images, batchNorm: .init(source, images: calibration),
+            split: split, images: images, batchNorm: try readBatchNorm(),
             normalisation: try readNormalisation(),
             labels: try read("labels", as: UInt8.self, max: 1) == 0 ? .given : .network)
         let masks = try read("masks of the same images", as: UInt32.self, max: Wire.masksMax)

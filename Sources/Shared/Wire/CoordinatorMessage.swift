@@ -8,7 +8,7 @@ public enum CoordinatorMessage: Sendable, Equatable {
     case chunk(Chunk)
     /// Something to compute.
     case lease(Lease)
-    /// A part of a version of the parameters that a training's jobs are computed with.
+    /// A part of a version of the parameters, or of a network, that jobs are computed with.
     case parameters(RowPart)
     /// The answer to a lease is recorded or not needed; the worker may forget it.
     case acknowledged(LeaseID)
@@ -44,6 +44,8 @@ public enum CoordinatorMessage: Sendable, Equatable {
             case masks(MaskWork)
             /// A network is trained.
             case training(TrainingWork)
+            /// Networks come with the tasks about them.
+            case networks(NetworkWork)
         }
 
         /// The run.
@@ -74,6 +76,7 @@ public enum CoordinatorMessage: Sendable, Equatable {
                 switch work {
                 case .masks(let work): [work.network, work.images, work.calibrationImages]
                 case .training(let work): [work.network, work.teacher, work.trainingImages, work.testImages]
+                case .networks(let work): work.imageSets
                 }
             var blobs: [Blob] = []
             for blob in all { if let blob, !blobs.contains(blob) { blobs.append(blob) } }
@@ -85,6 +88,9 @@ public enum CoordinatorMessage: Sendable, Equatable {
 
         /// What is known of a training; nil where it is none.
         public var training: TrainingWork? { if case .training(let work) = work { work } else { nil } }
+
+        /// What is known where networks come with their tasks; nil where none do.
+        public var networks: NetworkWork? { if case .networks(let work) = work { work } else { nil } }
     }
 
     /// A part of a blob.

@@ -3,18 +3,29 @@
 public enum Job: Sendable, Equatable {
     /// Evaluate masks, by their indices in the ensemble.
     case masks(MaskRuns)
-    /// A share of a training step, with a version of the parameters.
+    /// A share of a step, with a version of a training's parameters or one of several networks.
     case step(Step, version: UInt64)
 
-    /// A share of a training step.
+    /// A share of a step.
     public enum Step: Sendable, Hashable {
         /// A shard's gradient and the statistics of its batch.
         case gradient(TrainingShard)
         /// The loss of images as they are, with running statistics.
         case evaluation(EvaluationSettings.Split, Range<Int>)
+        /// A task about a network, whose checkpoint is a row of so many floats (``RowPart/row(of:)``).
+        case network(NetworkTask, floats: Int)
+
+        /// Which of the cases it is, tasks apart: shares of one kind take about equally long.
+        public var kind: Int {
+            switch self {
+            case .gradient: 0
+            case .evaluation: 1
+            case .network(let task, _): 2 + task.kind
+            }
+        }
     }
 
-    /// The version of the parameters that it needs; nil where it needs none.
+    /// The version of the parameters or of the network that it needs; nil where it needs none.
     public var version: UInt64? {
         switch self {
         case .masks: nil
@@ -36,6 +47,10 @@ public enum JobResult: Sendable, Equatable {
     case gradient(lossSum: Double, correct: Int, images: Int)
     /// The evaluation of images.
     case evaluation(Evaluation)
+    /// The row is all that came of it.
+    case row
+    /// Filters that were chosen.
+    case filters(Mask)
 }
 
 /// What a worker of a run of masks must know.
@@ -70,6 +85,23 @@ public struct MaskWork: Sendable, Equatable {
         self.masks = masks
         self.ensemble = ensemble
         self.sample = sample
+    }
+}
+
+/// What a worker must know that is given tasks about networks.
+public struct NetworkWork: Sendable, Equatable {
+    /// The most sets of images.
+    public static let imageSetsMax = 16
+
+    /// The sets of images that tasks name by their places here.
+    public var imageSets: [CoordinatorMessage.Blob]
+    /// How pixels become inputs.
+    public var normalisation: Normalisation
+
+    /// What a worker must know that is given tasks about networks.
+    public init(imageSets: [CoordinatorMessage.Blob], normalisation: Normalisation) {
+        self.imageSets = imageSets
+        self.normalisation = normalisation
     }
 }
 

@@ -86,6 +86,10 @@ extension WorkerMessage {
         case .evaluation(let evaluation):
             writer.write(UInt8(2))
             Self.write(evaluation, to: &writer)
+        case .row: writer.write(UInt8(3))
+        case .filters(let mask):
+            writer.write(UInt8(4))
+            writer.write(mask)
         }
         return writer.finished()
     }
@@ -173,7 +177,7 @@ extension WorkerMessage {
     }
 
     private static func readResult(_ reader: inout WireReader) throws(WireError) -> JobResult {
-        switch try reader.read("kind of answer", as: UInt8.self, max: 2) {
+        switch try reader.read("kind of answer", as: UInt8.self, max: 4) {
         case 0:
             let count = try reader.readCount("losses", max: Wire.masksPerLeaseMax, itemBytes: evaluationBytes)
             var evaluations: [MaskEvaluation] = []
@@ -192,7 +196,9 @@ extension WorkerMessage {
             let images = try reader.read("images", as: UInt32.self, max: TrainingShard.imagesMax)
             guard correct <= images else { throw .meaningless(field: "correct images") }
             return .gradient(lossSum: lossSum, correct: correct, images: images)
-        default: return .evaluation(try reader.readEvaluation())
+        case 2: return .evaluation(try reader.readEvaluation())
+        case 3: return .row
+        default: return .filters(try reader.readMask())
         }
     }
 

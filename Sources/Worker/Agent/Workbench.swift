@@ -12,7 +12,7 @@ final class Workbench: Sendable {
         case check(CoordinatorMessage.Blob, [UInt8])
         /// Load the network and the images of a run.
         case prepare(CoordinatorMessage.Welcome)
-        /// Take a version of a training's parameters for the jobs that follow.
+        /// Take a version of a training's parameters, or a network, for the jobs that follow.
         case load(version: UInt64, [Float])
         /// Compute a job.
         case compute(CoordinatorMessage.Lease)
@@ -102,6 +102,7 @@ private struct Bench {
     private enum Kind {
         case masks(MaskBench)
         case training(TrainingPool)
+        case networks(NetworkBench)
     }
 
     init(library: BlobLibrary, threads: Int, report: @escaping @Sendable (Workbench.Result) -> Void) {
@@ -125,7 +126,11 @@ private struct Bench {
                 return .preparationFailed(reason: "\(error)")
             }
         case .load(let version, let row):
-            if case .training(let pool) = run?.kind { pool.load(version: version, row) }
+            switch run?.kind {
+            case .training(let pool): pool.load(version: version, row)
+            case .networks(let bench): bench.load(version: version, row)
+            case .masks, nil: break
+            }
             return nil
         case .compute(let lease): return compute(lease, isAbandoned: { isAbandoned(lease.lease) })
         }
@@ -137,16 +142,9 @@ private struct Bench {
         }
         switch (run.kind, lease.job) {
         case (.masks(let bench), .masks(let masks)):
-            do {
-                let start = ContinuousClock.now
-                let evaluations = try bench.evaluate(masks, isCancelled: isAbandoned)
-                let time = start.duration(to: .now) / .microseconds(1)
-                return .computed(lease.lease, .masks(evaluations), row: [], microseconds: UInt64(max(1, time)))
-            } catch is CancellationError {
-                return .abandoned(lease.lease)
-            } catch {
-                return .computationFailed(lease.lease, reason: "\(error)")
-            }
+            return timed(lease) { (.masks(try bench.evaluate(masks, isCancelled: isAbandoned)), []) }
+        case (.networks(let bench), .step(.network(let task, _), let version)):
+            return timed(lease) { try bench.compute(task, version: version, isCancelled: isAbandoned) }
         case (.training(let pool), .step(let step, let version)):
             pool.submit(step, version: version) { [report] outcome, microseconds in
                 switch outcome {
@@ -160,10 +158,27 @@ private struct Bench {
         }
     }
 
+    /// What came of a job that this thread computes.
+    private func timed(
+        _ lease: CoordinatorMessage.Lease, _ compute: () throws -> (JobResult, row: [Float])
+    ) -> Workbench.Result {
+        do {
+            let start = ContinuousClock.now
+            let (result, row) = try compute()
+            let time = start.duration(to: .now) / .microseconds(1)
+            return .computed(lease.lease, result, row: row, microseconds: UInt64(max(1, time)))
+        } catch is CancellationError {
+            return .abandoned(lease.lease)
+        } catch {
+            return .computationFailed(lease.lease, reason: "\(error)")
+        }
+    }
+
     private func load(_ welcome: CoordinatorMessage.Welcome) throws -> Kind {
         switch welcome.work {
         case .masks(let work): .masks(try MaskBench(work, from: library, threads: threads))
         case .training(let work): .training(try TrainingPool(work, from: library, threads: threads))
+        case .networks(let work): .networks(try NetworkBench(work, from: library, threads: threads))
         }
     }
 }

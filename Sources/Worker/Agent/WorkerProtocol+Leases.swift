@@ -20,7 +20,7 @@ extension WorkerProtocol {
             fail(lease.lease, mask: nil, "a job that does not fit the run")
             return
         }
-        if let version = lease.job.version { expect(version) }
+        if let version = lease.job.version { expect(version, of: lease.job, run) }
         waiting.append(lease)
         computeNext()
     }
@@ -31,6 +31,7 @@ extension WorkerProtocol {
             !masks.isEmpty && masks.ranges.last.map { $0.upperBound <= work.masks } ?? false
         case (.step(.gradient(let shard), _), .training(let work)): shard.images.count == work.shardSize
         case (.step(.evaluation, _), .training): true
+        case (.step(.network(let task, _), _), .networks(let work)): task.fits(imageSets: work.imageSets.count)
         default: false
         }
     }
@@ -145,24 +146,31 @@ extension WorkerProtocol {
         return row?.subject == version && row?.isWhole == true
     }
 
-    /// Makes room for a version of the parameters that a job needs, and asks for what is missing of it.
-    private mutating func expect(_ version: UInt64) {
-        begin(version)
+    /// Makes room for a version of the parameters that a job needs, or a network, and asks for what is missing of it.
+    private mutating func expect(_ version: UInt64, of job: Job, _ run: CoordinatorMessage.Welcome) {
+        switch (job, run.work) {
+        case (.step(.network(_, let floats), _), .networks): begin(version, floats: floats)
+        case (_, .training(let work)): begin(version, floats: work.rowCount)
+        default: return
+        }
         askForParameters()
     }
 
     /// A later version replaces an earlier one: the coordinator has gone on to another step.
-    private mutating func begin(_ version: UInt64) {
-        guard let training = run?.training, row.map({ $0.subject < version }) ?? true else { return }
-        row = RowAssembly(subject: version, total: training.rowCount, partFloats: partFloats)
+    private mutating func begin(_ version: UInt64, floats: Int) {
+        guard row.map({ $0.subject < version }) ?? true else { return }
+        row = RowAssembly(subject: version, total: floats, partFloats: partFloats)
         rowAsked = [:]
         waiting.removeAll { $0.job.version.map { $0 < version } ?? false }
     }
 
     /// A part of the parameters came.
     mutating func take(_ part: RowPart) {
-        guard work == .prepared, run?.training?.rowCount == part.total else { return }
-        begin(part.subject)
+        guard work == .prepared, let run, run.training.map({ $0.rowCount == part.total }) ?? (run.networks != nil)
+        else {
+            return
+        }
+        begin(part.subject, floats: part.total)
         guard row?.isWhole == false, row?.add(part) == true else { return }
         if let row, let floats = row.row {
             actions.append(.load(version: row.subject, floats))

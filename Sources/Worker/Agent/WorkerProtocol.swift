@@ -20,7 +20,8 @@ import Shared
 /// ```
 ///
 /// A run of another identity begins the work anew. Answers are kept and sent again until they are acknowledged. Jobs of a
-/// training need a version of its parameters, which the coordinator sends ahead; what is missing of it is asked for.
+/// training need a version of its parameters and tasks about networks a network, which the coordinator sends ahead; what
+/// is missing is asked for.
 public struct WorkerProtocol: Sendable {
     /// What the caller has to do, in this order.
     public enum Action: Sendable, Equatable {
@@ -38,7 +39,7 @@ public struct WorkerProtocol: Sendable {
         case check(CoordinatorMessage.Blob)
         /// Load the network and the images and say so with ``prepared(_:at:)`` or ``preparationFailed(_:at:)``.
         case prepare(CoordinatorMessage.Welcome)
-        /// Take a version of a training's parameters for the jobs that follow.
+        /// Take a version of a training's parameters, or a network, for the jobs that follow.
         case load(version: UInt64, [Float])
         /// Compute a job and say so with ``computed(_:_:row:failures:microseconds:at:)`` or
         /// ``computationFailed(_:reason:at:)``. There is one lease of masks at a time, which all threads share; of a
@@ -351,7 +352,7 @@ public struct WorkerProtocol: Sendable {
             // What an earlier life of the coordinator granted is nobody's now; masks that are nearly done are welcome still.
             if known.life != welcome.life {
                 waiting = []
-                if welcome.training != nil { forgetSteps() }
+                if welcome.masks == nil { forgetSteps() }
             }
             for index in answers.indices { send(answerAt: index) }
         } else {

@@ -18,6 +18,16 @@ enum TaylorImportance {
     static func ofFilters(
         _ network: Network, images: ImageSet, normalisation: Normalisation, threads: Int
     ) throws -> [[Double]] {
+        let sums = try sums(network, images: images, normalisation: normalisation, threads: threads)
+        return FilterSpace(network.graph).layers.map { layer in
+            layer.filters.map { sums[$0] / Double(images.count) }
+        }
+    }
+
+    /// The same as sums over the images, of each filter by its number.
+    static func sums(
+        _ network: Network, images: ImageSet, normalisation: Normalisation, threads: Int
+    ) throws -> [Double] {
         let loader = ImageLoader(images, normalisation)
         let parameters = ShardTrainer.Parameters(network)
         let chunk = chunk(network.graph.imageShape)
@@ -42,13 +52,12 @@ enum TaylorImportance {
                 results.withLock { $0[index] = result }
             }
         }
-        let space = FilterSpace(network.graph)
-        var sums = [Double](repeating: 0, count: space.count)
+        var sums = [Double](repeating: 0, count: FilterSpace(network.graph).count)
         let all = results.withLock { $0 }
         for index in ranges.indices {
             guard let part = try all[index]?.get() else { continue }
             for filter in sums.indices { sums[filter] += part[filter] }
         }
-        return space.layers.map { layer in layer.filters.map { sums[$0] / Double(images.count) } }
+        return sums
     }
 }

@@ -136,6 +136,7 @@ final class TrainingPool: Sendable {
                 throw Failure(.badInput, "the job names images that are not there")
             }
             return (.evaluation(try trainer.evaluate(range, of: images, with: job.parameters)), [])
+        case .network: throw Failure(.badInput, "a task about a network, in a training")
         }
     }
 }

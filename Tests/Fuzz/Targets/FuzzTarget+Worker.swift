@@ -80,6 +80,11 @@ private struct WorkerUnderFire {
         let run = RunID(high: 0, low: UInt64(input.below(2)))
         let life = UInt32(input.below(4))
         let blobs = Self.blobs
+        if input.below(4) == 0 {
+            let work = NetworkWork(
+                imageSets: (0..<input.below(3)).map { _ in blobs[input.below(3)] }, normalisation: .standard)
+            return CoordinatorMessage.Welcome(run: run, life: life, work: .networks(work))
+        }
         if input.below(2) == 0 {
             let work = TrainingWork(
                 network: blobs[input.below(3)], teacher: nil, trainingImages: blobs[input.below(3)],
@@ -105,7 +110,16 @@ private struct WorkerUnderFire {
         let run = input.below(8) == 0 ? RunID(high: 9, low: 9) : state.run?.run ?? RunID(high: 0, low: 0)
         let life = input.below(4) == 0 ? UInt32(input.below(4)) : state.run?.life ?? 1
         let job: Job
-        switch input.below(4) {
+        switch input.below(5) {
+        case 4:
+            let mask = Mask(count: 4)
+            let set = input.below(3)
+            let tasks: [NetworkTask] = [
+                .gateGradients(filters: 4, imageSet: set, 0..<3), .selection(asManyAs: mask, imageSet: set, images: 2),
+                .reconstruction(removing: mask, imageSet: set, images: 2),
+            ]
+            job = .step(
+                .network(tasks[input.below(3)], floats: Self.rowCount), version: UInt64(input.below(4)))
         case 0, 1: job = .masks(MaskRuns(Set((0..<input.below(5)).map { _ in input.below(32) }).sorted()))
         case 2:
             let shard = TrainingShard(images: [1, input.below(9)], augmentationSeed: nil, epoch: 0)

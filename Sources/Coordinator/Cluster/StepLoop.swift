@@ -1,7 +1,7 @@
 import Foundation
 import Shared
 
-/// The loop of a training: has its steps computed by workers.
+/// The loop of a training, or of questions about networks: has their steps computed by workers.
 final class StepLoop: ClusterLoop<StepScheduler> {
     /// The parameters that a step is computed with.
     struct Parameters {
@@ -24,6 +24,8 @@ final class StepLoop: ClusterLoop<StepScheduler> {
 
     /// Workers that compute.
     var workerCount: Int { policy.readyCount }
+    /// Shares of the step that are answered.
+    var answeredCount: Int { policy.answers.count }
 
     /// A loop of a training without a step.
     init(
@@ -32,6 +34,16 @@ final class StepLoop: ClusterLoop<StepScheduler> {
     ) {
         let scheduler = StepScheduler(welcome: materials.welcome, layout: layout, at: .now())
         super.init(scheduler, at: listener, serving: materials.store, localWorkers: localWorkers)
+    }
+
+    /// A loop of questions about networks.
+    init(
+        at listener: consuming Listener, welcoming welcome: CoordinatorMessage.Welcome, localWorkers: LocalWorkers?,
+        notesArrivals: Bool
+    ) {
+        var scheduler = StepScheduler(welcome: welcome, at: .now())
+        scheduler.roster.notesArrivals = notesArrivals
+        super.init(scheduler, at: listener, serving: BlobStore(), localWorkers: localWorkers)
     }
 
     /// Computes the shares of a step and returns their answers in the same order, whoever computed them. Throws an
@@ -44,6 +56,33 @@ final class StepLoop: ClusterLoop<StepScheduler> {
             parts = row.map { CoordinatorMessage.parameters($0).encoded() }
         }
         try perform(policy.began(steps, version: parameters.version, at: .now()))
+        return try answers(signals)
+    }
+
+    /// Computes tasks about a network, of a version that is a later one for another network, and returns their answers in
+    /// the same order. `refusal` says why an answer cannot be, or nil. Throws as the other one.
+    func compute(
+        _ tasks: [NetworkTask], about network: (version: UInt64, bytes: [UInt8]),
+        refusal: @escaping @Sendable (NetworkTask, StepScheduler.Answer) -> String?, signals: borrowing SignalQueue
+    ) throws -> [StepScheduler.Answer] {
+        if policy.version != network.version {
+            let row = RowPart.parts(of: RowPart.row(of: network.bytes), subject: network.version)
+            parts = row.map { CoordinatorMessage.parameters($0).encoded() }
+        }
+        try perform(
+            policy.began(
+                tasks, version: network.version, floats: (network.bytes.count + 3) / 4, refusal: refusal, at: .now()))
+        return try answers(signals)
+    }
+
+    /// Offers other files to all workers.
+    func offer(_ store: BlobStore, _ welcome: CoordinatorMessage.Welcome) throws {
+        serve(store, welcome)
+        try perform(policy.changed(welcome, at: .now()))
+        try settle()
+    }
+
+    private func answers(_ signals: borrowing SignalQueue) throws -> [StepScheduler.Answer] {
         try settle()
         while !policy.isDone {
             guard try turn(signals) else { throw Failure(.interrupted, "interrupted") }
