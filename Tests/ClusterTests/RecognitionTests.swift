@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import Coordinator
@@ -28,6 +29,21 @@ import Testing
         #expect(process.output.contains("unmasked: loss "))
         #expect(process.output.contains("not on the 91.7 % that --expect-accuracy says (within 0.5)"))
         #expect(!FileManager.default.fileExists(atPath: cluster.runFile))
+    }
+
+    @Test func imagesThatRotateAreCountedOnce() async throws {
+        let cluster = try TestCluster()
+        var generator = SeededGenerator(seed: 13)
+        // Fewer than there are training images to rotate.
+        try Data(CIFAR10.records(of: .random(40, split: .test, using: &generator)))
+            .write(to: URL(fileURLWithPath: "\(cluster.folder)/data/test_batch.bin"))
+        let options = cluster.runOptions(masks: 8) + cluster.localWorkers(1) + ["--images-per-mask", "64"]
+        let process = try cluster.start("winnow-coordinator", options + ["--expect-accuracy", "91.7"])
+        #expect(try await process.exitCode() == 65)
+        let counts = try #require(process.output.firstMatch(of: /right on (\d+) of 64 images/))
+        #expect((Int(counts.1) ?? .max) < 20)
+        #expect(process.output.contains("right on the first 64 train images"))
+        #expect(process.output.contains("of 40 test images, not on the 91.7 %"))
     }
 
     @Test func aNetworkWithoutARunIsLookedAtToo() async throws {

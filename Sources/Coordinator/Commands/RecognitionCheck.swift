@@ -44,6 +44,7 @@ struct RecognitionCheck {
         settings.split = split
         let affordable = Self.costMax / max(network.graph.cost().multiplyAccumulates, 1)
         settings.images = min(count, max(Self.imagesMin, affordable))
+        settings.rotation = nil
         settings.batchNorm = .frozen
         settings.labels = .given
         return try jobs.evaluate(network, settings)
