@@ -80,7 +80,7 @@ import Testing
         try bytes.write(to: URL(fileURLWithPath: batch))
         let resumed = try cluster.startResume()
         #expect(try await resumed.exitCode() == 65)
-        #expect(resumed.output.contains("not those of the run"))
+        #expect(resumed.output.contains("are not the run's"))
     }
 
     @Test func aFullDiskStopsTheRunAndLeavesItResumable() async throws {

@@ -4,17 +4,17 @@ import Shared
 public enum ClusterAction: Sendable, Equatable {
     /// Send the run's welcome.
     case welcome(Peer)
-    /// Ask a peer that is not known who it is.
+    /// Ask an unknown peer who it is.
     case introduce(Peer)
     /// Send something to compute.
     case grant(Peer, LeaseID, Job)
-    /// Send the whole version of the parameters, as far as there is room on the way.
+    /// Send the whole version of the parameters, as far as the send queue has room.
     case sendParameters(Peer)
     /// Send the part of the parameters that begins at a float.
     case sendPart(Peer, offset: Int)
-    /// Write an evaluation to the run file. It must be safe there before any action that follows is taken.
+    /// Write an evaluation to the run file. It must be safe there before any later action is taken.
     case record(MaskEvaluation, by: WorkerID)
-    /// Delete evaluations from the run file: they come from a worker that cannot be trusted.
+    /// Delete evaluations from the run file: they come from an untrusted worker.
     case retract(MaskRuns)
     /// Tell a worker that the answer to a lease need not be kept.
     case acknowledge(Peer, LeaseID)
@@ -24,28 +24,28 @@ public enum ClusterAction: Sendable, Equatable {
     case sendChunk(Peer, WorkerMessage.BlobRange)
     /// Send a heartbeat.
     case heartbeat(Peer)
-    /// Tell a worker why it is not wanted.
+    /// Tell a worker why it is dismissed.
     case dismiss(Peer, reason: String)
     /// Tell a worker that the run is over.
     case finish(Peer)
     /// A mask will not be evaluated in this life of the coordinator.
     case setAside(mask: Int, reason: String)
-    /// A lease was taken back from its worker; what is still wanted of it goes to others.
+    /// A lease was taken back from its worker; its open masks go to others.
     case release(LeaseID, reason: String)
-    /// Write into the run's history what its leases and evaluations do not tell.
+    /// Record an event in the run's history that leases and evaluations do not show.
     case remember(Occurrence)
     /// Tell people.
     case note(String)
     /// Nothing is left to evaluate.
     case end(Scheduler.Outcome)
 
-    /// Something that happened in a run, for its history.
+    /// An event in a run, for its history.
     public struct Occurrence: Sendable, Equatable {
-        /// The worker that it is about, where it is about one.
+        /// Its worker, if any.
         public var worker: WorkerID?
-        /// The lease that it is about.
+        /// Its lease, if any.
         public var lease: LeaseID?
-        /// The masks that it is about.
+        /// Its masks.
         public var masks: MaskRuns
         /// What happened.
         public var what: String

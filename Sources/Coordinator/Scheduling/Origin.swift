@@ -1,13 +1,13 @@
-/// Where a peer comes from, as far as it cannot make that up: its CURVE key, and the address that it connects from.
+/// Where a peer comes from, as far as it cannot forge that: its CURVE key, and the address that it connects from.
 ///
-/// Names, identities and numbers of threads are only what a peer says. So opinions about a mask count by
-/// ``witness``, and deaths by key and address together.
+/// Names, identities and numbers of threads are only claims. So votes on a mask count per ``witness``, and deaths per
+/// key and address together.
 public struct Origin: Sendable, Hashable {
-    /// The public key that it proved to have, as text; nil without keys.
+    /// The public key that it proved to hold, as text; nil without keys.
     public let key: String?
     /// Its address, without the port.
     public let address: String
-    /// Whether it is a worker that this coordinator started itself and trusts as itself.
+    /// Whether it is a worker that this coordinator started itself and trusts like itself.
     public let isOwn: Bool
 
     /// An origin.

@@ -1,7 +1,7 @@
-/// One connection of a worker, as the ROUTER socket names it.
+/// One connection of a worker, by the ROUTER socket's name for it.
 ///
-/// The socket draws five bytes for each connection, which fit here; a peer that chose a name of its own is not one of
-/// ours and does not get this far. A worker that reconnects is another peer.
+/// The socket draws five bytes for each connection, which fit here; a peer that chose its own name is not one of ours
+/// and does not get this far. A worker that reconnects is another peer.
 public struct Peer: Sendable, Hashable, CustomStringConvertible {
     /// The routing id's bytes as a number.
     public let id: UInt64

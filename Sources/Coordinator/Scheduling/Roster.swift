@@ -1,20 +1,20 @@
 import Shared
 
-/// Who takes part in a run: workers, their connections, and where they come from. `Duty` is what a policy keeps of each.
+/// The workers of a run, their connections, and their origins. `Duty` is a policy's data for each.
 ///
-/// A worker's life: hello → greeted (fetches network and images) → ready → leaving or lost; a lost worker may come back with
-/// another hello, a dismissed one may not. What happens then is the same whatever is computed: ``RosterPolicy``.
+/// A worker's life: hello → greeted (fetches network and images) → ready → leaving or lost; a lost worker may return
+/// with another hello, a dismissed one may not. ``RosterPolicy`` handles this alike for all work.
 struct Roster<Duty: Sendable>: Sendable {
-    /// What is known of a worker, connected or not.
+    /// A worker's state, connected or not.
     @dynamicMemberLookup
     struct Worker: Sendable {
         let id: WorkerID
-        /// The number of its origin; nil where it is only known from the run file.
+        /// The number of its origin; nil if it is only known from the run file.
         var place: Int?
         var hello: WorkerMessage.Hello?
-        /// Where it is connected; nil where it is gone.
+        /// Its connection; nil if it is gone.
         var peer: Peer?
-        /// Counts its connections, so that what is about an earlier one is void.
+        /// Counts its connections, so that events of an earlier one are void.
         var session = 0
         var stage = WorkerStage.greeted
         var lastHeard: Moment
@@ -24,7 +24,7 @@ struct Roster<Duty: Sendable>: Sendable {
         var unreadable = 0
         /// Why it must not come back.
         var dismissed: String?
-        /// What the policy keeps of it.
+        /// The policy's data for it.
         var duty: Duty
 
         subscript<Value>(dynamicMember path: WritableKeyPath<Duty, Value>) -> Value {
@@ -33,12 +33,12 @@ struct Roster<Duty: Sendable>: Sendable {
         }
     }
 
-    /// What is known of an origin.
+    /// An origin's state.
     struct Place: Sendable {
         let origin: Origin
         /// The number of its witness.
         let witness: Int
-        /// Its workers that died or hung one after the other without an answer between.
+        /// Its workers that died or hung in succession without an answer between.
         var deathsInRow = 0
         /// Whether one of its workers has answered since the last one died.
         var hasAnswered = false
@@ -55,9 +55,9 @@ struct Roster<Duty: Sendable>: Sendable {
     var places: [Place] = []
     var placeIndices: [Origin: Int] = [:]
     var witnessIndices: [String: Int] = [:]
-    /// Workers that are gone and had no part in anything, whose entries others may get.
+    /// Former workers that took no part in anything, whose entries may be reused.
     var forgettable = Queue<Int>()
-    /// When to look after each connected worker again; all wait the same time, so the first is always next.
+    /// When to check each connected worker again; all wait the same time, so the first is always next.
     var checks = Queue<(due: Moment, worker: Int, session: Int)>()
     var now: Moment
     let startedAt: Moment
@@ -65,7 +65,7 @@ struct Roster<Duty: Sendable>: Sendable {
     /// Whether people are told who joined.
     var notesArrivals = true
     var actions: [ClusterAction] = []
-    /// Workers that were gone, workers dismissed, and messages that could not be read.
+    /// Workers lost, workers dismissed, and unreadable messages.
     var losses = 0, dismissals = 0, unreadable = 0
     /// Bytes of blobs that one connection may take: enough for several downloads that fail and begin again.
     private(set) var servedBytesMax: UInt64
@@ -98,7 +98,7 @@ struct Roster<Duty: Sendable>: Sendable {
         return "worker \(short) on \(host)"
     }
 
-    /// The number of an origin, new or known; nil where there are too many.
+    /// The number of an origin, new or known; nil if there are too many.
     mutating func place(of origin: Origin) -> Int? {
         if let place = placeIndices[origin] { return place }
         guard places.count < limits.originsMax else { return nil }
@@ -121,11 +121,11 @@ public struct RosterLimits: Sendable {
     public var unreadableMax = 100
     /// Messages in one second for which a worker is dismissed.
     public var messagesPerSecondMax = 50_000
-    /// Workers of one place convicted of wrong evaluations after which no other of it is taken.
+    /// Workers of one place convicted of wrong evaluations after which the place is refused.
     public var convictionsMax = 3
     /// Workers connected at one time.
     public var workersMax = 10_000
-    /// Different workers in one life of the coordinator that have answered or are there.
+    /// Different workers in one life of the coordinator that have answered or are connected.
     public var identitiesMax = 1 << 18
     /// Different keys and addresses in one life of the coordinator.
     public var originsMax = 1 << 16

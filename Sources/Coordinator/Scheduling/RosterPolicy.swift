@@ -1,45 +1,45 @@
 import Shared
 
-/// Decides who computes what: a roster, and what a policy does when something happens to a worker.
+/// Decides who computes what: a roster, and a policy for the events of workers.
 ///
-/// A value without clock, socket or file. Events come in with a time, as past-tense methods, and each returns what the
-/// caller has to do. Masks are one policy (``Scheduler``), steps of a training another (``StepScheduler``).
+/// A value without clock, socket or file. Events come in with a time, as past-tense methods, and each returns the
+/// caller's actions. Masks are one policy (``Scheduler``), training steps another (``StepScheduler``).
 protocol RosterPolicy {
     associatedtype Duty: Sendable
 
     var roster: Roster<Duty> { get set }
-    /// The number of the last lease that was granted in this life, or 0.
+    /// The number of the last lease granted in this life, or 0.
     var lastLease: UInt32 { get }
-    /// Whether nothing is left to do for anybody.
+    /// Whether no work is left for anybody.
     var isOver: Bool { get }
 
-    /// What is kept of a new worker.
+    /// The policy's data for a new worker.
     func newDuty() -> Duty
-    /// Whether a worker that is gone had no part in anything, so that its entry may become another's.
+    /// Whether a former worker took no part in anything, so its entry may be reused.
     func isForgettable(_ worker: Int) -> Bool
-    /// A worker says hello over a connection; a restarted one has lost what it had.
+    /// A worker says hello on a connection; a restarted one has lost its leases.
     mutating func came(_ worker: Int, isRestart: Bool)
-    /// A worker's connection is another one than before.
+    /// A worker's connection has changed.
     mutating func connected(_ worker: Int)
-    /// A worker is among those that are ready, or no longer; it is connected.
+    /// A worker has become ready, or is no longer; it is connected.
     mutating func countReady(_ worker: Int, _ change: Int)
     /// A worker is no longer ready.
     mutating func stoodDown(_ worker: Int)
     /// A worker has the network and the images.
     mutating func becameReady(_ worker: Int)
-    /// A worker is lost; what it computed is under suspicion.
+    /// A worker is lost; its current work is under suspicion.
     mutating func lost(_ worker: Int, _ reason: String)
     /// A worker gives back all leases but some.
     mutating func gaveBack(_ worker: Int, keeping: [LeaseID], _ reason: String)
     /// Looks whether a worker's leases are in time.
     mutating func look(after worker: Int)
-    /// A worker says what it holds; `seen` is the last lease of which it knows that all up to it were sent before.
+    /// A worker reports its leases; `seen` is the last lease up to which it has read everything.
     mutating func reconcile(_ worker: Int, _ held: [LeaseID], _ seen: LeaseID, _ peer: Peer)
     /// An answer, a part of one, or a failure.
     mutating func take(
         _ message: WorkerMessage, from worker: Int, _ peer: Peer, _ granted: (LeaseID) throws -> Scheduler.GrantedLease?
     ) rethrows
-    /// Hands out what there is, at the end of every event.
+    /// Grants available work, at the end of every event.
     mutating func dispatch()
 }
 
@@ -62,10 +62,10 @@ extension RosterPolicy {
     /// A worker's name for people.
     func name(_ worker: Int) -> String { roster.name(worker) }
 
-    /// The number of a worker's witness; nil where the worker is only known from the run file.
+    /// The number of a worker's witness; nil if the worker is only known from the run file.
     func witness(of worker: Int) -> Int? { workers[worker].place.map { places[$0].witness } }
 
-    /// Has something written into the run's history that its leases and evaluations do not tell.
+    /// Records an event in the run's history that leases and evaluations do not show.
     mutating func remember(_ what: String, _ worker: Int?, lease: LeaseID? = nil, masks: MaskRuns = MaskRuns()) {
         let id = worker.map { workers[$0].id }
         actions.append(.remember(ClusterAction.Occurrence(worker: id, lease: lease, masks: masks, what: what)))
@@ -73,7 +73,7 @@ extension RosterPolicy {
 
     // MARK: - Events
 
-    /// A message came from a peer, which comes from `origin`. `granted` looks a lease up that is not open any more.
+    /// A message came from a peer of `origin`. `granted` looks up a closed lease.
     mutating func received(
         _ message: WorkerMessage, from peer: Peer, of origin: Origin, at moment: Moment,
         granted: (LeaseID) throws -> Scheduler.GrantedLease?
@@ -95,7 +95,7 @@ extension RosterPolicy {
         return conclude()
     }
 
-    /// Bytes came from a peer that are no message.
+    /// A peer sent bytes that are not a message.
     mutating func receivedUnreadable(_ error: WireError, from peer: Peer, at moment: Moment) -> [ClusterAction] {
         advance(to: moment)
         roster.unreadable += 1
@@ -118,8 +118,8 @@ extension RosterPolicy {
         return conclude()
     }
 
-    /// The time is ``nextDeadline`` or later. `isBehind` where messages wait that were not received yet: then silence
-    /// may be the caller's.
+    /// The time is ``nextDeadline`` or later. `isBehind` if messages are waiting that were not received yet: then
+    /// silence may be the caller's fault.
     mutating func timePassed(at moment: Moment, isBehind: Bool = false) -> [ClusterAction] {
         advance(to: moment)
         while let check = roster.checks.first, check.due <= now {
@@ -171,7 +171,7 @@ extension RosterPolicy {
 
     // MARK: - Coming
 
-    /// The index of a worker, new or known; nil where there are too many.
+    /// The index of a worker, new or known; nil if there are too many.
     mutating func index(of id: WorkerID) -> Int? {
         if let index = roster.indices[id] { return index }
         if workers.count >= roster.limits.identitiesMax {
@@ -301,12 +301,12 @@ extension RosterPolicy {
 
     // MARK: - Going
 
-    /// Looks whether a worker still lives and its leases are in time, and tells it that we do.
+    /// Checks whether a worker is alive and its leases are in time, and sends it a heartbeat.
     private mutating func look(after worker: Int, isBehind: Bool) {
         workers[worker].messages = 0
         let patience = Int64(roster.welcome.heartbeatMilliseconds * roster.welcome.liveness)
         let silence = now - workers[worker].lastHeard
-        // So many times as long a worker may be silent while its messages may wait to be received.
+        // How many times longer a worker may be silent while its messages may be waiting to be received.
         let patienceBehind: Int64 = 10
         if silence > (isBehind ? patience * patienceBehind : patience) {
             lose(worker, "it was silent for \(silence) ms")
@@ -321,7 +321,7 @@ extension RosterPolicy {
         roster.checks.append((due, worker, workers[worker].session))
     }
 
-    /// A worker is gone; what it had is given to others.
+    /// A worker is gone; others get its work.
     private mutating func lose(_ worker: Int, _ reason: String) {
         guard let peer = workers[worker].peer else { return }
         part(worker, from: peer)
@@ -368,7 +368,7 @@ extension RosterPolicy {
         remember("dismissed: \(reason)", worker)
         actions.append(.note("\(name(worker)) dismissed: \(reason)"))
         if let peer = workers[worker].peer { actions.append(.dismiss(peer, reason: reason)) }
-        // The jobs are not to blame for what it did.
+        // The jobs are not to blame for its behaviour.
         gaveBack(worker, keeping: [], "it was dismissed")
         lose(worker, "it was dismissed")
     }

@@ -1,7 +1,7 @@
 import Shared
 
 extension Scheduler {
-    /// Evaluations came. What is wanted is recorded, everything else dropped; then the worker may forget them.
+    /// Evaluations came. Records the open ones, drops the others; then the worker may forget them.
     mutating func take(
         _ losses: WorkerMessage.Answer, from worker: Int, _ peer: Peer,
         _ granted: (LeaseID) throws -> GrantedLease?
@@ -28,7 +28,7 @@ extension Scheduler {
             places[place].deathsInRow = 0
             places[place].hasAnswered = true
         }
-        // What is known beyond doubt comes first: who is wrong about it is believed nothing more.
+        // Known evaluations come first: a worker that is wrong about them is not believed any more.
         for item in losses.evaluations where knownMasks[item.mask] != nil { compare(item, by: worker) }
         if isOpen {
             learn(from: losses, by: worker)
@@ -50,7 +50,7 @@ extension Scheduler {
         queue(worker)
     }
 
-    /// Whether an answer is to a lease that is not open any more but was this worker's, and to nothing else.
+    /// Whether an answer is to a lease that is closed but was this worker's, and to nothing else.
     private func wasGranted(
         _ losses: WorkerMessage.Answer, to worker: Int, _ granted: (LeaseID) throws -> GrantedLease?
     ) rethrows -> Bool {
@@ -60,7 +60,7 @@ extension Scheduler {
         return lease.worker == workers[worker].id && losses.evaluations.allSatisfy { lease.masks.contains($0.mask) }
     }
 
-    /// An answer without an evaluation, and without a word why, costs its sender time.
+    /// An answer without an evaluation, and without a reason, costs its sender time.
     private mutating func countEmpty(_ losses: WorkerMessage.Answer, of number: UInt32, by worker: Int) {
         guard losses.evaluations.isEmpty, leases[number].map({ $0.remaining > 0 }) == true else {
             workers[worker].emptyAnswers = 0
@@ -68,7 +68,7 @@ extension Scheduler {
         }
         workers[worker].emptyAnswers += 1
         rest(worker)
-        // Where a mask went wrong elsewhere too, this was a try that failed.
+        // If a mask failed elsewhere too, this was a failed attempt.
         guard let place = workers[worker].place, let lease = leases[number] else { return }
         for mask in lease.masks where isHeld(mask, by: number) && troubles[mask] != nil {
             troubles[mask]?.failures[place, default: 0] += 1
@@ -121,7 +121,7 @@ extension Scheduler {
         switch phases[item.mask] {
         case .recorded, .confirmed: figures.duplicates += 1
         case .pending, .leased, .awaiting, .disputed, .aside, .suspect:
-            // A worker that was just dismissed is believed no more.
+            // A worker that was just dismissed is not believed any more.
             guard workers[worker].dismissed == nil else { return }
             if isOwn(worker) {
                 decide(item, by: worker, of: arithmetic(of: worker), [witness(of: worker) ?? -1])
@@ -133,7 +133,7 @@ extension Scheduler {
         }
     }
 
-    /// Hands an evaluation to the run file and ends all other work on its mask.
+    /// Passes an evaluation to the run file and ends all other work on its mask.
     mutating func record(_ item: MaskEvaluation, by worker: Int, as phase: Phase) {
         dropHolders(of: item.mask)
         move(item.mask, to: phase)

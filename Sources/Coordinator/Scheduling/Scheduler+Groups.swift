@@ -1,9 +1,9 @@
 import Shared
 
-/// How neighbouring masks that share layers stay together.
+/// Keeps neighbouring masks that share layers together.
 ///
-/// Where a whole group takes too long for one lease, a worker has the group for itself and gets it part by part, so that
-/// it can go on from what it kept of the parts before. What is reserved is given to others only when nothing else is left.
+/// If a whole group takes too long for one lease, a worker reserves the group and gets it part by part, so it can reuse
+/// what it kept from earlier parts. Others get reserved masks only when nothing else is left.
 extension Scheduler {
     /// The masks that a worker of this pace should get together at least.
     func masksTogether(_ secondsPerMask: Double) -> Int {
@@ -14,7 +14,7 @@ extension Scheduler {
         return fits(policy.maskSubgroup, policy.subgroupMillisecondsMax) ? policy.maskSubgroup : 1
     }
 
-    /// Pending masks for a worker's next lease, or nil where there are none.
+    /// Pending masks for a worker's next lease, or nil if there are none.
     mutating func choosePending(_ size: Int, for worker: Int) -> MaskRuns? {
         guard size < policy.maskGroup else {
             giveUpGroup(of: worker)
@@ -43,7 +43,7 @@ extension Scheduler {
             chosen.append(mask)
             next = set.first(from: mask + 1)
         }
-        // A lease that ends with its group, or a part of it, leaves whole ones to the next.
+        // A lease that ends with its group, or with a part of it, leaves whole ones to the next.
         let whole = size < policy.maskGroup ? policy.maskSubgroup : policy.maskGroup
         if whole > 1, chosen.count == size, chosen.ranges.count == 1, let run = chosen.ranges.first {
             let end = run.upperBound - run.upperBound % whole
@@ -58,7 +58,7 @@ extension Scheduler {
         for mask in group * policy.maskGroup..<end(ofGroup: group) { unreserved.remove(mask) }
     }
 
-    /// Lets others have the group that a worker had for itself. O(masks of a group).
+    /// Releases a worker's reserved group to others. O(masks of a group).
     mutating func giveUpGroup(of worker: Int) {
         guard let group = workers[worker].group else { return }
         workers[worker].group = nil

@@ -1,5 +1,5 @@
 extension Scheduler {
-    /// Stops the program where the scheduler contradicts itself. O(masks + leases + workers): for tests.
+    /// Stops the program if the scheduler contradicts itself. O(masks + leases + workers): for tests.
     public func checkInvariants() {
         if let broken = brokenInvariant() { preconditionFailure(broken) }
     }

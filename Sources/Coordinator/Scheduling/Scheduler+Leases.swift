@@ -5,9 +5,9 @@ extension Scheduler {
     struct Lease: Sendable {
         let worker: Int
         let masks: MaskRuns
-        /// The settled mask that it is also given, to be tried.
+        /// The settled mask added to it as a trial.
         let trial: Int?
-        /// Its masks that are still wanted from it.
+        /// Its masks that are still open.
         var remaining: Int
         let grantedAt: Moment
         /// When a worker of its speed would answer.
@@ -17,7 +17,7 @@ extension Scheduler {
 
     // MARK: - Granting
 
-    /// Puts a worker into the queue for leases if it may have more.
+    /// Queues a worker for leases if it may have more.
     mutating func queue(_ worker: Int) {
         guard !workers[worker].queued, wants(worker) else { return }
         workers[worker].queued = true
@@ -31,10 +31,10 @@ extension Scheduler {
             && worker.leases.count < policy.leasesPerWorker
     }
 
-    /// Grants what there is to whoever wants it.
+    /// Grants available masks to waiting workers.
     mutating func grantAll() {
         distribute()
-        // Sorting all leases is dear, so it is done only when nothing else is left and seldom.
+        // Sorting all leases is expensive, so do it only when nothing else is left, and rarely.
         guard tailSince != nil || !parked.isEmpty, pending.isEmpty, now - stragglersCheckedAt >= Self.stragglersEvery
         else { return }
         stragglersCheckedAt = now
@@ -57,20 +57,20 @@ extension Scheduler {
         }
     }
 
-    /// Masks for a worker's next lease, or nil where none is left for it.
+    /// Masks for a worker's next lease, or nil if none is left for it.
     private mutating func choose(for worker: Int) -> MaskRuns? {
         let size = batchSize(for: worker)
         let contested = chooseContested(for: worker, size)
         if !contested.isEmpty { return contested }
         guard !isReferee(worker) else { return nil }
-        // Who has shown that it lives may find out soon what is wrong with suspect masks.
+        // A worker that has proved alive may find out soon what is wrong with suspect masks.
         let isProven = workers[worker].place.map { places[$0].hasAnswered } ?? false
         if isProven, let masks = chooseSuspects(size, for: worker) { return masks }
         return choosePending(size, for: worker) ?? chooseSuspects(size, for: worker)
     }
 
-    /// How many masks take the usual time on a worker, but not fewer than share much (``masksTogether(_:)``); with
-    /// caution while its speed is not well known, and fewer towards the end of the run, so that all workers end together.
+    /// How many masks take a worker the usual time, but no fewer than share much (``masksTogether(_:)``); cautiously
+    /// while its speed is uncertain, and fewer towards the end of the run, so that all workers finish together.
     func batchSize(for index: Int) -> Int {
         let worker = workers[index]
         var size = policy.firstLeaseMasks
@@ -78,7 +78,7 @@ extension Scheduler {
             let usual = Double(policy.leaseMilliseconds) / 1000 / max(seconds, 1e-9)
             size = Int(min(max(usual, Double(masksTogether(seconds))), Double(max(worker.batch, 1)) * 4))
         } else if let speed = worker.hello?.imagesPerSecond, speed > 0 {
-            // A first guess that was measured without masks: a third of the usual time.
+            // A first guess measured without masks: a third of the usual time.
             let seconds = Double(max(work.settings.images, 1)) / speed
             size = Int(min(Double(policy.leaseMilliseconds) / 3000 / seconds, 64))
         }
@@ -87,7 +87,7 @@ extension Scheduler {
         return max(1, min(size, policy.masksPerLeaseMax, Wire.masksPerLeaseMax))
     }
 
-    /// Grants masks that are not held by two leases yet.
+    /// Grants masks that fewer than two leases hold.
     mutating func grant(_ masks: MaskRuns, to worker: Int, copyOf original: UInt32?) {
         guard let peer = workers[worker].peer else { return }
         let number = nextLease
@@ -120,7 +120,7 @@ extension Scheduler {
         actions.append(.grant(peer, lease, .masks(all)))
     }
 
-    /// Gives late leases to idle workers too, the oldest first. Where two workers have a mask and both are late, the
+    /// Also gives late leases to idle workers, the oldest first. If two workers have a mask and both are late, the
     /// earlier one loses it; its answer still counts if it comes first.
     private mutating func copyStragglers() {
         var late = leases.filter { isLate($0.key, $0.value) }.keys.sorted()[...]
@@ -143,8 +143,8 @@ extension Scheduler {
     private mutating func masksToCopy(of number: UInt32, for worker: Int) -> MaskRuns {
         guard let lease = leases[number], lease.worker != worker else { return MaskRuns() }
         func isProven(_ worker: Int) -> Bool { workers[worker].evaluations > 0 }
-        /// Whether the worker may take the place of one of two: both are late, and it has shown that it works, or they
-        /// have shown nothing either.
+        /// Whether the worker may replace one of two: both are late, and it has shown that it works, or they have not
+        /// either.
         func mayReplace(_ holders: [Lease]) -> Bool {
             guard !holders.contains(where: { $0.worker == worker }) else { return false }
             return isProven(worker) || !holders.contains { isProven($0.worker) }
@@ -166,7 +166,7 @@ extension Scheduler {
             guard let slow = leases[number]?.worker else { continue }
             takeBack(number, from: slow, "others are given it, since it is late")
         }
-        // Taking one lease back may have settled more than was asked for.
+        // Taking one lease back may have settled more than requested.
         return MaskRuns(masks.filter { phases[$0] == .leased && holders[$0].second == 0 })
     }
 
@@ -181,7 +181,8 @@ extension Scheduler {
         return now - lease.grantedAt > max(policy.stragglerMillisecondsMin, Int64(expected))
     }
 
-    /// Takes a lease back from a worker that may still compute it, and gets no other before it answers or can stop.
+    /// Takes a lease back from a worker that may still compute it; the worker gets no other before it answers or can
+    /// stop.
     private mutating func takeBack(_ number: UInt32, from worker: Int, _ reason: String) {
         setOverdue(worker, true)
         giveUpGroup(of: worker)
@@ -201,7 +202,7 @@ extension Scheduler {
         close(number)
     }
 
-    /// Closes a lease; its masks that nobody else holds go back to where they came from.
+    /// Closes a lease; its masks that nobody else holds go back to their queues.
     mutating func close(_ number: UInt32) {
         guard let lease = leases.removeValue(forKey: number) else { return }
         workers[lease.worker].leases.removeAll { $0 == number }
@@ -228,7 +229,7 @@ extension Scheduler {
         leases[number]?.remaining -= 1
     }
 
-    /// Takes a mask out of all leases, and cancels those of which nothing is left.
+    /// Takes a mask out of all leases, and cancels those that are now empty.
     mutating func dropHolders(of mask: Int) {
         while holders[mask].first != 0 {
             let number = holders[mask].first
@@ -241,13 +242,13 @@ extension Scheduler {
         }
     }
 
-    /// Compares what a worker says it holds with what it was given: a lease may be lost on its way, and so may a
-    /// cancellation. `seen` is the last lease of which it knows that all up to it were sent before what it read last.
+    /// Compares a worker's reported leases with those granted to it: a lease may be lost in transit, and so may a
+    /// cancellation. `seen` is the last lease up to which it has read everything.
     mutating func reconcile(_ worker: Int, _ held: [LeaseID], _ seen: LeaseID, _ peer: Peer) {
         let grace = Int64(roster.welcome.heartbeatMilliseconds * roster.welcome.liveness)
         for number in workers[worker].leases {
             guard let lease = leases[number], now - lease.grantedAt > grace else { continue }
-            // Of a lease that was sent after what it read last, it says nothing.
+            // It does not know of leases sent after what it has read.
             guard seen.life == roster.welcome.life, number <= seen.number else { continue }
             if !held.contains(LeaseID(life: roster.welcome.life, number: number)) {
                 release(number, "it does not hold it")
@@ -281,10 +282,10 @@ extension Scheduler {
 
     // MARK: - Blame
 
-    /// Blames the masks of a lease, which was being computed, for its worker's end.
+    /// Blames the masks of a lease that was being computed for its worker's end.
     mutating func blame(_ number: UInt32, _ reason: String) {
         guard let lease = leases[number], let place = workers[lease.worker].place else { return }
-        // A host that never answers may die of anything; what it dies of alone, it may have died of.
+        // A host that never answers may die of anything; a mask that it dies of alone may be the cause.
         let counts = places[place].hasAnswered || lease.remaining == 1
         places[place].deathsInRow += 1
         places[place].hasAnswered = false
@@ -298,7 +299,7 @@ extension Scheduler {
         workers[lease.worker].blamed = blamed
     }
 
-    /// Withdraws the blame for a worker that turned out to live.
+    /// Withdraws the blame for a worker that turned out to be alive.
     mutating func forgive(_ worker: Int) {
         guard !workers[worker].blamed.isEmpty, let place = workers[worker].place else { return }
         places[place].deathsInRow = max(0, places[place].deathsInRow - 1)

@@ -1,20 +1,20 @@
 import Shared
 
-/// Where workers come from, and what follows from it.
+/// Workers' origins, and their consequences.
 extension Scheduler {
-    /// Whether the coordinator started a worker itself and trusts it as itself.
+    /// Whether the coordinator started a worker itself and trusts it like itself.
     func isOwn(_ worker: Int) -> Bool { workers[worker].place.map { places[$0].origin.isOwn } ?? false }
 
-    /// Whether a worker only judges masks that others evaluated.
+    /// Whether a worker only judges others' evaluations.
     func isReferee(_ worker: Int) -> Bool { policy.ownWorkersOnlyJudge && isOwn(worker) }
 
-    /// Counts a worker among those that are ready, or no longer.
+    /// Counts a worker as ready, or no longer.
     mutating func countReady(_ worker: Int, _ change: Int) {
         readyCount += isReferee(worker) ? 0 : change
         if !workers[worker].overdue { countAble(worker, change) }
     }
 
-    /// Notes whether a worker missed a deadline, and so gets nothing until it answers or can stop.
+    /// Records whether a worker missed a deadline, and so gets nothing until it answers or can stop.
     mutating func setOverdue(_ worker: Int, _ isOverdue: Bool) {
         guard workers[worker].overdue != isOverdue else { return }
         workers[worker].overdue = isOverdue
@@ -34,7 +34,7 @@ extension Scheduler {
 
     // MARK: - Deaths
 
-    /// What came of tries to evaluate a mask that ended badly.
+    /// The failed attempts at a mask.
     struct Trouble: Sendable {
         /// Workers that died or hung while they computed it, by place.
         var deaths: [Int: Int] = [:]
@@ -50,8 +50,8 @@ extension Scheduler {
         func happened(at place: Int) -> Bool { deaths[place] != nil || failures[place] != nil }
     }
 
-    /// Whether a mask went wrong so often, and at so many of the places that there are, that the fault must be its own:
-    /// a host that dies of everything, or says so, sets no healthy mask aside while others are there.
+    /// Whether a mask failed so often, and at so many of the available places, that the fault must be its own: a host
+    /// that dies of everything, or says so, cannot get a healthy mask set aside while others are there.
     func isHopeless(_ trouble: Trouble) -> Bool {
         let happened = Set(trouble.deaths.keys).union(trouble.failures.keys)
         let places = happened.union(readyByPlace.keys.filter { isReliable($0) }).count
@@ -59,10 +59,10 @@ extension Scheduler {
         return trouble.deathCount + trouble.failureCount >= most && happened.count >= min(most, places)
     }
 
-    /// Whether workers of a place may be expected to answer: not one after the other died there without an answer.
+    /// Whether workers of a place can be expected to answer: they did not die there in succession without an answer.
     private func isReliable(_ place: Int) -> Bool { places[place].deathsInRow < 2 }
 
-    /// Whether a worker may try a mask that went wrong before: elsewhere first, where that is of use. A place that has not
+    /// Whether a worker may try a mask that failed before: elsewhere first, if that helps. A place that has not
     /// answered since its last death, or ever, may be hung, so this one tries a few times before it waits for such.
     private func mayTry(_ mask: Int, at place: Int) -> Bool {
         guard let trouble = troubles[mask], trouble.happened(at: place) else { return true }
@@ -73,7 +73,7 @@ extension Scheduler {
         }
     }
 
-    /// Masks that went wrong before, for a worker: a few that did once, or one alone.
+    /// Masks that failed before, for a worker: a few that failed once, or one alone.
     func chooseSuspects(_ size: Int, for worker: Int) -> MaskRuns? {
         guard !suspects.isEmpty, let place = workers[worker].place else { return nil }
         var chosen = MaskRuns()
@@ -100,7 +100,7 @@ extension Scheduler {
             ? 0 : min(policy.restMillisecondsMin << Int64(min(deaths - 2, 10)), policy.restMillisecondsMax)
     }
 
-    /// Lets a worker wait where its place kills workers, or it answered emptily, one time after the other.
+    /// Makes a worker wait if its place kills workers, or it answered emptily, repeatedly.
     mutating func rest(_ worker: Int) {
         let empty = workers[worker].emptyAnswers
         let own =
@@ -114,7 +114,7 @@ extension Scheduler {
         remember("rests for \(wait) ms: \(own == wait ? "its answers are empty" : "its host keeps dying")", worker)
     }
 
-    /// Ends the rest of workers whose time has come, or of all where nobody else is left to work.
+    /// Ends the waiting time of workers whose time has come, or of all if nobody else is left to work.
     mutating func endRests() {
         guard !resting.isEmpty else { return }
         let isReady = { (worker: Roster<Duty>.Worker) in worker.peer != nil && worker.stage == .ready }

@@ -1,7 +1,7 @@
 import Shared
 
 extension Scheduler {
-    /// How a run stands, for the progress line and the live page.
+    /// The state of a run, for the progress line and the live page.
     public struct Snapshot: Sendable, Equatable {
         /// One worker that is connected.
         public struct Worker: Sendable, Equatable {
@@ -31,9 +31,9 @@ extension Scheduler {
         public var recorded: Int
         /// Masks that workers have.
         public var leased: Int
-        /// Masks that nobody has yet.
+        /// Masks that nobody holds yet.
         public var pending: Int
-        /// Masks that wait for another worker's opinion.
+        /// Masks that wait for another worker's vote.
         public var unverified: Int
         /// Masks that were set aside, with their reasons, at most the first 100.
         public var setAside: [Int: String]
@@ -47,7 +47,7 @@ extension Scheduler {
         public var whyIdle: String?
     }
 
-    /// How the run stands. O(workers), and O(masks) only where masks were set aside.
+    /// The state of the run. O(workers), and O(masks) only if masks were set aside.
     public func snapshot(at moment: Moment) -> Snapshot {
         let list = workers.filter { $0.peer != nil }.map { worker in
             Snapshot.Worker(
@@ -83,7 +83,7 @@ extension Scheduler {
         return troubles.keys.sorted().filter { phases[$0] == .aside }.map { ($0, troubles[$0]?.reason ?? "") }
     }
 
-    /// Why nothing progresses, in plain words, or nil while workers compute or the run is over.
+    /// Why there is no progress, in plain words, or nil while workers compute or the run is over.
     public func whyIdle(at moment: Moment) -> String? {
         guard outcome == nil else { return nil }
         let connected = workers.filter { $0.peer != nil }

@@ -1,15 +1,15 @@
 import Shared
 
-/// How wrong evaluations are found: some masks are evaluated by two workers, of different witnesses where there are any
-/// (``Origin/witness``), and every worker gets masks now and then whose evaluation is known.
+/// How wrong evaluations are detected: two workers evaluate some masks, with different witnesses if there are any
+/// (``Origin/witness``), and every worker occasionally gets masks whose evaluation is known.
 ///
-/// What two witnesses agree on is right, and so is what a worker of the coordinator's own says. Only they convict: a
-/// peer that gives itself ten names is one witness still.
+/// A result counts as right if two witnesses agree on it, or if the coordinator's own worker gives it. Only these
+/// convict: a peer with ten names is still one witness.
 extension Scheduler {
-    /// A worker's evaluation of a mask that is verified.
+    /// A worker's evaluation of a mask under verification.
     struct Opinion: Sendable, Equatable {
         var worker: Int
-        /// Where the worker was then; it may connect from elsewhere later.
+        /// The worker's place at that time; it may connect from elsewhere later.
         var place: Int?
         /// Its witness then, or -1.
         var witness: Int
@@ -44,7 +44,7 @@ extension Scheduler {
         return workers[worker].disagreements > 0 || workers[worker].place.map { places[$0].convictions > 0 } ?? false
     }
 
-    /// Whether somebody else must agree with this worker's evaluation of a mask.
+    /// Whether another worker must confirm this worker's evaluation of a mask.
     func needsVerification(_ mask: Int, by worker: Int) -> Bool {
         !isOwn(worker) && (opinions[mask] != nil || isVerified(mask) || isSuspect(worker))
     }
@@ -59,8 +59,8 @@ extension Scheduler {
     /// The arithmetic of a worker.
     func arithmetic(of worker: Int) -> String { workers[worker].hello?.arithmetic ?? Arithmetic.lanes }
 
-    /// Whether two evaluations of one mask agree: to the bit where the same arithmetic gave them, otherwise within the
-    /// policy's tolerance.
+    /// Whether two evaluations of one mask agree: to the bit with equal arithmetic, otherwise within the policy's
+    /// tolerance.
     func agree(_ a: Evaluation, _ first: String, _ b: Evaluation, _ second: String) -> Bool {
         guard first != second else { return a == b }
         let least = min(a.loss, b.loss)
@@ -71,21 +71,21 @@ extension Scheduler {
 
     // MARK: - Who may judge
 
-    /// Whether a worker's opinion about a mask would count beside those that there are.
+    /// Whether a worker's vote on a mask would count in addition to the existing ones.
     func mayJudge(_ worker: Int, _ mask: Int) -> Bool {
         guard !opinions.isEmpty, let known = opinions[mask] else { return true }
         guard !known.contains(where: { $0.worker == worker }) else { return false }
         let own = witness(of: worker) ?? -1
         guard known.contains(where: { $0.witness == own }) else { return true }
-        // Its witness has spoken. It may speak twice where nobody else is left to ask.
+        // Its witness has voted. It may vote twice if nobody else is left to ask.
         guard isSolo, known.allSatisfy({ $0.witness == own }), isAlone(own) else { return false }
         return !policy.verificationWaits || !known.contains { $0.place == workers[worker].place }
     }
 
-    /// Whether a witness is the only one that is here.
+    /// Whether a witness is the only one here.
     private func isAlone(_ witness: Int) -> Bool { readyByWitness.keys.allSatisfy { $0 == witness } }
 
-    /// Whether nothing but opinions has been missing for so long that no other witness is likely to come.
+    /// Whether only votes have been missing for so long that no other witness is likely to come.
     var isSolo: Bool {
         guard let tailSince, !expectsReferee else { return false }
         return now - tailSince >= (policy.verificationWaits ? policy.strictSoloMilliseconds : policy.soloMilliseconds)
@@ -94,8 +94,7 @@ extension Scheduler {
     /// Whether nothing is left but opinions.
     public var hasOnlyOpinionsLeft: Bool { tailSince != nil && count(.awaiting) + count(.disputed) > 0 }
 
-    /// Whether masks wait for an opinion that no connected worker can give, so that one of the coordinator's own is
-    /// needed.
+    /// Whether masks wait for a vote that no connected worker can give, so the coordinator needs a worker of its own.
     public var wantsReferee: Bool {
         guard policy.verifiedShare > 0, outcome == nil, readyCount > 0, !hasOwnWorker else { return false }
         return count(.disputed) > 0 || (count(.awaiting) > 0 && readyByWitness.count == 1)
@@ -106,7 +105,7 @@ extension Scheduler {
             ?? false
     }
 
-    /// Masks that need a further opinion and that this worker may judge.
+    /// Masks that need another vote and that this worker may judge.
     mutating func chooseContested(for worker: Int, _ size: Int) -> MaskRuns {
         guard count(.awaiting) + count(.disputed) > 0 else { return MaskRuns() }
         var chosen: [Int] = []
@@ -130,7 +129,7 @@ extension Scheduler {
         return masks
     }
 
-    /// Puts a mask that nobody holds where it belongs.
+    /// Puts a mask that nobody holds into its queue.
     mutating func settle(_ mask: Int) {
         guard let known = opinions[mask], let first = known.first else {
             move(mask, to: troubles[mask].map { $0.isEmpty } ?? true ? .pending : .suspect)
@@ -178,8 +177,8 @@ extension Scheduler {
         }
     }
 
-    /// Records what witnesses agree on, or one worker of the coordinator's own says; with no witnesses given, what
-    /// nobody but the workers of one witness says. Whoever said otherwise was wrong.
+    /// Records the result that witnesses agree on, or that one of the coordinator's own workers gives; with no
+    /// witnesses given, the one that only workers of one witness vouch for. Whoever voted otherwise was wrong.
     mutating func decide(_ item: MaskEvaluation, by worker: Int, of arithmetic: String, _ witnesses: [Int]) {
         let others = (opinions[item.mask] ?? []).filter {
             !agree($0.evaluation, $0.arithmetic, item.evaluation, arithmetic)
@@ -192,7 +191,7 @@ extension Scheduler {
         for other in others { disprove(other.worker, of: item.mask) }
     }
 
-    /// A worker was wrong about a mask whose evaluation is beyond doubt.
+    /// A worker was wrong about a mask with a known evaluation.
     private mutating func disprove(_ worker: Int, of mask: Int) {
         figures.disagreements += 1
         workers[worker].disagreements += 1
@@ -204,7 +203,7 @@ extension Scheduler {
         distrust(worker)
     }
 
-    /// Evaluates again what nobody but the workers of this one's place vouches for.
+    /// Re-evaluates masks that only workers of this one's place vouch for.
     private mutating func distrust(_ worker: Int) {
         func isAccused(_ other: Int, _ place: Int?) -> Bool {
             other == worker || (place != nil && place == workers[worker].place)
@@ -237,14 +236,14 @@ extension Scheduler {
         knownOrder.append(item.mask)
     }
 
-    /// A mask to try a worker with in its next lease, or nil where it is not its turn.
+    /// A mask to try a worker with in its next lease, or nil if it is not its turn.
     mutating func chooseTrial(for worker: Int) -> Int? {
         guard !knownMasks.isEmpty else { return nil }
         defer { workers[worker].leasesGranted += 1 }
         let isDue = isSuspect(worker) || workers[worker].leasesGranted % policy.leasesPerTrial == 0
         guard isDue, let own = witness(of: worker) else { return nil }
         let open = workers[worker].leases.compactMap { leases[$0]?.trial }
-        // What the coordinator's own workers vouch for, they may be tried with: memory that fails contradicts itself.
+        // The coordinator's own workers may be tried with their own results: failing memory contradicts itself.
         return knownMasks.values.filter {
             (isOwn(worker) || !$0.witnesses.contains(own)) && !open.contains($0.mask)
         }.map(\.mask).max { trialRank($0, worker) < trialRank($1, worker) }
@@ -272,8 +271,8 @@ extension Scheduler {
 
     // MARK: - The end
 
-    /// Settles at the end what nobody can verify: a sole opinion counts where the user did not ask for two, and what
-    /// two witnesses dispute is left out.
+    /// Settles masks at the end that nobody can verify: a single vote counts if the user did not ask for two, and masks
+    /// that two witnesses dispute are left out.
     mutating func settleUnjudged() {
         guard isSolo, !policy.verificationWaits, count(.awaiting) + count(.disputed) > 0 else { return }
         let here = workers.indices.filter { workers[$0].peer != nil && workers[$0].stage == .ready }

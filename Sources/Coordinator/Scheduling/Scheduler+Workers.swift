@@ -1,19 +1,19 @@
 import Shared
 
 extension Scheduler {
-    /// What is kept of a worker.
+    /// A worker's data.
     struct Duty: Sendable {
-        /// The numbers of its open leases, the oldest first; that is the one it computes.
+        /// The numbers of its open leases, the oldest first, which is the current one.
         var leases: [UInt32] = []
         var secondsPerMask: Double?
-        /// The group of masks that it has for itself.
+        /// Its reserved group of masks.
         var group: Int?
         /// Masks of its largest answered lease: the next one may be a few times larger.
         var batch = 0
         var evaluations = 0
         var leasesGranted = 0
         var failedLeases = 0
-        /// Answers without an evaluation, one after the other.
+        /// Answers without an evaluation in succession.
         var emptyAnswers = 0
         /// It gets nothing until then.
         var restsUntil: Moment?

@@ -2,7 +2,7 @@ import Shared
 
 /// Decides who evaluates which mask when; knows neither clock nor socket nor file.
 ///
-/// Events come in with a time, as past-tense methods, and each returns what the caller has to do. A mask's life:
+/// Events come in with a time, as past-tense methods, and each returns the caller's actions. A mask's life:
 ///
 /// ```
 ///             grant                answer
@@ -15,28 +15,28 @@ import Shared
 ///   or failures         └──▶ aside
 /// ```
 ///
-/// A mask whose workers died or failed is suspect: it is pending, but for other hosts first and in small company.
+/// A mask whose workers died or failed is suspect: it is pending, but goes to other hosts first and with few others.
 ///
-/// Who the workers are and what becomes of them is the matter of its ``Roster``.
+/// Its ``Roster`` keeps track of the workers.
 ///
 /// All events take O(log masks) time and a bounded number of steps, apart from rare ones (a worker dismissed for wrong
 /// evaluations, a run's last seconds).
 public struct Scheduler: Sendable, RosterPolicy {
-    /// What it tells its caller to do.
+    /// The actions for its caller.
     public typealias Action = ClusterAction
     /// An entry of the run's history.
     public typealias Occurrence = ClusterAction.Occurrence
-    /// A lease that this run granted in any of its lives, as its table of leases has it.
+    /// A lease that this run granted in any life, from its table of leases.
     public typealias GrantedLease = (worker: WorkerID, masks: MaskRuns)
 
     /// The workers.
     var roster: Roster<Duty>
     /// What is evaluated.
     public let work: MaskWork
-    /// The numbers by which it decides.
+    /// The parameters of its decisions.
     public let policy: SchedulingPolicy
 
-    /// Whether the caller starts a worker of its own where ``wantsReferee``; then masks wait for it.
+    /// Whether the caller starts a worker of its own on ``wantsReferee``; then masks wait for it.
     public var expectsReferee = false
 
     /// Where a mask is.
@@ -45,9 +45,9 @@ public struct Scheduler: Sendable, RosterPolicy {
         case pending
         /// One or two leases hold it.
         case leased
-        /// One worker evaluated it and another one shall.
+        /// One worker evaluated it and another one must.
         case awaiting
-        /// Workers disagree about it and another one shall decide.
+        /// Workers disagree about it and another one must decide.
         case disputed
         /// Its evaluation is in the run file.
         case recorded
@@ -55,7 +55,7 @@ public struct Scheduler: Sendable, RosterPolicy {
         case confirmed
         /// It could not be evaluated.
         case aside
-        /// Nobody has it, and with whom it was before, something went wrong.
+        /// Nobody holds it, and an earlier attempt failed.
         case suspect
     }
 
@@ -63,12 +63,12 @@ public struct Scheduler: Sendable, RosterPolicy {
     var phases: [Phase]
     /// The numbers of the leases that hold each mask, 0 for none; the first is filled first.
     var holders: [(first: UInt32, second: UInt32)]
-    /// The worker whose evaluation of each mask is recorded, as its index plus one; 0 where not known.
+    /// The worker whose evaluation of each mask is recorded, as its index plus one; 0 if unknown.
     var recordedBy: [UInt32]
     var pending: PendingSet
-    /// The pending masks whose group no worker has for itself.
+    /// The pending masks whose group no worker has reserved.
     var unreserved: PendingSet
-    /// The workers that have a group for themselves, by the group's number.
+    /// The workers with a reserved group, by the group's number.
     var reservations: [Int: Int] = [:]
     /// How many masks are in each phase, by its raw value.
     var counts = [Int](repeating: 0, count: 8)
@@ -76,7 +76,7 @@ public struct Scheduler: Sendable, RosterPolicy {
     /// The suspect masks.
     var suspects: PendingSet
     var opinions: [Int: [Opinion]] = [:]
-    /// Masks that await a second worker, by the first one's witness; an entry is void where the mask is no longer
+    /// Masks that await a second worker, by the first one's witness; an entry is void if the mask is no longer
     /// awaiting.
     var awaiting: [Int: Queue<Int>] = [:]
     var disputed: Set<Int> = []
@@ -97,7 +97,7 @@ public struct Scheduler: Sendable, RosterPolicy {
     var resting: [Int] = []
     var leases: [UInt32: Lease] = [:]
     var nextLease: UInt32 = 1
-    /// Ready workers that hold fewer leases than they may; an entry is void where that changed.
+    /// Ready workers that hold fewer leases than they may; an entry is void if that changed.
     var hungry = Queue<Int>()
     /// Hungry workers for whom nothing was left.
     var parked = Queue<Int>()
@@ -134,13 +134,13 @@ public struct Scheduler: Sendable, RosterPolicy {
         public var losses = 0
         /// Workers dismissed.
         public var dismissals = 0
-        /// Answers to leases that their sender was not given.
+        /// Answers to leases that their sender did not hold.
         public var unasked = 0
         /// Messages that could not be read.
         public var unreadable = 0
         /// Evaluations that were proved wrong.
         public var disagreements = 0
-        /// Evaluations that differ from others of the same witness, as those of a host whose memory fails do.
+        /// Evaluations that differ from others of the same witness, as happens on a host with failing memory.
         public var contradictions = 0
     }
 
@@ -161,8 +161,8 @@ public struct Scheduler: Sendable, RosterPolicy {
         counts[Int(Phase.pending.rawValue)] = work.masks
     }
 
-    /// Takes over an evaluation from the run file; before any event. `worker` is who evaluated it, and `origin` where
-    /// that one came from, where they are known.
+    /// Takes over an evaluation from the run file, before any event. `worker` is its evaluator, and `origin` that one's
+    /// origin, if known.
     public mutating func restore(mask: Int, by worker: WorkerID?, from origin: Origin? = nil) {
         precondition(roster.checks.isEmpty && nextLease == 1, "evaluations are restored before any event")
         guard phases[mask] == .pending else { return }

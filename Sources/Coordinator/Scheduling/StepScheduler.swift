@@ -3,9 +3,9 @@ import Shared
 /// Decides who computes which share of a step: of a training step, or of a question about a network. Knows neither clock
 /// nor socket nor file.
 ///
-/// A share that is lost with its worker, is taken back, or takes much longer than its peers is given to another worker as
-/// well; the first answer counts. Since an answer follows from the share and the parameters alone, it does not matter whose
-/// it is: the same bits come of a training whatever workers did.
+/// A share that is lost with its worker, is taken back, or takes much longer than its peers also goes to another
+/// worker; the first answer counts. Since an answer depends on the share and the parameters alone, it does not matter
+/// whose it is: a training gives the same bits with any workers.
 ///
 /// ```
 ///           grant              first answer that can be
@@ -14,15 +14,15 @@ import Shared
 ///     └──────────────┘
 /// ```
 struct StepScheduler: RosterPolicy, Sendable {
-    /// The numbers by which it decides.
+    /// The parameters of its decisions.
     struct Policy: Sendable {
-        /// Shares that a worker may have for each of its threads, so that none waits for the next one.
+        /// Shares per thread of a worker, so that none waits for the next one.
         var sharesPerThread = 2
-        /// Shares that a worker may have.
+        /// The most shares of a worker.
         var sharesPerWorkerMax = 512
         /// Workers that may compute one share at a time.
         var copiesMax = 2
-        /// A share that takes so many times as long as the median of the last ones is given to an idle worker as well, …
+        /// A share that takes this multiple of the median of the last ones also goes to an idle worker, …
         var patience = 3.0
         /// … but not before this.
         var patienceMillisecondsMin: Int64 = 300
@@ -34,9 +34,9 @@ struct StepScheduler: RosterPolicy, Sendable {
         var firstDeadlineMilliseconds: Int64 = 600_000
         /// Failures of one share, of so many witnesses or all that there are, after which the step is given up.
         var failuresMax = 3
-        /// Failures of one worker, one after the other, after which it gets nothing while others are there.
+        /// Failures of one worker in succession, after which it gets nothing while others are there.
         var failuresInRowMax = 3
-        /// How long a worker may not read what waits for it.
+        /// How long a worker may leave its messages unread.
         var unreadMilliseconds: Int64 = 10_000
         /// Floats of a part of a row.
         var partFloats = RowPart.floatsMax
@@ -44,14 +44,14 @@ struct StepScheduler: RosterPolicy, Sendable {
         var limits = RosterLimits()
     }
 
-    /// What is kept of a worker.
+    /// A worker's data.
     struct Duty: Sendable {
         /// The numbers of its open leases, the oldest first.
         var leases: [UInt32] = []
         var failuresInRow = 0
         /// Shares that it answered.
         var answers = 0
-        /// The version of the parameters that was sent last.
+        /// The version of the parameters sent last.
         var version: UInt64?
         /// Floats of that version that it asked for.
         var servedFloats = 0
@@ -89,7 +89,7 @@ struct StepScheduler: RosterPolicy, Sendable {
         let share: Int
         let grantedAt: Moment
         let deadline: Moment
-        /// The parts of its gradient that have come, and the rest of the answer.
+        /// The parts of its gradient so far, and the rest of the answer.
         var assembly: RowAssembly?
         var rest: WorkerMessage.Answer?
     }
@@ -110,7 +110,7 @@ struct StepScheduler: RosterPolicy, Sendable {
     private let training: (work: TrainingWork, layout: ParameterLayout)?
     var roster: Roster<Duty>
     private(set) var shares: [Share] = []
-    /// Shares that nobody has, in the order in which they are given.
+    /// Shares that nobody holds, in the order in which they are granted.
     private(set) var waiting: [Int] = []
     private(set) var leases: [UInt32: Lease] = [:]
     private var nextLease: UInt32 = 1
@@ -155,7 +155,7 @@ struct StepScheduler: RosterPolicy, Sendable {
 
     // MARK: - Steps
 
-    /// Begins a step with a version of the parameters that is later than the last step's, or the same.
+    /// Starts a step with a version of the parameters that is later than the last step's, or the same.
     mutating func began(_ steps: [Job.Step], version: UInt64, at moment: Moment) -> [ClusterAction] {
         precondition(isDone && version >= self.version, "a step begins when the one before is over")
         advance(to: moment)
@@ -252,7 +252,7 @@ struct StepScheduler: RosterPolicy, Sendable {
         }
     }
 
-    /// Takes back what a worker has that does not read; if it reads again, it gets more.
+    /// Takes a worker's shares back if it does not read; if it reads again, it gets more.
     private mutating func dismissReader(_ worker: Int) {
         guard !workers[worker].leases.isEmpty else { return }
         actions.append(.note("\(name(worker)) does not read what it is sent; others take over its share"))
@@ -358,7 +358,7 @@ struct StepScheduler: RosterPolicy, Sendable {
         actions.append(.grant(peer, id(number), .step(shares[share].step, version: version)))
     }
 
-    /// Closes a lease whose share is given to others, where it is still wanted.
+    /// Closes a lease whose share goes to others, if it is still open.
     private mutating func release(_ number: UInt32, _ reason: String) {
         guard leases[number] != nil else { return }
         figures.released += 1
@@ -404,7 +404,7 @@ struct StepScheduler: RosterPolicy, Sendable {
         actions.append(.sendPart(peer, offset: offset))
     }
 
-    /// The open lease of a number, if it is this worker's; says what is wrong where it never was.
+    /// The open lease of a number, if it is this worker's; says what is wrong if it never was.
     private mutating func open(_ lease: LeaseID, of worker: Int) -> UInt32? {
         guard lease.life == roster.welcome.life else { return nil }
         guard lease.number < nextLease else {
@@ -465,7 +465,7 @@ struct StepScheduler: RosterPolicy, Sendable {
         completeIfWhole(number, worker, peer)
     }
 
-    /// Takes an answer of which everything is here. What is missing of one comes again, since it is not acknowledged.
+    /// Takes a complete answer. Missing parts come again, since it is not acknowledged.
     private mutating func completeIfWhole(_ number: UInt32, _ worker: Int, _ peer: Peer) {
         guard let lease = leases[number], let rest = lease.rest else { return }
         switch (shares[lease.share].step, rest.result) {
@@ -563,7 +563,7 @@ struct StepScheduler: RosterPolicy, Sendable {
         fail(number, worker, failure.reason)
     }
 
-    /// A try that failed: others try, until enough of them have.
+    /// A failed attempt: others try, until enough of them have.
     private mutating func fail(_ number: UInt32, _ worker: Int, _ reason: String) {
         guard let share = leases[number]?.share else { return }
         figures.failed += 1

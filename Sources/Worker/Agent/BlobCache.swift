@@ -3,10 +3,10 @@ import Shared
 
 /// Networks and images on a worker's disk, by their SHA-256 digests.
 ///
-/// A file is written beside its place and renamed, and checked when it is read, so that a killed worker or a damaged
-/// disk leaves nothing that would be taken for the real thing.
+/// A file is written beside its place and renamed, and verified when read, so a killed worker or a damaged disk leaves
+/// nothing that could be mistaken for the real thing.
 struct BlobCache {
-    /// Bytes that all files may take together, unless told otherwise.
+    /// The default limit on the bytes of all files together.
     static let defaultBytesMax: Int64 = 4 << 30
 
     /// Where the files are.
@@ -20,7 +20,7 @@ struct BlobCache {
         return (environment["HOME"] ?? NSTemporaryDirectory()) + "/.cache/winnow"
     }
 
-    /// Uses a folder and makes it where there is none. Throws an `.unavailable` ``Failure``.
+    /// Uses a folder and creates it if missing. Throws an `.unavailable` ``Failure``.
     init(folder: String, bytesMax: Int64 = defaultBytesMax) throws {
         self.folder = folder
         self.bytesMax = bytesMax
@@ -32,7 +32,7 @@ struct BlobCache {
         }
     }
 
-    /// The bytes of a digest, or nil where they are not here; a file with other bytes is removed.
+    /// The bytes of a digest, or nil if they are not here; a file with other bytes is removed.
     func bytes(of digest: Digest, size: UInt64) -> [UInt8]? {
         let path = path(of: digest)
         guard let attributes = try? FileManager.default.attributesOfItem(atPath: path),
@@ -48,7 +48,7 @@ struct BlobCache {
         return bytes
     }
 
-    /// Keeps the bytes of a digest; other files go where there is no room. Throws an `.unavailable` ``Failure``.
+    /// Keeps the bytes of a digest; evicts other files if there is no room. Throws an `.unavailable` ``Failure``.
     func store(_ bytes: [UInt8], as digest: Digest) throws {
         try makeRoom(for: Int64(bytes.count))
         let temporary = "\(folder)/\(getpid())-\(UInt64.random(in: .min ... .max)).part"
@@ -63,8 +63,8 @@ struct BlobCache {
 
     private func path(of digest: Digest) -> String { "\(folder)/\(digest)" }
 
-    /// Removes the files that were not used for the longest time until there is room, and parts of files that were
-    /// left by workers killed a day ago or more.
+    /// Removes the least recently used files until there is room, and parts of files left by workers killed a day ago
+    /// or more.
     private func makeRoom(for bytes: Int64) throws {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
         var files: [(path: String, size: Int64, used: Date)] = []

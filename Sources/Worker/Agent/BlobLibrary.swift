@@ -4,18 +4,18 @@ import Shared
 /// Where a worker finds networks and images: in files that its user named, in the cache, and in memory until they are
 /// loaded.
 final class BlobLibrary: Sendable {
-    /// The largest blob that is taken from a coordinator where the user says none: blobs are held in memory, so half of
-    /// the machine's, and what fits any machine that a network is evaluated on.
+    /// The default limit on a blob from a coordinator: blobs are held in memory, so half of the machine's, and at least
+    /// what fits any machine that evaluates networks.
     static let blobBytesDefault = max(UInt64(ProcessInfo.processInfo.physicalMemory) / 2, 1 << 30)
 
-    /// The largest blob that is taken from a coordinator.
+    /// The largest blob to accept from a coordinator.
     private let blobBytesMax: UInt64
     private let cache: BlobCache
     private let model: String?
     private let data: ImageSource?
     private let loaded = Locked<[Digest: [UInt8]]>([:])
 
-    /// A library of a cache and, where given, a checkpoint and labelled images.
+    /// A library of a cache and, if given, a checkpoint and labelled images.
     init(
         cache: BlobCache, model: String?, data: ImageSource?, blobBytesMax: UInt64 = BlobLibrary.blobBytesDefault
     ) {
@@ -25,7 +25,7 @@ final class BlobLibrary: Sendable {
         self.data = data
     }
 
-    /// Checks, before anything is fetched, that this worker takes a blob. Throws a `.badInput` ``Failure``.
+    /// Checks, before downloading anything, that this worker accepts a blob. Throws a `.badInput` ``Failure``.
     func check(_ blob: CoordinatorMessage.Blob) throws {
         guard blob.size <= blobBytesMax else {
             throw Failure(
@@ -43,8 +43,7 @@ final class BlobLibrary: Sendable {
         return true
     }
 
-    /// Holds a blob's bytes ready and puts them into the cache, if they are those of its digest. Returns whether they
-    /// are.
+    /// Holds a blob's bytes ready and puts them into the cache, if they match its digest. Returns whether they do.
     func keep(_ bytes: [UInt8], as blob: CoordinatorMessage.Blob) -> Bool {
         guard Digest(sha256Of: bytes) == blob.digest else { return false }
         loaded.withLock { $0[blob.digest] = bytes }
@@ -59,7 +58,7 @@ final class BlobLibrary: Sendable {
     /// A blob that was located or kept; it is not held any longer. Throws a `.badInput` ``Failure``.
     func take(_ blob: CoordinatorMessage.Blob) throws -> [UInt8] {
         if let bytes = loaded.withLock({ $0.removeValue(forKey: blob.digest) }) { return bytes }
-        // The images of a run may be its calibration images too, and then they are taken twice.
+        // The images of a run may also be its calibration images, and are then taken twice.
         guard let bytes = local(blob) ?? cache.bytes(of: blob.digest, size: blob.size) else {
             throw Failure(.badInput, "\(blob.digest) has vanished from the cache \(cache.folder)")
         }

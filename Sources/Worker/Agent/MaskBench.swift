@@ -1,18 +1,18 @@
 import Foundation
 import Shared
 
-/// A run of masks that is loaded: its engine and images, and the ensemble that its masks are drawn from.
+/// A loaded run of masks: its engine and images, and the ensemble to draw its masks from.
 final class MaskBench {
     private let settings: EvaluationSettings
     private let engine: Engine
     private let pool: ImageSet
     private let calibrationImages: ImageSet?
     private var masks: MaskSource
-    /// The images of the group of masks that came last.
+    /// The images of the latest group of masks.
     private var own: (group: Int, images: ImageSet)?
 
-    /// Loads a run. Throws a `.badInput` ``Failure`` where the coordinator's files are not what it announces, or this
-    /// program draws other masks.
+    /// Loads a run. Throws a `.badInput` ``Failure`` if the coordinator's files are not as announced, or this program
+    /// draws other masks.
     init(_ work: MaskWork, from library: BlobLibrary, threads: Int) throws {
         let network = try Checkpoint.network(
             bytes: library.take(work.network), name: "the coordinator's network", note: { _ in })

@@ -1,10 +1,10 @@
 import Foundation
 import Shared
 
-/// The thread that does what takes long — hashing, loading, evaluating — while the worker's loop keeps talking. The shares
-/// of a training are computed by threads of their own, one each.
+/// The thread for slow work — hashing, loading, evaluating — while the worker's loop keeps talking. Separate threads
+/// compute the shares of a training, one each.
 final class Workbench: Sendable {
-    /// What there is to do; one after the other.
+    /// The work, in sequence.
     enum Job: Sendable {
         /// Look for a blob on this host.
         case locate(CoordinatorMessage.Blob)
@@ -32,7 +32,7 @@ final class Workbench: Sendable {
     private struct State {
         var jobs: [Job] = []
         var results: [Result] = []
-        /// The leases that are not wanted any more; each is taken out when its computing ends.
+        /// The cancelled leases; each is removed when its computation ends.
         var abandoned: Set<LeaseID> = []
     }
 
@@ -57,7 +57,7 @@ final class Workbench: Sendable {
         }
     }
 
-    /// Adds a job after those that are there.
+    /// Adds a job at the end.
     func submit(_ job: Job) {
         state.withLock { $0.jobs.append(job) }
         wanted.signal()
@@ -111,7 +111,7 @@ private struct Bench {
         self.report = report
     }
 
-    /// Does a job; nil where others do it and report.
+    /// Does a job; nil if others do it and report.
     mutating func result(of job: Workbench.Job, isAbandoned: (LeaseID) -> Bool) -> Workbench.Result? {
         switch job {
         case .locate(let blob): return .located(blob.digest, isWhole: library.locate(blob))

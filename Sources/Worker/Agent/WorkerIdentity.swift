@@ -1,12 +1,12 @@
 import Foundation
 import Shared
 
-/// A worker's identity, which lasts on disk: a worker that is started again is known again by the run that it took part in,
-/// also where that dismissed it.
+/// A worker's identity, kept on disk: the runs that it took part in recognise a restarted worker, even one that they
+/// dismissed.
 ///
-/// Every process takes the first identity of its cache folder that no other one has, and holds it until it ends.
+/// Every process takes the first free identity of its cache folder, and holds it until it ends.
 final class WorkerIdentity {
-    /// Workers of one cache folder at a time.
+    /// The most workers in one cache folder at a time.
     private static let countMax = 4096
 
     /// The identity.
@@ -15,7 +15,7 @@ final class WorkerIdentity {
     let incarnation: UInt64
     private let descriptor: Int32
 
-    /// Takes an identity of a folder; one that is not kept where the folder cannot be written to.
+    /// Takes an identity of a folder; a temporary one if the folder is not writable.
     init(in folder: String) {
         for number in 1...Self.countMax {
             let descriptor = open("\(folder)/worker-\(number).id", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
@@ -30,7 +30,7 @@ final class WorkerIdentity {
             worker = known?.worker ?? .random()
             incarnation = (known?.incarnation ?? 0) &+ 1
             self.descriptor = descriptor
-            // Where it cannot be kept, the worker is known until it ends.
+            // If it cannot be stored, it lasts until the worker ends.
             let bytes = Array("\(worker) \(incarnation)\n".utf8)
             _ = pwrite(descriptor, bytes, bytes.count, 0)
             return

@@ -1,24 +1,24 @@
 import Foundation
 import Shared
 
-/// The worker's loop: owns the socket, asks the protocol what to do, and does it. It never computes, so heartbeats go
-/// on while the workbench works.
+/// The worker's loop: owns the socket, asks the protocol what to do, and does it. It never computes, so heartbeats
+/// continue while the workbench works.
 final class WorkerLoop {
     /// What the user decides.
     struct Settings {
         /// Where the coordinator listens.
         var endpoint: String
-        /// The keys, where the coordinator wants them.
+        /// The keys, if the coordinator wants them.
         var security: SocketOptions.Security?
         /// Whether the worker ends with the run; otherwise it waits for the next one.
         var isOnce = false
         /// Whether the worker ends when its standard input does.
         var endsWithInput = false
-        /// How long it goes on without a coordinator, in milliseconds; nil for ever.
+        /// How long it continues without a coordinator, in milliseconds; nil for ever.
         var giveUpAfterMilliseconds: Int64?
     }
 
-    /// Messages that wait to be sent: the parts of a few gradients of a large network.
+    /// Outgoing messages to queue: the parts of a few gradients of a large network.
     fileprivate static let sendQueueMax: Int32 = 4096
     /// The longest wait.
     private static let waitMillisecondsMax: Int64 = 1000
@@ -34,15 +34,15 @@ final class WorkerLoop {
     private var state: WorkerProtocol
     private var link: Link?
     private var connections = 0
-    /// The blob that is on its way, and what is here of it.
+    /// The blob being downloaded, and its bytes so far.
     private var partial: (digest: Digest, bytes: [UInt8])?
-    /// The blob that was asked for last.
+    /// The blob requested last.
     private var wanted: CoordinatorMessage.Blob?
-    /// How often a worker says how much it has of a large blob.
+    /// How often a worker reports its progress on a large blob.
     private static let bytesToTell = 128 << 20
     private var lastOnline = Moment.now()
     private var complaints: [String: Moment] = [:]
-    /// Whether the other side ended the handshake, and ZeroMQ has not tried again yet.
+    /// Whether the other side ended the handshake, and ZeroMQ has not retried yet.
     private var handshakeEnded = false
     private var ending: WorkerProtocol.Ending?
 
@@ -75,10 +75,10 @@ final class WorkerLoop {
         state = WorkerProtocol(hello: hello, at: .now())
     }
 
-    /// Works until it is told to stop, or for ever. Throws a ``Failure`` where it cannot go on.
+    /// Works until told to stop, or for ever. Throws a ``Failure`` if it cannot continue.
     func run(signals: borrowing SignalQueue) throws {
         while true {
-            // The connection may change in every turn, and so does what there is to wait for.
+            // The connection may change in every turn, and so may what there is to wait for.
             var poller = Poller()
             let interrupts = poller.watch(descriptor: signals.descriptor)
             let results = poller.watch(descriptor: workbench.finished.descriptor)
@@ -103,13 +103,13 @@ final class WorkerLoop {
         }
     }
 
-    /// Reads what came at the standard input; true at its end.
+    /// Reads standard input; true at its end.
     private func hasInputEnded() -> Bool {
         var buffer = [UInt8](repeating: 0, count: 256)
         return read(STDIN_FILENO, &buffer, buffer.count) <= 0
     }
 
-    /// Whether the worker is done; otherwise it begins anew.
+    /// Whether the worker is done; otherwise it starts over.
     private func isOver(_ how: WorkerProtocol.Ending) throws -> Bool {
         link = nil
         switch how {
@@ -137,7 +137,7 @@ final class WorkerLoop {
     // MARK: Events
 
     private func receive(_ link: Link) throws {
-        // What one message does may end the connection.
+        // One message may end the connection.
         while self.link === link, let frames = try link.socket.receive()?.frames {
             guard frames.count == 1 else { continue }
             do {
@@ -176,7 +176,7 @@ final class WorkerLoop {
                 connections += 1
                 link = try Link(to: settings, in: context, number: connections)
             case .disconnect: link = nil
-            // Where the queue is full, the other side is not there; everything that matters is sent again.
+            // If the queue is full, the other side is gone; everything that matters is resent.
             case .send(let message): _ = try link?.socket.send(message.encoded())
             case .locate(let blob): try locate(blob)
             case .store(let chunk): store(chunk)
@@ -209,8 +209,8 @@ final class WorkerLoop {
     private func store(_ chunk: CoordinatorMessage.Chunk) {
         if partial?.digest != chunk.digest || chunk.offset == 0 {
             partial = (chunk.digest, [])
-            // An array that grows is copied to one of twice the size. What was announced has been checked against the
-            // limit, and the system gives memory only where bytes arrive.
+            // A growing array would be copied to one of twice the size. The announced size has been checked against the
+            // limit, and the system allocates memory only where bytes arrive.
             if let wanted, wanted.digest == chunk.digest { partial?.bytes.reserveCapacity(Int(clamping: wanted.size)) }
         }
         partial?.bytes += chunk.bytes
@@ -222,7 +222,7 @@ final class WorkerLoop {
 
     // MARK: Trouble
 
-    /// Says in plain words what keeps the connection from coming about.
+    /// Says in plain words what prevents the connection.
     private func watch(_ link: Link) throws {
         let hasKeys = settings.security != nil
         while let event = try link.monitor.next() {

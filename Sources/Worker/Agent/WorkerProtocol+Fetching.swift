@@ -3,23 +3,23 @@ import Shared
 extension WorkerProtocol {
     /// The download of a run's blobs, one after the other.
     struct Fetch: Sendable, Equatable {
-        /// Blobs to come, the current one first.
+        /// Blobs still needed, the current one first.
         var blobs: [CoordinatorMessage.Blob]
-        /// Whether the caller said what it has of the current blob.
+        /// Whether the caller has reported what it has of the current blob.
         var isLocated = false
         /// Whether the caller compares the current blob with its digest.
         var isChecking = false
         /// Bytes of the current blob that are stored: a prefix.
         var stored: UInt64 = 0
-        /// Offsets of parts on their way, and when they were asked for.
+        /// Offsets of requested parts, and when they were requested.
         var asked: [UInt64: Moment] = [:]
-        /// Parts that came before their turn.
+        /// Parts that arrived early.
         var early: [UInt64: [UInt8]] = [:]
-        /// Times that the current blob was not what its digest says.
+        /// How often the current blob arrived damaged.
         var wrong = 0
     }
 
-    /// Parts of a blob on their way at one time: enough to keep the line busy.
+    /// The most requested parts of a blob at a time: enough to keep the line busy.
     static let partsMax = 4
     /// Times that a blob may arrive damaged.
     static let wrongMax = 3
@@ -34,7 +34,7 @@ extension WorkerProtocol {
         actions.append(.locate(blob))
     }
 
-    /// What the caller has of a blob: `isWhole` where the digest is right, else the first `bytes` bytes.
+    /// What the caller has of a blob: `isWhole` if the digest is right, else the first `bytes` bytes.
     public mutating func blobLocated(
         _ digest: Digest, bytes: UInt64, isWhole: Bool, at moment: Moment
     ) -> [Action] {
@@ -42,14 +42,14 @@ extension WorkerProtocol {
         guard case .fetching(var fetch) = work, let blob = fetch.blobs.first, blob.digest == digest, !fetch.isLocated
         else { return [] }
         fetch.isLocated = true
-        // A file that is too long is not a beginning of the right one.
+        // A file that is too long is not a prefix of the right one.
         fetch.stored = bytes <= blob.size ? bytes : 0
         work = .fetching(fetch)
         if isWhole { nextBlob() } else { goOn() }
         return conclude()
     }
 
-    /// Whether a blob's bytes are those of its digest. Where not, the caller has discarded them.
+    /// Whether a blob's bytes match its digest. If not, the caller has discarded them.
     public mutating func blobChecked(_ digest: Digest, isRight: Bool, at moment: Moment) -> [Action] {
         guard advance(to: moment) else { return [] }
         guard case .fetching(var fetch) = work, let blob = fetch.blobs.first, blob.digest == digest, fetch.isChecking
@@ -83,7 +83,7 @@ extension WorkerProtocol {
         goOn()
     }
 
-    /// Asks for what is missing of the current blob, or has it checked where nothing is.
+    /// Requests the missing parts of the current blob, or has it checked if it is complete.
     private mutating func goOn() {
         guard case .fetching(var fetch) = work, let blob = fetch.blobs.first, fetch.isLocated, !fetch.isChecking
         else { return }
@@ -96,7 +96,7 @@ extension WorkerProtocol {
         actions.append(.check(blob))
     }
 
-    /// Keeps parts on their way, and asks again for those that do not come.
+    /// Keeps parts requested, and repeats requests that are not answered.
     mutating func askForParts() {
         guard isOnline, case .fetching(var fetch) = work, let blob = fetch.blobs.first, fetch.isLocated,
             !fetch.isChecking
@@ -139,7 +139,7 @@ extension WorkerProtocol {
         return conclude()
     }
 
-    /// The network or the images cannot be loaded, so that nothing can be done here.
+    /// The network or the images cannot be loaded, so no work is possible here.
     public mutating func preparationFailed(_ reason: String, at moment: Moment) -> [Action] {
         guard advance(to: moment), work == .preparing else { return [] }
         send(.goodbye(keeping: []))

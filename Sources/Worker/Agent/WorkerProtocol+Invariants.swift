@@ -1,7 +1,7 @@
 import Shared
 
 extension WorkerProtocol {
-    /// Stops the program where the protocol contradicts itself: for tests.
+    /// Stops the program if the protocol contradicts itself: for tests.
     public func checkInvariants() {
         if let broken = brokenInvariant() { preconditionFailure(broken) }
     }

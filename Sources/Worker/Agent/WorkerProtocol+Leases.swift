@@ -1,10 +1,10 @@
 import Shared
 
 extension WorkerProtocol {
-    /// Leases that are computed at a time.
+    /// Leases to compute at a time.
     var slots: Int { run?.training == nil ? 1 : max(1, hello.threads) }
 
-    /// A job came: it is computed after those that came before.
+    /// A job came: it is computed after the earlier ones.
     mutating func take(_ lease: CoordinatorMessage.Lease) {
         guard let run, lease.run == run.run, lease.lease.life == run.life, work == .prepared else { return }
         if let index = answers.firstIndex(where: { $0.message.lease == lease.lease }) {
@@ -44,7 +44,7 @@ extension WorkerProtocol {
         leaveIfDone()
     }
 
-    /// Stops what is computed; the next lease begins when that is done.
+    /// Stops the current computation; the next lease begins when that is done.
     private mutating func abandon(where isUnwanted: (LeaseID) -> Bool) {
         for lease in computing.map(\.lease) where isUnwanted(lease) {
             actions.append(.abandon(lease))
@@ -53,7 +53,7 @@ extension WorkerProtocol {
         computing.removeAll { isUnwanted($0.lease) }
     }
 
-    /// Forgets what was computed, or is, for a run that is another one now.
+    /// Forgets completed and current work for a run that has been replaced.
     mutating func forgetSteps() {
         abandon { _ in true }
         answers = []
@@ -69,7 +69,7 @@ extension WorkerProtocol {
         return conclude()
     }
 
-    /// A job is computed, but for masks that could not be evaluated; `row` goes ahead of the answer in parts.
+    /// A job is computed, except for masks that could not be evaluated; `row` is sent before the answer in parts.
     public mutating func computed(
         _ lease: LeaseID, _ result: JobResult, row: [Float] = [], failures: [(mask: Int, reason: String)] = [],
         microseconds: UInt64, at moment: Moment
@@ -85,7 +85,7 @@ extension WorkerProtocol {
         return conclude()
     }
 
-    /// Masks are evaluated, but for those that could not be.
+    /// Masks are evaluated, except for those that could not be.
     public mutating func computed(
         _ lease: LeaseID, evaluations: [MaskEvaluation], failures: [(mask: Int, reason: String)] = [],
         microseconds: UInt64, at moment: Moment
@@ -103,7 +103,7 @@ extension WorkerProtocol {
         send(answerAt: answers.count - 1)
     }
 
-    /// Sends an answer that is kept, and what goes ahead of it.
+    /// Sends a kept answer, and the parts before it.
     mutating func send(answerAt index: Int) {
         answers[index].sentAt = now
         let answer = answers[index]
@@ -140,7 +140,7 @@ extension WorkerProtocol {
 
     // MARK: - Parameters
 
-    /// Whether what a job needs is here.
+    /// Whether a job's needs are here.
     func canCompute(_ job: Job) -> Bool {
         guard let version = job.version else { return true }
         return row?.subject == version && row?.isWhole == true
@@ -180,8 +180,8 @@ extension WorkerProtocol {
         }
     }
 
-    /// Asks for parts of the parameters that jobs wait for, and again for those that do not come. They are sent ahead of
-    /// the jobs; what is missing then found no room on the way.
+    /// Requests parts of the parameters that jobs wait for, and repeats requests that are not answered. The coordinator
+    /// sends them before the jobs; missing ones found no room in the send queue.
     mutating func askForParameters() {
         guard let row, !row.isWhole, waiting.contains(where: { $0.job.version == row.subject }) else { return }
         for offset in row.missing(atMost: Self.rowPartsMax)

@@ -1,9 +1,9 @@
 import Shared
 
-/// What a worker says and does when; knows neither clock nor socket nor file nor network.
+/// A worker's protocol; knows neither clock nor socket nor file nor network.
 ///
-/// Events come in with a time, as past-tense methods, and each returns what the caller has to do. Two things change
-/// independently, since computing goes on while the coordinator is away. The link:
+/// Events come in with a time, as past-tense methods, and each returns the caller's actions. Two things change
+/// independently, since computing continues while the coordinator is away. The link:
 ///
 /// ```
 ///            backoff over             welcome
@@ -23,7 +23,7 @@ import Shared
 /// training need a version of its parameters and tasks about networks a network, which the coordinator sends ahead; what
 /// is missing is asked for.
 public struct WorkerProtocol: Sendable {
-    /// What the caller has to do, in this order.
+    /// The caller's actions, in this order.
     public enum Action: Sendable, Equatable {
         /// Open a new connection.
         case connect
@@ -31,22 +31,23 @@ public struct WorkerProtocol: Sendable {
         case disconnect
         /// Send a message.
         case send(WorkerMessage)
-        /// Look whether a blob is here, whole or in part, and say so with ``blobLocated(_:bytes:isWhole:at:)``.
+        /// Check whether a blob is here, completely or in part, and report it with
+        /// ``blobLocated(_:bytes:isWhole:at:)``.
         case locate(CoordinatorMessage.Blob)
-        /// Write a part of a blob; parts come in the order of their offsets, so that what is written is a prefix.
+        /// Write a part of a blob; parts come in the order of their offsets, so the written bytes are a prefix.
         case store(CoordinatorMessage.Chunk)
-        /// Compare a whole blob with its digest and say so with ``blobChecked(_:isRight:at:)``.
+        /// Compare a complete blob with its digest and report it with ``blobChecked(_:isRight:at:)``.
         case check(CoordinatorMessage.Blob)
-        /// Load the network and the images and say so with ``prepared(_:at:)`` or ``preparationFailed(_:at:)``.
+        /// Load the network and the images and report it with ``prepared(_:at:)`` or ``preparationFailed(_:at:)``.
         case prepare(CoordinatorMessage.Welcome)
         /// Take a version of a training's parameters, or a network, for the jobs that follow.
         case load(version: UInt64, [Float])
-        /// Compute a job and say so with ``computed(_:_:row:failures:microseconds:at:)`` or
-        /// ``computationFailed(_:reason:at:)``. There is one lease of masks at a time, which all threads share; of a
+        /// Compute a job and report it with ``computed(_:_:row:failures:microseconds:at:)`` or
+        /// ``computationFailed(_:reason:at:)``. There is one lease of masks at a time, shared by all threads; in a
         /// training, each thread has a job of its own.
         case compute(CoordinatorMessage.Lease)
-        /// Stop computing a lease, and say with ``abandoned(_:at:)`` (or with its late end) that this is done: before
-        /// that nothing else is computed, and the coordinator grants nothing to a worker that cannot stop.
+        /// Stop computing a lease, and report with ``abandoned(_:at:)`` (or with its late end) that this is done:
+        /// nothing else is computed before, and the coordinator grants nothing to a worker that cannot stop.
         case abandon(LeaseID)
         /// Tell people.
         case note(String)
@@ -81,36 +82,36 @@ public struct WorkerProtocol: Sendable {
         case prepared
     }
 
-    /// An answer that is not acknowledged yet.
+    /// An unacknowledged answer.
     struct Answer: Sendable, Equatable {
         var message: WorkerMessage.Answer
-        /// What goes ahead of it in parts.
+        /// The parts sent before it.
         var row: [Float]
         var sentAt: Moment
     }
 
-    /// The wait after the first failed try to reach the coordinator; it doubles with each further one …
+    /// The wait after the first failed attempt to reach the coordinator; it doubles with each further one …
     static let backoffMillisecondsMin: Int64 = 1000
     /// … up to this.
     static let backoffMillisecondsMax: Int64 = 32_000
     /// How long a welcome may take.
     static let greetingMilliseconds: Int64 = 4000
-    /// An answer or a wish for a part of a blob is repeated after this.
+    /// An unacknowledged answer or an unanswered request is repeated after this.
     static let repeatMilliseconds: Int64 = 5000
-    /// Answers kept; the oldest go first, since their jobs are long leased to others.
+    /// The most answers to keep; the oldest go first, since others have long had their jobs.
     static let answersMax = 32
-    /// Floats of the rows of answers that are kept, beside the last one.
+    /// Floats of the rows of kept answers, besides the last one.
     static let answerFloatsMax = 64 << 20
-    /// Leases that wait, besides those of which each thread computes one.
+    /// Waiting leases, besides those of which each thread computes one.
     static let waitingMax = 16
-    /// Parts of parameters that are asked for at a time.
+    /// The most requested parts of parameters at a time.
     static let rowPartsMax = 4
 
-    /// Who this worker is. The caller may change the speed once it is measured.
+    /// This worker's hello. The caller may change the speed once it is measured.
     public var hello: WorkerMessage.Hello
-    /// How long it goes on after it was asked to stop.
+    /// How long it continues after it was asked to stop.
     let graceMilliseconds: Int64
-    /// Bytes of a blob that it asks for at a time.
+    /// Bytes of a blob to request at a time.
     let partBytes: Int
     /// Floats of a part of a row, on both sides.
     let partFloats: Int
@@ -121,18 +122,18 @@ public struct WorkerProtocol: Sendable {
     /// The last lease that the coordinator's heartbeats named in this life of it.
     var seen = LeaseID(life: 0, number: 0)
     var computing: [CoordinatorMessage.Lease] = []
-    /// Leases that are not wanted any more but still keep computing threads.
+    /// Cancelled leases that still keep computing threads.
     var abandoned: [LeaseID] = []
     var waiting: [CoordinatorMessage.Lease] = []
-    /// The version of the parameters that came last, whole or in part.
+    /// The latest version of the parameters, complete or in part.
     var row: RowAssembly?
-    /// Offsets of its parts that were asked for, and when.
+    /// Offsets of its requested parts, and when.
     var rowAsked: [Int: Moment] = [:]
     var answers: [Answer] = []
     var tries = 0
     var lastHeard: Moment
     var nextHeartbeat: Moment
-    /// When it stops at last, once it was asked to.
+    /// When it stops at last, once asked to.
     var leavesAt: Moment?
     var ending: Ending?
     var now: Moment
@@ -179,7 +180,7 @@ public struct WorkerProtocol: Sendable {
         return conclude()
     }
 
-    /// Bytes came that are no message.
+    /// The coordinator sent bytes that are not a message.
     public mutating func receivedUnreadable(_ error: WireError, at moment: Moment) -> [Action] {
         guard advance(to: moment) else { return [] }
         if case .otherVersion = error {
@@ -212,8 +213,8 @@ public struct WorkerProtocol: Sendable {
         return conclude()
     }
 
-    /// The person or the system at this host wants the worker to end. The first time it gives back what it has not
-    /// begun and finishes what it computes, the second time it goes at once.
+    /// The person or the system at this host wants the worker to end. The first time it returns what it has not begun
+    /// and finishes the current work, the second time it leaves at once.
     public mutating func stopRequested(at moment: Moment) -> [Action] {
         guard advance(to: moment) else { return [] }
         if leavesAt != nil {
@@ -274,7 +275,7 @@ public struct WorkerProtocol: Sendable {
         abandoned + (computing + waiting).map(\.lease) + answers.map(\.message.lease)
     }
 
-    /// Sends where there is somebody to hear it.
+    /// Sends if there is a connection.
     mutating func send(_ message: WorkerMessage) { if isOnline { actions.append(.send(message)) } }
 
     private mutating func connect() {
@@ -298,7 +299,7 @@ public struct WorkerProtocol: Sendable {
         }
     }
 
-    /// The coordinator asks who is here. Several messages may have made it ask; one answer is enough.
+    /// The coordinator asks who is here. Several messages may have triggered that; one answer is enough.
     private mutating func introduce() {
         if case .greeting(_, let helloAt) = link, now - helloAt < heartbeatMilliseconds / 2 { return }
         greet()
@@ -306,7 +307,8 @@ public struct WorkerProtocol: Sendable {
 
     private mutating func hangUp(_ reason: String) {
         let longest = min(Self.backoffMillisecondsMin << Int64(min(tries, 5)), Self.backoffMillisecondsMax)
-        // Workers that lost the coordinator together do not come back together: 3/4 to 5/4 of it, by identity and try.
+        // Workers that lost the coordinator together should not return together: 3/4 to 5/4 of it, by identity and
+        // attempt.
         let spread = ((hello.worker.low &+ UInt64(tries)) &* 0x9E37_79B9_7F4A_7C15) >> 48
         let backoff = longest * 3 / 4 + longest * Int64(spread) / (2 << 16)
         tries += 1
@@ -341,7 +343,7 @@ public struct WorkerProtocol: Sendable {
         return a == b
     }
 
-    /// The coordinator told what is evaluated: begin, or go on where the same run was left.
+    /// The coordinator described the work: start, or continue where the same run was left.
     private mutating func enter(_ welcome: CoordinatorMessage.Welcome) {
         let known = run
         run = welcome
@@ -349,7 +351,7 @@ public struct WorkerProtocol: Sendable {
         tries = 0
         nextHeartbeat = now + heartbeatMilliseconds
         if let known, isSame(known, welcome) {
-            // What an earlier life of the coordinator granted is nobody's now; masks that are nearly done are welcome still.
+            // Leases of an earlier life of the coordinator are void; nearly finished masks are still welcome.
             if known.life != welcome.life {
                 waiting = []
                 if welcome.masks == nil { forgetSteps() }
