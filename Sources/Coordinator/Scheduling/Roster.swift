@@ -71,6 +71,8 @@ struct Roster<Duty: Sendable>: Sendable {
     private(set) var servedBytesMax: UInt64
     /// What workers were welcomed to before.
     private(set) var formerRuns: Set<RunID> = []
+    /// The blobs that were needed then.
+    private(set) var formerBlobs: Set<Digest> = []
 
     init(welcome: CoordinatorMessage.Welcome, limits: RosterLimits, at now: Moment) {
         self.welcome = welcome
@@ -87,6 +89,7 @@ struct Roster<Duty: Sendable>: Sendable {
     /// Workers are welcomed to something else from now on.
     mutating func change(_ welcome: CoordinatorMessage.Welcome) {
         formerRuns.insert(self.welcome.run)
+        formerBlobs.formUnion(self.welcome.blobs.map(\.digest))
         self.welcome = welcome
         servedBytesMax = Self.servedBytesMax(of: welcome)
     }

@@ -268,7 +268,12 @@ extension RosterPolicy {
     private mutating func becomeReady(_ worker: Int, _ run: RunID) {
         guard run == roster.welcome.run else {
             // What it was ready for may have changed on the way.
-            if !roster.formerRuns.contains(run) { misbehave(worker, "it is ready for another run") }
+            guard roster.formerRuns.contains(run), let peer = workers[worker].peer else {
+                misbehave(worker, "it is ready for another run")
+                return
+            }
+            // The welcome to what there is now may have been lost.
+            actions.append(.welcome(peer))
             return
         }
         guard workers[worker].stage == .greeted else { return }
@@ -285,9 +290,16 @@ extension RosterPolicy {
     }
 
     private mutating func serve(_ range: WorkerMessage.BlobRange, to worker: Int, _ peer: Peer) {
-        guard let blob = roster.welcome.blobs.first(where: { $0.digest == range.digest }), range.length > 0,
-            range.offset < blob.size, UInt64(range.length) <= blob.size - range.offset
-        else {
+        guard let blob = roster.welcome.blobs.first(where: { $0.digest == range.digest }) else {
+            guard roster.formerBlobs.contains(range.digest) else {
+                misbehave(worker, "it asked for bytes that do not exist")
+                return
+            }
+            // It does not know yet that it needs others now.
+            actions.append(.welcome(peer))
+            return
+        }
+        guard range.length > 0, range.offset < blob.size, UInt64(range.length) <= blob.size - range.offset else {
             misbehave(worker, "it asked for bytes that do not exist")
             return
         }

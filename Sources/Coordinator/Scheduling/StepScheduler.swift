@@ -78,8 +78,8 @@ struct StepScheduler: RosterPolicy, Sendable {
         var holders: [UInt32] = []
         /// Tries that failed, by witness.
         var failures: [Int: Int] = [:]
-        /// How often its deadline passed.
-        var late = 0
+        /// The workers that missed its deadline.
+        var late: Set<Int> = []
         var answer: Answer?
     }
 
@@ -246,7 +246,7 @@ struct StepScheduler: RosterPolicy, Sendable {
             actions.append(.note("\(name(worker)) did not answer lease \(number) in time"))
             workers[worker].isOverdue = true
             figures.late += 1
-            shares[lease.share].late += 1
+            shares[lease.share].late.insert(worker)
             if let peer = workers[worker].peer { actions.append(.cancel(peer, id(number))) }
             release(number, "its deadline passed")
         }
@@ -325,6 +325,7 @@ struct StepScheduler: RosterPolicy, Sendable {
             let isDoubtful =
                 worker.failuresInRow >= policy.failuresInRowMax
                 || witness(of: index).map { shares[share].failures[$0] != nil } ?? false
+                || shares[share].late.contains(index)
             if !isDoubtful { hasTrusted = true }
             let slots = slots(index)
             guard worker.leases.count < min(limitPerThread * slots, policy.sharesPerWorkerMax) else { continue }
@@ -344,8 +345,9 @@ struct StepScheduler: RosterPolicy, Sendable {
             durations[shares[share].step.kind].flatMap(median).map {
                 max(policy.deadlineMillisecondsMin, Int64(policy.deadlineFactor * Double($0)))
             } ?? policy.firstDeadlineMilliseconds
-        // What took too long may just take long.
-        let patience = usual << Int64(min(shares[share].late, Self.doublingsMax))
+        // A question that took several workers too long may just take long; shares of a training are alike.
+        let doublings = training == nil ? min(shares[share].late.count, Self.doublingsMax) : 0
+        let patience = usual << Int64(doublings)
         leases[number] = Lease(worker: worker, share: share, grantedAt: now, deadline: now + patience)
         shares[share].holders.append(number)
         workers[worker].leases.append(number)
