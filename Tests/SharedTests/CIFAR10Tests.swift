@@ -72,7 +72,7 @@ private func complaint(_ body: () throws -> Void) -> String {
     func read(_ limit: Int? = nil, _ split: EvaluationSettings.Split = .test) -> String {
         complaint { _ = try ImageSource(folder.path).open().read(split, limit: limit) }
     }
-    #expect(read().contains("\(folder.path) holds no images in a form that is known"))
+    #expect(read().contains("\(folder.path) holds no images in a known format"))
     #expect(read().contains("deploy/get-cifar10"))
 
     try folder.write([UInt8](repeating: 0, count: 5000), "test_batch.bin")

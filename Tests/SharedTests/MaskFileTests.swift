@@ -49,7 +49,7 @@ private func filters(_ layer: String) -> Range<Int> { space.layer(named: layer)?
     arguments: [
         (#"{"masks":[{"disabled":{}},{"disabled":{"layer9.0.conv1":[0]}}]}"#, "mask 1: the network has no layer"),
         (#"{"masks":[{"disabled":{"linear":[0]}}]}"#, "no layer \"linear\""),
-        (#"{"masks":[{"disabled":{"conv1":[4]}}]}"#, "mask 0: layer conv1 has no filter 4, but 0 to 3"),
+        (#"{"masks":[{"disabled":{"conv1":[4]}}]}"#, "mask 0: layer conv1 has no filter 4, only 0 to 3"),
         (#"{"masks":[{"disabled":{"conv1":[-1]}}]}"#, "has no filter -1"),
         (#"{"masks":[{"disabled":{"conv1":[1.5]}}]}"#, "whole number"),
         (#"{"masks":[{"disabled":{"conv1":[1e0]}}]}"#, "whole number"),

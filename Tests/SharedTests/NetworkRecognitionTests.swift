@@ -63,10 +63,10 @@ extension Tensors {
     #expect(complaint { $0 = mobile }.contains("torch.onnx.export"))
     #expect(
         complaint { $0.append(("layer2.0.downsample.0.weight", zeros(6, 4, 3, 1))) }
-            .contains("layer2.0.downsample.0.weight has shape [6, 4, 3, 1] where"))
+            .contains("layer2.0.downsample.0.weight has shape [6, 4, 3, 1], but"))
     #expect(
         complaint { $0.append(("layer1.0.conv3.weight", zeros(6, 4, 1, 1))) }
-            .contains("layer1.0.conv1.weight has shape [5, 4, 3, 3] where [filters, channels, 1, 1] is needed"))
+            .contains("layer1.0.conv1.weight has shape [5, 4, 3, 3], but [filters, channels, 1, 1] is needed"))
     #expect(
         complaint { tensors in
             tensors[tensors.index("linear.weight")].tensor = zeros(100, 6)
@@ -76,7 +76,7 @@ extension Tensors {
 }
 
 @Test func aTensorThatIsThereTwiceIsRefused() {
-    #expect(complaint { $0.append(("module.linear.bias", zeros(10))) }.contains("linear.bias is there twice"))
+    #expect(complaint { $0.append(("module.linear.bias", zeros(10))) }.contains("linear.bias occurs twice"))
 }
 
 // MARK: Fully connected networks

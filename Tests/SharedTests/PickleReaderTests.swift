@@ -49,7 +49,7 @@ func badPicklesAreRefused(pickle: String, expected: String) {
 
 @Test func aNameFromTheStackIsCheckedToo() {
     let pickle: [UInt8] = [0x80, 4] + text("os") + text("system") + [0x93] + Array(".".utf8)
-    #expect(checkpointComplaint(legacy(pickle)).contains("make by os.system"))
+    #expect(checkpointComplaint(legacy(pickle)).contains("make with os.system"))
 }
 
 @Test func aDictionaryThatHoldsItselfIsRead() {

@@ -147,7 +147,7 @@ private let allDesigns = ["independent", "balanced", "tree", "tree-9x2", "tree-2
 
 @Test func aScopeThatDoesNotFitIsExplained() {
     let unknown = complaint { _ = try ensemble(layers: .named([NamePattern("layer1.0.conv3")])) }
-    #expect(unknown.contains("no layer 'layer1.0.conv3'") && unknown.contains("did you mean 'layer1.0.conv1'"))
+    #expect(unknown.contains("no ranked layer 'layer1.0.conv3'") && unknown.contains("did you mean 'layer1.0.conv1'"))
     let rate = complaint { _ = try ensemble(dropRate: 0.9) }
     #expect(rate.contains("drop rate") && rate.contains("0.9"))
     let outside = complaint { _ = try ensemble(layerDropRates: [(NamePattern("conv1"), 0.1)]) }
