@@ -47,9 +47,9 @@ import Testing
         _ = try await prune.line(containing: " joined")
         try await Task.sleep(for: .milliseconds(.random(in: 0...300)))
         first.signal(SIGKILL)
-        let others = try (0..<2).map { _ in try cluster.startWorker(endpoint, ["--once"]) }
+        // They may come when all is done.
+        for _ in 0..<2 { _ = try cluster.startWorker(endpoint, ["--once"]) }
         #expect(try await prune.exitCode() == 0, "\(prune.output)")
-        for other in others { #expect(try await other.exitCode() == 0, "\(other.output)") }
         let (expected, found) = (try result(alone), try result(shared))
         #expect(found.network == expected.network)
         #expect(found.measured == expected.measured)
