@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The coordinator under load, beside Dask's scheduler, in one run on one machine.
+"""The coordinator under load, compared with Dask's scheduler, in one run on one machine.
 
 Drives the real winnow-coordinator over real sockets with light workers that answer at once (winnow-swarm), every
 evaluation recorded in a run file, and gives Dask's scheduler as many tasks that do nothing. Prints a table and writes

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""What the live page costs the coordinator.
+"""The live page's cost to the coordinator.
 
-Drives the real winnow-coordinator with light workers (winnow-swarm), in turn without --http and with it: then a reader
-asks for what the page asks for every two seconds, and for /metrics every 16 seconds. Compares the coordinator's processor
-time, and says how much of it the page's own thread and, by the coordinator's own account, its loop took for the page.
+Drives the real winnow-coordinator with light workers (winnow-swarm), alternating without and with --http; with it, a
+reader requests what the page does every two seconds, and /metrics every 16 seconds. Compares the coordinator's processor
+time, and reports the share of the page's own thread and, by the coordinator's own count, of its loop for the page.
 
     Benchmarks/cluster/live_page.py [--build .build/release] [--workers 2000] [--lease-milliseconds 1500] [--readers 1]
                                     [--pairs 3] [--json FILE]
@@ -124,10 +124,10 @@ def main():
     parser.add_argument("--json", help="where to write the figures")
     parser.add_argument("--workers", type=int, default=2000)
     parser.add_argument("--lease-milliseconds", type=int, default=1500,
-                        help="how long a worker holds a lease; with 0 the coordinator has as much to do as it can")
+                        help="how long a worker holds a lease; 0 keeps the coordinator as busy as possible")
     parser.add_argument("--readers", type=int, default=1, help="browsers that show the page")
     parser.add_argument("--pairs", type=int, default=3, help="turns without and with the page")
-    parser.add_argument("--seconds", type=float, default=20, help="what is measured of each turn")
+    parser.add_argument("--seconds", type=float, default=20, help="seconds to measure per turn")
     parser.add_argument("--masks", type=int, default=10_000_000)
     options = parser.parse_args()
     turns = {False: [], True: []}

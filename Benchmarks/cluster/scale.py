@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
 """How a run grows with masks and filters: the real coordinator's time and memory, then those of its report.
 
-For each size a fully connected network of so many filters is made, and
+For each size, with a fully connected network of that many filters:
 
 - light workers (winnow-swarm) answer all masks over real sockets, every evaluation recorded in the run file;
-- every mask gets a loss that follows from its filters, and noise (winnow-swarm fill), so that the fit has something to
-  find;
+- every mask gets a loss derived from its filters, plus noise (winnow-swarm fill), so the fit has something to find;
 - `winnow-coordinator report` reads, fits, ranks and writes the page; every filter must be ranked.
 
-Prints one line of JSON for each size: processor seconds, seconds by the clock, and the most memory of either program.
+Prints one line of JSON per size: processor seconds, wall-clock seconds, and the peak memory of either program.
 
     Benchmarks/cluster/scale.py [--build .build/release] [--layers 50] [--workers 20] [--json FILE] MASKSxFILTERS…
 

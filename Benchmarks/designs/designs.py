@@ -1,24 +1,24 @@
 #!/usr/bin/env python3
-"""Compares ways of ranking filters by what a ranking costs, not by masks per second.
+"""Compares ranking methods by the cost of a ranking, not by masks per second.
 
-A contender is a way of drawing masks and of giving them images. Each has a run for every seed, with one local worker of
-one thread, that is extended step by step (304, 608, 1216, 2432 masks). The reference is a run of other masks and other
-images: seed 99, images that rotate. The table has, for each contender, seed and step: processor seconds; Spearman's
-correlation with the reference, over the square root of the reference's reliability, so that the noise of the reference
-is not the contender's; the reliability that the contender's own report states, and the one that was measured (the
-square of that correlation, with Pearson's for Spearman's); and the test accuracy after disabling the 10, 20, … 60 %
-least important filters in one global order (2,000 test images, batch norms corrected with 1,000 training images, no
-fine-tuning). Below it stand the processor seconds to correlations of 0.8, 0.9 and 0.95, between the steps by straight
-lines over the logarithm of the seconds, the median over the seeds; and the criteria that need no masks.
+A contender is a way of drawing masks and assigning images. Each has one run per seed, with one local worker of one
+thread, extended step by step (304, 608, 1216, 2432 masks). The reference is a run with other masks and images: seed 99,
+rotating images. The table has, for each contender, seed and step: processor seconds; Spearman's correlation with the
+reference, divided by the square root of the reference's reliability, so that the reference's noise does not count
+against the contender; the reliability that the contender's own report states, and the measured one (the square of that
+correlation, with Pearson's for Spearman's); and the test accuracy after disabling the 10, 20, … 60 % least important
+filters in one global order (2,000 test images, batch norms corrected with 1,000 training images, no fine-tuning). Below
+the table are the processor seconds to correlations of 0.8, 0.9 and 0.95, interpolated linearly in the logarithm of the
+seconds, as the median over the seeds; and the criteria that need no masks.
 
     Benchmarks/designs/designs.py --model resnet20.th --data cifar10 --output designs           about an hour
     Benchmarks/designs/designs.py --model demo/resnet.safetensors --data IMAGES --output designs --small   minutes
 
-By default the contenders are rotating:tree, fixed:tree and fixed:independent, the last of which is what one would write
-without this program. Others are written [fixed:|rotating:][NORMS:]DESIGN[@RATE][=MASKS,MASKS…], such as
-fixed:recalibrated:tree-9x2@0.25=6144. NORMS says where batch-norm statistics come from while masks are evaluated: frozen,
-recalibrated, or corrected, the default. What --output has already is not made again, so an interrupted comparison goes
-on where it stopped. In the environment BINARIES may name the folder of the programs.
+The default contenders are rotating:tree, fixed:tree and fixed:independent; the last is what one would write without
+this program. Others have the form [fixed:|rotating:][NORMS:]DESIGN[@RATE][=MASKS,MASKS…], such as
+fixed:recalibrated:tree-9x2@0.25=6144. NORMS is the source of batch-norm statistics under masks: frozen, recalibrated, or
+corrected, the default. Existing results in --output are kept, so an interrupted comparison resumes. BINARIES in the
+environment may name the folder of the programs.
 """
 import argparse
 import csv
@@ -175,7 +175,7 @@ def main():
     parser.add_argument("--model", required=True)
     parser.add_argument("--data", required=True)
     parser.add_argument("--output", required=True, type=pathlib.Path)
-    parser.add_argument("--images", type=int, default=512, help="images of each mask")
+    parser.add_argument("--images", type=int, default=512, help="images per mask")
     parser.add_argument("--reference", type=int, help="masks of the reference run (9728, or 2048 with --small)")
     parser.add_argument("--seeds", type=int, help="seeds of every contender (3, or 1 with --small)")
     parser.add_argument("--small", action="store_true", help="few masks, one seed: minutes for a small network")

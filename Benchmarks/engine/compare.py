@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Winnow's engine beside ONNX Runtime and PyTorch: the same network, images and masks, in one alternating run.
+"""Winnow's engine against ONNX Runtime and PyTorch: the same network, images and masks, in one alternating run.
 
     winnow-coordinator ensemble --model resnet56.th --masks 64 --output masks.json
     Benchmarks/engine/compare.py --model resnet56.th --data cifar10 --masks masks.json
 
-Any network and images that Winnow reads without further options ('winnow-coordinator images' makes them so). The peers' networks are those that Winnow exports, whole, with filters zeroed,
-and as each mask's compact network. The losses of every mask that a peer evaluates are compared first. A peer's time is
-that of its forward passes alone: making its networks and sessions is not counted. Winnow's is that of the whole command,
-with its start and its reading of files; give it enough --images that this does not count.
-Peers evaluate some of the masks, since each costs them the same; what is compared is the time for an image under a mask.
-The ratios of processor time say the same on a machine that others use, too."""
+Takes any network and images that Winnow reads without further options ('winnow-coordinator images' converts them). The
+peers' networks are exported by Winnow: whole, with filters zeroed, and as each mask's compact network. The losses of
+every mask that a peer evaluates are compared first. A peer's time covers its forward passes alone, not the creation of
+its networks and sessions. Winnow's covers the whole command, including startup and file reading; give it enough --images
+to make that negligible. Peers evaluate only some of the masks, since each costs them the same; the comparison is of the
+time per image and mask. The ratios of processor time also hold on a shared machine."""
 
 import argparse
 import importlib

@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
-"""A network of torchvision with random weights, and images of noise for it, to compare engines with.
+"""Makes a torchvision network with random weights, and noise images for it, to compare engines with.
 
     Benchmarks/engine/networks.py mobilenet_v2 --size 224 --images 256 --output mobilenet_v2
 
-Writes OUTPUT.onnx, with batch norms kept, and OUTPUT.npz. Batch norms have the statistics of such images, so that values
-stay in the range that a trained network's have. A VGG gets a single linear layer as its classifier, as usual at
-32 × 32."""
+Writes OUTPUT.onnx, with batch norms kept, and OUTPUT.npz. Batch norms have the statistics of such images, so values stay
+in a trained network's range. A VGG gets a single linear layer as its classifier, as usual at 32 × 32."""
 
 import argparse
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Two worker processes with one thread each beside one process with two, alternating; prints the ratio of their rates,
-by wall-clock time and by processor time, which says more on a machine that others use, too.
+"""Two worker processes with one thread each against one process with two, alternating; prints the ratio of their rates,
+by wall-clock time and by processor time, which says more on a shared machine.
 
     Benchmarks/engine/processes.py --model resnet56.th --data cifar10 --masks masks.json
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""CIFAR-10's binary batches in grey at 28 x 28 as MNIST's four IDX files: images of the usual size for a fully connected
-network where MNIST itself is not at hand.
+"""Converts CIFAR-10's binary batches to grey at 28 x 28 as MNIST's four IDX files: images of the usual size for a fully
+connected network if MNIST itself is not at hand.
 
     Benchmarks/images/idx.py CIFAR10 FOLDER
 
-Takes the luma of each pixel (ITU-R 601) and leaves out two rows or columns at each side. A prefix of either split is the
-same images as a prefix of CIFAR-10's."""
+Takes the luma of each pixel (ITU-R 601) and crops two rows or columns at each side. A prefix of either split has the same
+images as a prefix of CIFAR-10's."""
 
 import pathlib
 import struct

@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
-"""CIFAR-10's test images as a folder of class folders of large JPEG pictures, to measure with what pictures cost.
+"""Writes CIFAR-10's test images as large JPEG pictures in class folders, to measure the cost of pictures.
 
     Benchmarks/images/pictures.py CIFAR10 FOLDER [--images 10000] [--width 500] [--height 375]
 
-Each picture is an image enlarged (Lanczos) with some noise of the size of a pixel, which gives its file the length that
-a photograph's has."""
+Each picture is an image enlarged (Lanczos) with some pixel-sized noise, which gives its file the size of a photograph."""
 
 import argparse
 import multiprocessing

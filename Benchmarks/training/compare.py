@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""A training step's speed beside PyTorch's: same ResNet, same batch, same cores, taking turns.
+"""A training step's speed against PyTorch's: same ResNet, same batch, same cores, alternating.
 
     Benchmarks/training/compare.py --model resnet20.th --data cifar10 [--threads 2] [--turns 7]
 
 First both compute every hidden filter's mean squared gate gradient on the same images, which takes a whole forward and
-backward pass; the script ends where they differ. Then they take turns at gradient steps on a batch of 128, and the
-ratio of the medians and of the fastest turns is printed. PyTorch has its fastest settings on a CPU: channels_last,
-oneDNN. Winnow's step includes random crops and flips; PyTorch's does not include preparing its images.
+backward pass; the script ends if they differ. Then they alternate gradient steps on a batch of 128, and it prints the
+ratio of the medians and of the fastest turns. PyTorch uses its fastest CPU settings: channels_last, oneDNN. Winnow's
+step includes random crops and flips; PyTorch's does not include preparing its images.
 """
 
 import argparse
@@ -117,7 +117,7 @@ def main():
     parser.add_argument("--data", required=True)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--turns", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=4, help="steps of a turn, of which the fastest counts")
+    parser.add_argument("--steps", type=int, default=4, help="steps per turn; the fastest counts")
     here = os.path.dirname(os.path.abspath(__file__))
     parser.add_argument("--worker", default=os.path.join(here, "../../.build/release/winnow-worker"))
     arguments = parser.parse_args()

@@ -23,7 +23,7 @@ final class DelayingRelay: Sendable {
         _ = BackgroundThread(name: "relay") {
             var seed: UInt64 = 0
             while let near = listener.accept() {
-                // Where nobody listens behind the line, nobody seems to listen at its beginning.
+                // If nobody listens at the end of the line, nobody seems to listen at its start.
                 guard let far = try? Descriptor(), far.connect(to: port) else { continue }
                 for (from, to) in [(near, far), (far, near)] {
                     seed += 1

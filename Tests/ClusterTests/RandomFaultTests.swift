@@ -27,7 +27,7 @@ import Testing
         /// It strikes so many milliseconds after so many masks are recorded.
         let masks: Int
         let milliseconds: Int
-        /// After this whoever was killed is started again; who was stopped goes on when the next fault strikes.
+        /// After this a killed process is restarted; a stopped one continues when the next fault strikes.
         let pauseMilliseconds: Int
 
         init(using generator: inout SeededGenerator) {

@@ -33,7 +33,7 @@ struct SettlingTests {
         #expect(try masks(shared) == settled)
         #expect(try ranking(shared) == ranking(alone))
 
-        // A higher aim goes on from there.
+        // A higher target resumes from there.
         let third = try alone.startResume(["--until-reliability", "0.9"] + alone.localWorkers(2))
         #expect(try await third.exitCode() == 0, "\(third.output)")
         let later = try masks(alone)

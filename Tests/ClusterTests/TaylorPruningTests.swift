@@ -17,7 +17,7 @@ import Worker
         let settings = EvaluationSettings(split: .train, images: 1, batchNorm: .frozen)
         let singles = (0..<Self.images).map { images.subset($0..<$0 + 1) }
         func losses(_ gate: Float, _ layer: FilterSpace.Layer, _ filter: Int) throws -> [Double] {
-            // A gate behind the normalisation multiplies its scale and shift; the ReLU lets a positive factor pass.
+            // A gate after the normalisation multiplies its scale and shift; the ReLU lets a positive factor pass.
             var parameters = network.parameters
             for part in ["weight", "bias"] {
                 let name = layer.name.replacing("conv", with: "bn") + "." + part

@@ -343,7 +343,7 @@ private func eliminate(_ a: [[Double]], _ b: [[Double]]) -> [[Double]] {
 }
 
 @Test func theFitOfManyFiltersIsTheOneOfFew() throws {
-    // The same run by the equations that are kept and by those that are not: both recover the truth.
+    // The same run by the stored equations and by the large fit: both recover the truth.
     for design in ["balanced", "tree"] {
         let run = try SyntheticRun(design: design, masks: 4096, noise: 0.05)
         let direct = try run.fit()

@@ -8,7 +8,7 @@ import Testing
 private struct Definition {
     let ensemble: Ensemble
     let indices: [Int]
-    /// The filters that each evaluated mask disables, as places among those that take part.
+    /// The filters that each evaluated mask disables, as places among the ranked ones.
     let rows: [[Int]]
 
     init(_ design: String, _ widths: [Int], dropRate: Double, masks: Int, evaluated: (Int) -> Bool) throws {

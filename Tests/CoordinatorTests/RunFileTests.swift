@@ -47,7 +47,7 @@ final class RunFileTests {
         return result
     }
 
-    /// The failure that opening the file to go on with it gives.
+    /// The failure of opening the file to resume it.
     private func failure(_ body: () throws -> Void) -> Failure? {
         do {
             try body()
@@ -90,7 +90,7 @@ final class RunFileTests {
         let file = try RunFile.create(at: path, Self.description(), checkpoint: [9])
         for mask in 0..<32 { try file.record(Self.evaluation(mask)) }
         try file.commit()
-        // The run goes on, as it does when its coordinator is killed: the evaluations are in the log only.
+        // The run is still active, as when its coordinator is killed: the evaluations are only in the log.
         #expect(file.log != nil)
         let reader = try RunFile.read(at: path)
         try reader.copy(to: "\(folder)/copy.winnow")

@@ -7,7 +7,7 @@ import Testing
 private let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
     .appendingPathComponent("Fuzz")
 
-/// The kept inputs of a target: those that reach all code that fuzzing reached, and those that once failed.
+/// The kept inputs of a target: those that reach all the code that fuzzing reached, and those that once failed.
 private func inputs(_ target: FuzzTarget) -> [String] {
     ["corpus", "regressions"].flatMap { kind -> [String] in
         let path = folder.appendingPathComponent("\(kind)/\(target.rawValue)").path

@@ -18,7 +18,7 @@ struct Scenario {
     var faultEveryMilliseconds: Int64?
     /// The chance that the coordinator dies between two actions.
     var coordinatorDies = 0.0
-    /// Masks that kill whoever evaluates them.
+    /// Masks that kill any worker that evaluates them.
     var poison: Set<Int> = []
     /// Masks that cannot be evaluated.
     var failing: Set<Int> = []

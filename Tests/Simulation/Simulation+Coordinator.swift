@@ -90,7 +90,7 @@ extension Simulation {
             return
         }
         var unreachable: [Peer] = []
-        // A training goes on with the next step once one is answered.
+        // A training continues with the next step once one is answered.
         repeat {
             if let stepper {
                 lastLease = stepper.lastLease

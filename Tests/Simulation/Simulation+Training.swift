@@ -3,7 +3,7 @@ import Shared
 @testable import Coordinator
 @testable import Worker
 
-/// Trainings: the coordinator goes on from step to step, and from what was saved last.
+/// Trainings: the coordinator proceeds from step to step, and resumes from the last save.
 extension Simulation {
     func startStepper(_ training: SimulatedTraining, _ welcome: CoordinatorMessage.Welcome) {
         var policy = StepScheduler.Policy()
@@ -28,7 +28,7 @@ extension Simulation {
     func stepOn() throws(SimulationFailure) -> [ClusterAction] {
         guard let training, var stepper, var progress else { return [] }
         if let reason = stepper.givenUp {
-            // Its user goes on with it.
+            // Its user resumes it.
             note("gives up: \(reason)")
             report.sharesGivenAgain += stepper.figures.released + stepper.figures.copies
             endCoordinator()

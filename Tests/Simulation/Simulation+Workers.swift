@@ -221,7 +221,7 @@ extension Simulation {
         faultLater()
     }
 
-    /// The faults are over: whoever is dead or hangs is started again.
+    /// The faults are over: dead and hung workers are restarted.
     func calmDown() throws(SimulationFailure) {
         isCalm = true
         note("calm")

@@ -7,9 +7,9 @@ import Worker
 /// A coordinator, its workers and the network between them in virtual time, all drawn from one seed.
 ///
 /// First everything that can go wrong does; then all is calm, and the run must end with every mask recorded once with
-/// the right evaluation, or a training with the parameters, to the bit, that it has where nothing goes wrong. The
-/// coordinator's files are written as the real ones are: an evaluation is safe before any action that follows it, and a
-/// training goes on from what was saved last.
+/// the right evaluation, or a training with the parameters, to the bit, of a fault-free one. The coordinator's files
+/// are written like the real ones: an evaluation is safe before any action that follows it, and a training resumes from
+/// the last save.
 public final class Simulation {
     enum Event {
         case toCoordinator(from: Int, peer: UInt64, frame: [UInt8], intact: Bool)
@@ -304,7 +304,7 @@ public final class Simulation {
         guard !scenario.isCalm else {
             throw failure("mask \(innocent[0].mask) is set aside without a reason: \(innocent[0].reason)")
         }
-        // The faults killed whoever evaluated these masks. A resumed run in calm must get them.
+        // The faults killed every worker that evaluated these masks. A run resumed in calm must get them.
         guard file.lives < 1000 else { throw failure("masks are set aside again and again") }
         note("resumed, since \(innocent.count) masks were set aside")
         endCoordinator()

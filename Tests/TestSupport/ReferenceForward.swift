@@ -10,8 +10,8 @@ public struct ReferenceForward {
         case running
         /// Batch norms use each channel's own mean and population variance over the images given.
         case ofTheseImages
-        /// Batch norms use the running statistics, corrected by how the mask changes those of the images given; outputs
-        /// of layers without a batch norm get the mean and deviation back that they have in the unmasked network.
+        /// Batch norms use the running statistics, corrected by how the mask changes those of the given images; outputs
+        /// of layers without a batch norm get the mean and deviation of the unmasked network back.
         case runningCorrected
     }
 
@@ -283,8 +283,7 @@ public struct ReferenceForward {
         }
     }
 
-    /// A layer's outputs, absent where the mask disables the filter, corrected where that is asked for and no batch norm
-    /// follows.
+    /// A layer's outputs, absent if the mask disables the filter, corrected if requested and no batch norm follows.
     private func layer(_ index: Int, _ output: [Channel]) -> [Channel] {
         var output = output
         if let layer = space.layers.first(where: { $0.node == index }) {

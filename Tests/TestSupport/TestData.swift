@@ -2,7 +2,7 @@ import Foundation
 import Shared
 
 /// CIFAR-10, trained networks and golden losses, which are not part of the project: in `$WINNOW_TEST_DATA`, by default
-/// the folder `shared` beside it. Tests that need them are skipped where there are none:
+/// the folder `shared` beside it. Tests that need them are skipped if there are none:
 ///
 ///     @Test(.enabled(if: TestData.isPresent, "no WINNOW_TEST_DATA")) func …
 public enum TestData {

@@ -6,7 +6,7 @@ import Testing
 
 /// Least squares near known weights, beside a plain solution.
 struct LeastSquaresTests {
-    /// Rows of inputs that hang together, and of targets.
+    /// Rows of correlated inputs, and of targets.
     struct Sample {
         let inputs: Int
         let targets: Int

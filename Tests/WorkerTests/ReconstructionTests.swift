@@ -148,7 +148,7 @@ struct ReconstructionTests {
 
     // MARK: What is lost without loss
 
-    /// What stands between a layer, some of whose filters are sums of others, and the outputs.
+    /// The operations between a layer, some of whose filters are sums of others, and the outputs.
     enum Reader: CaseIterable {
         case plain, strided, dilated, grouped, concatenation, averagePool, maxPool, flatten, shuffled
     }

@@ -73,7 +73,7 @@ extension Scheduler {
         for mask in lease.masks where isHeld(mask, by: number) && troubles[mask] != nil {
             troubles[mask]?.failures[place, default: 0] += 1
             if let trouble = troubles[mask], isHopeless(trouble) {
-                setAside(mask, "\(trouble.failureCount) tries to evaluate it failed, the last without a word")
+                setAside(mask, "\(trouble.failureCount) attempts to evaluate it failed, the last without a reason")
             }
         }
     }
@@ -100,7 +100,7 @@ extension Scheduler {
             guard item.evaluation.images == work.settings.images else {
                 return "it evaluated \(item.evaluation.images) images instead of \(work.settings.images)"
             }
-            guard item.evaluation.isPossible else { return "it answered with a loss that cannot be" }
+            guard item.evaluation.isPossible else { return "it answered with an impossible loss" }
         }
         return nil
     }

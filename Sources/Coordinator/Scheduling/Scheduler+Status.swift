@@ -107,10 +107,10 @@ extension Scheduler {
         }
         let open = count(.awaiting) + count(.disputed)
         if tailSince != nil, open > 0 {
-            return "\(open) masks wait for the opinion of another worker; start one on another host or with another key"
+            return "\(open) masks wait for another worker's vote; start one on another host or with another key"
         }
         if connected.allSatisfy({ $0.restsUntil != nil || $0.stage != .ready }) {
-            return "\(who) \(verb) made to wait, since workers there die or answer nothing one time after the other"
+            return "\(who) \(verb) paused, since workers there die or answer emptily one after the other"
         }
         return nil
     }

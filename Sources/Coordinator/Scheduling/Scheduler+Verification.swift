@@ -162,7 +162,7 @@ extension Scheduler {
             return
         }
         if let other = known.first {
-            remember("evaluated otherwise than by \(name(other.worker))", worker, masks: MaskRuns([mask]))
+            remember("disagrees with \(name(other.worker))", worker, masks: MaskRuns([mask]))
             actions.append(.note("\(name(worker)) and \(name(other.worker)) disagree about mask \(mask)"))
             if other.witness == own { figures.contradictions += 1 }
         }
@@ -195,8 +195,8 @@ extension Scheduler {
     private mutating func disprove(_ worker: Int, of mask: Int) {
         figures.disagreements += 1
         workers[worker].disagreements += 1
-        actions.append(.note("\(name(worker)) evaluated mask \(mask) wrongly: others agree on another loss"))
-        remember("evaluated wrongly: others agree on another loss", worker, masks: MaskRuns([mask]))
+        actions.append(.note("\(name(worker)) evaluated mask \(mask) wrongly: others agree on a different loss"))
+        remember("evaluated wrongly: others agree on a different loss", worker, masks: MaskRuns([mask]))
         guard workers[worker].disagreements >= policy.disagreementsMax, workers[worker].dismissed == nil else { return }
         dismiss(worker, "its evaluations differ from those of others")
         if let place = workers[worker].place { places[place].convictions += 1 }
@@ -262,8 +262,9 @@ extension Scheduler {
         else { return }
         if let own = witness(of: worker), known.witnesses.contains(own) {
             figures.contradictions += 1
-            actions.append(.note("\(name(worker)) evaluated mask \(item.mask) otherwise than its host did before"))
-            remember("evaluated otherwise than its host did before", worker, masks: MaskRuns([item.mask]))
+            actions.append(
+                .note("\(name(worker)) evaluated mask \(item.mask) differently from its host's earlier evaluation"))
+            remember("evaluated differently from its host's earlier evaluation", worker, masks: MaskRuns([item.mask]))
         } else {
             disprove(worker, of: item.mask)
         }

@@ -204,8 +204,8 @@ struct StepScheduler: RosterPolicy, Sendable {
     /// Takes a worker's shares back if it does not read; if it reads again, it gets more.
     private mutating func dismissReader(_ worker: Int) {
         guard !workers[worker].leases.isEmpty else { return }
-        actions.append(.note("\(name(worker)) does not read what it is sent; others take over its share"))
-        gaveBack(worker, keeping: [], "it does not read what it is sent")
+        actions.append(.note("\(name(worker)) does not read its messages; others take over its share"))
+        gaveBack(worker, keeping: [], "it does not read its messages")
     }
 
     mutating func lost(_ worker: Int, _ reason: String) { gaveBack(worker, keeping: [], reason) }
@@ -364,7 +364,7 @@ struct StepScheduler: RosterPolicy, Sendable {
         let lease = LeaseID(life: UInt32(part.subject >> 32), number: UInt32(truncatingIfNeeded: part.subject))
         guard let number = open(lease, of: worker), let share = leases[number]?.share else { return }
         guard case .gradient = shares[share].step else {
-            misbehave(worker, "it sent numbers that nobody asked for")
+            misbehave(worker, "it sent numbers that nobody requested")
             return
         }
         if leases[number]?.assembly == nil {
@@ -403,14 +403,14 @@ struct StepScheduler: RosterPolicy, Sendable {
             guard let row = lease.assembly?.row else { return }
             guard lossSum.isFinite, layout.isPossible(row) else {
                 let reason =
-                    "its loss or gradient is no number; a smaller --learning-rate or a longer --warm-up helps where all "
-                    + "workers say so"
+                    "its loss or gradient is not finite; if all workers say so, try a smaller --learning-rate "
+                    + "or a longer --warm-up"
                 actions.append(.acknowledge(peer, rest.lease))
                 return fail(number, worker, reason)
             }
             // A cross-entropy is not negative, nor a divergence but for its rounding.
             guard lossSum >= -Double(images) else {
-                return refuse(number, worker, peer, "it answered with a loss that cannot be")
+                return refuse(number, worker, peer, "it answered with an impossible loss")
             }
             let gradient = ShardGradient(
                 gradient: Array(row[..<layout.trainedCount]), statistics: Array(row[layout.trainedCount...]),
@@ -418,7 +418,7 @@ struct StepScheduler: RosterPolicy, Sendable {
             accept(number, .gradient(gradient), worker, peer)
         case (.evaluation(_, let range), .evaluation(let evaluation)):
             guard evaluation.images == range.count, evaluation.isPossible else {
-                return refuse(number, worker, peer, "it answered with an evaluation that cannot be")
+                return refuse(number, worker, peer, "it answered with an impossible evaluation")
             }
             accept(number, .evaluation(evaluation), worker, peer)
         default: refuse(number, worker, peer, "it answered another question")

@@ -30,7 +30,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     case wire
     /// Run files: the whole file, or any value in any column.
     case runFile
-    /// Files that a training goes on from.
+    /// Files to resume a training from.
     case trainingFile
     /// A coordinator's scheduler among hostile peers.
     case scheduler
