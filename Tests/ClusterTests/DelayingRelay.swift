@@ -136,7 +136,7 @@ final class DelayingRelay: Sendable {
             }
         }
 
-        /// Writes all; false where nobody takes it.
+        /// Writes all; false if nobody takes it.
         func write(_ bytes: [UInt8]) -> Bool {
             var rest = bytes[...]
             while !rest.isEmpty {

@@ -24,7 +24,7 @@ import Testing
 
         let kind: Kind
         let worker: Int
-        /// It strikes so many milliseconds after so many masks are recorded.
+        /// It strikes this many milliseconds after so many masks are recorded.
         let masks: Int
         let milliseconds: Int
         /// After this a killed process is restarted; a stopped one continues when the next fault strikes.

@@ -45,7 +45,7 @@ struct SimulatedTraining {
             cutout: 0, mirrors: true, rowCount: start.layout.trainedCount + start.layout.statisticsCount)
     }
 
-    /// The shares of what is to be computed next; nil where the training is over.
+    /// The shares of what is to be computed next; nil if the training is over.
     func steps(of progress: TrainingProgress) -> [Job.Step]? {
         switch progress.next {
         case .finished: nil

@@ -167,7 +167,7 @@ public final class Simulation {
         self.scenario = scenario
     }
 
-    /// Lets everything happen. Throws where something is lost, doubled, wrong, contradictory or never ends.
+    /// Lets everything happen. Throws if something is lost, doubled, wrong, contradictory or never ends.
     public func run() throws(SimulationFailure) -> Report {
         queue.insert(.startCoordinator, at: now)
         for worker in workers.indices { queue.insert(.startWorker(worker), at: now + draw(0...3000)) }

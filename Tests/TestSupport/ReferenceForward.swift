@@ -15,7 +15,7 @@ public struct ReferenceForward {
         case runningCorrected
     }
 
-    /// The values of all images, `[image, row, column]`, or nil where the channel is absent.
+    /// The values of all images, `[image, row, column]`, or nil if the channel is absent.
     public typealias Channel = [Double]?
 
     /// A factor of one filter's channel wherever its absence would end (``GateEnds``).

@@ -11,7 +11,7 @@ struct BlobStore: Sendable {
         return CoordinatorMessage.Blob(digest: digest, size: UInt64(bytes.count))
     }
 
-    /// A part of a file, or nil where there is no such part.
+    /// A part of a file, or nil if there is no such part.
     func chunk(_ range: WorkerMessage.BlobRange) -> CoordinatorMessage.Chunk? {
         guard let bytes = contents[range.digest], range.length <= Wire.chunkBytesMax,
             range.offset <= UInt64(bytes.count), UInt64(range.length) <= UInt64(bytes.count) - range.offset

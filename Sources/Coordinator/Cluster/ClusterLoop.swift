@@ -6,7 +6,7 @@ import Shared
 /// Every turn receives what has arrived, commits what must be recorded, and only then sends the answers, so nothing is
 /// acknowledged that could be lost. Each policy's loop decides what to record, and where.
 class ClusterLoop<Policy: RosterPolicy> {
-    /// Messages of one turn; then what they changed is committed and answered.
+    /// Messages per turn; then their changes are committed and answered.
     private static var messagesPerTurn: Int { 1024 }
     /// Milliseconds between two looks at the local workers and the progress.
     private static var tickMilliseconds: Int64 { 1000 }
@@ -77,7 +77,7 @@ class ClusterLoop<Policy: RosterPolicy> {
     /// All connections were closed.
     func droppedConnections() {}
 
-    /// Makes what was recorded safe; nothing is sent before.
+    /// Makes the records safe; nothing is sent before.
     func commit() throws {}
 
     /// About once a second.
@@ -85,7 +85,7 @@ class ClusterLoop<Policy: RosterPolicy> {
 
     // MARK: Turning
 
-    /// One turn. False where a signal came.
+    /// One turn. False if a signal came.
     func turn(_ signals: borrowing SignalQueue) throws -> Bool {
         // The socket may be replaced.
         var poller = Poller()
@@ -175,7 +175,7 @@ class ClusterLoop<Policy: RosterPolicy> {
         }
     }
 
-    /// Tells people, not too often.
+    /// Informs the user, not too often.
     func note(_ text: String) { notes.line(text) }
 
     private func send(_ message: CoordinatorMessage, to peer: Peer, _ kind: Kind = .needed) {
@@ -236,7 +236,7 @@ extension Peer {
     /// Bytes of a routing id that the ROUTER socket draws: a zero and a 32-bit number.
     private static let routingIDBytes = 5
 
-    /// A peer from the first frame of its message; nil where the socket did not draw it.
+    /// A peer from the first frame of its message; nil if the socket did not draw it.
     init?(routingID: [UInt8]) {
         guard routingID.count == Self.routingIDBytes, routingID[0] == 0 else { return nil }
         self.init(id: routingID.reduce(0) { $0 << 8 | UInt64($1) })

@@ -143,7 +143,7 @@ final class BoundedLog: @unchecked Sendable {
     private var minute: Int64 = -1
     private var lines = 0
 
-    /// A log of so many lines a minute.
+    /// A log with a limit on lines per minute.
     init(perMinute: Int) { self.perMinute = perMinute }
 
     /// Writes a line, or counts it.

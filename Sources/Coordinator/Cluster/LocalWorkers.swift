@@ -26,7 +26,7 @@ final class LocalWorkers {
     private var forwarders: [BackgroundThread] = []
 
     /// Starts `count` workers, `winnow-worker` with the arguments. Secret keys go through `environment`, never through
-    /// arguments. Throws an `.unavailable` ``Failure`` where the program is not found or cannot be started.
+    /// arguments. Throws an `.unavailable` ``Failure`` if the program is not found or cannot be started.
     init(count: Int, arguments: [String], environment: [String: String] = [:]) throws {
         let program = try Self.program()
         self.arguments = [program] + arguments

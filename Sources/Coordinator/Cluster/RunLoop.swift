@@ -26,7 +26,7 @@ final class RunLoop: ClusterLoop<Scheduler> {
     private static let logMilliseconds: Int64 = 5000
     /// Workers' numbers that are kept by peers that are gone.
     private static let numbersKept = 1000
-    /// Ticks for which a referee is wanted until it is started.
+    /// Ticks that a referee has been needed before it is started.
     private static let refereeAfterTicks = 5
 
     private let file: RunFile

@@ -193,7 +193,7 @@ enum AdaptedBatchNorm: String, CaseIterable, ArgumentValue {
     case corrected
     case recalibrated
 
-    /// Taken from so many images.
+    /// The number of images they come from.
     func batchNorm(images: Int) -> EvaluationSettings.BatchNorm {
         self == .corrected ? .corrected(images: images) : .recalibrated(images: images)
     }

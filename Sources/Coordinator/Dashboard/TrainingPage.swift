@@ -55,7 +55,7 @@ final class TrainingPage {
         dashboard.show(snapshot)
     }
 
-    /// How the workers are, about once a second, also while no step ends.
+    /// The workers' state, about once a second, even while no step ends.
     func tick(workers: Int, whyIdle: String?) {
         let now = Date().timeIntervalSince1970
         guard now - shown >= 2 * Self.every else { return }

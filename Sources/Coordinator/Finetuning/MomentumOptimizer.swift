@@ -3,7 +3,7 @@ import Shared
 /// Stochastic gradient descent with momentum, as PyTorch's `SGD` defines it: `v = m v + (g + d w)`, `w -= r v`, with
 /// Nesterov's momentum `w -= r (g + d w + m v)`.
 struct MomentumOptimizer: Sendable, Equatable {
-    /// What it is set to.
+    /// Its settings.
     struct Settings: Sendable, Hashable, Codable {
         var momentum: Float = 0.9
         var nesterov = false

@@ -6,7 +6,7 @@ import Shared
 final class TrainingFile {
     private static let format = "winnow training 2"
 
-    /// What is in a file besides the progress.
+    /// The file's content besides the progress.
     struct Origin: Equatable {
         /// The digest of the training split's records.
         var trainingImages: Digest

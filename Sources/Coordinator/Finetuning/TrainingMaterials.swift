@@ -2,13 +2,13 @@ import Shared
 
 /// The files that workers of a training download, by digest: networks and images.
 struct TrainingMaterials: Sendable {
-    /// What is announced to workers.
+    /// The announcement to workers.
     let welcome: CoordinatorMessage.Welcome
     /// Images of the training split.
     let trainingImageCount: Int
     /// Images of the test split.
     let testImageCount: Int
-    /// What is announced.
+    /// The announcement.
     let store: BlobStore
 
     /// Missed heartbeats after which the other side counts as gone: none are sent while a large network is saved.

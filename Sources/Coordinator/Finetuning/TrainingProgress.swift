@@ -91,7 +91,7 @@ struct TrainingProgress: Sendable {
         return network
     }
 
-    /// What is to be computed next.
+    /// What to compute next.
     var next: Next {
         if history.testAccuracyBefore == nil { return .evaluation }
         if position.step == stepsPerEpoch { return .evaluation }

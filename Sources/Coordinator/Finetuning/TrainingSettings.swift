@@ -12,7 +12,7 @@ struct TrainingSettings: Sendable, Hashable, Codable {
     var schedule = LearningRateSchedule()
     /// Momentum and weight decay.
     var optimizer = MomentumOptimizer.Settings()
-    /// What is minimised.
+    /// The minimised loss.
     var loss = TrainingLoss()
     /// Decides the order of the images, their distortion, and initial parameters.
     var seed: UInt64 = 1

@@ -81,7 +81,7 @@ public struct AdditiveFit: Sendable {
     /// Fewer masks than this say nothing.
     static let masksMin = 8
 
-    /// What was explained.
+    /// The explained response.
     public let response: Response
     /// The evaluated masks.
     public let masks: Int

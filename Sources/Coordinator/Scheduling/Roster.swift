@@ -100,11 +100,11 @@ enum WorkerStage: Sendable { case greeted, ready, leaving }
 
 /// The limits of what peers may do.
 public struct RosterLimits: Sendable {
-    /// Answers without a meaning for which a worker is dismissed.
+    /// Meaningless answers after which a worker is dismissed.
     public var malformedMax = 3
-    /// Unreadable messages for which a worker is dismissed.
+    /// Unreadable messages after which a worker is dismissed.
     public var unreadableMax = 100
-    /// Messages in one second for which a worker is dismissed.
+    /// Messages in one second after which a worker is dismissed.
     public var messagesPerSecondMax = 50_000
     /// Workers of one place convicted of wrong evaluations after which the place is refused.
     public var convictionsMax = 3

@@ -255,7 +255,7 @@ extension Scheduler {
             &* 0xBF58_476D_1CE4_E5B9
     }
 
-    /// Compares an evaluation of a mask that is settled with what is known of it.
+    /// Compares an evaluation of a settled mask with the known one.
     mutating func compare(_ item: MaskEvaluation, by worker: Int) {
         guard let known = knownMasks[item.mask],
             !agree(known.evaluation, known.arithmetic, item.evaluation, arithmetic(of: worker))

@@ -61,7 +61,7 @@ public struct CIFARResNet: Sendable, Equatable {
         self.head = head
     }
 
-    /// Its graph. Throws a `.badInput` ``Failure`` where the channels do not fit.
+    /// Its graph. Throws a `.badInput` ``Failure`` if the channels do not fit.
     public func graph() throws -> Graph {
         var builder = try GraphBuilder(image: Shape(channels: imageChannels, height: imageSize, width: imageSize))
         var stream = try builder.addConvolution("conv1", norm: "bn1", filters: stem, kernel: 3, after: 0)

@@ -27,7 +27,7 @@ public struct CheckpointOptions {
         }
     }
 
-    /// What was said.
+    /// The user's hints.
     public var hints: CheckpointHints {
         CheckpointHints(
             weights: weights, activation: activation?.activation, shortcut: shortcut, epsilon: epsilon,

@@ -6,7 +6,7 @@ public struct Digest: Sendable, Hashable, CustomStringConvertible {
     /// The bytes, ``byteCount`` of them.
     public let bytes: [UInt8]
 
-    /// A digest from its bytes, or nil where their number is wrong.
+    /// A digest from its bytes, or nil if their number is wrong.
     public init?(bytes: [UInt8]) {
         guard bytes.count == Self.byteCount else { return nil }
         self.bytes = bytes

@@ -237,7 +237,7 @@ private struct NodeRecord {
 }
 
 extension JSONReader {
-    /// Reads an array of at most so many whole numbers.
+    /// Reads an array of at most this many whole numbers.
     fileprivate mutating func integers(atMost count: Int) throws -> [Int] {
         var values: [Int] = []
         try array { reader, index in

@@ -10,7 +10,7 @@ extension Onnx {
         private var left: Int
         private var otherFiles = 0
 
-        /// A budget for a model of so many bytes.
+        /// A budget for a model of this many bytes.
         init(bytes: Int) { left = Self.least + Self.perByte * bytes }
 
         /// Charges bytes. Throws if too few are left.

@@ -73,7 +73,7 @@ struct ProtobufReader {
         throw damaged("a number that is cut short")
     }
 
-    /// A little-endian integer of so many bytes.
+    /// A little-endian integer of this many bytes.
     mutating func fixed(_ count: Int) throws -> UInt64 {
         guard count <= end - position else { throw damaged("a number that is cut short") }
         var value: UInt64 = 0

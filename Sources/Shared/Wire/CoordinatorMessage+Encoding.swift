@@ -175,7 +175,7 @@ extension WireWriter {
         if let blob { write(blob) }
     }
 
-    /// Appends what is minimised.
+    /// Appends the minimised loss.
     fileprivate mutating func write(_ loss: TrainingLoss) {
         write(loss.labelSmoothing)
         write(UInt8(loss.distillation == nil ? 0 : 1))
@@ -214,7 +214,7 @@ extension WireReader {
         try read(field, as: UInt8.self, max: 1) == 1 ? try readBlob(field) : nil
     }
 
-    /// Reads what is minimised.
+    /// Reads the minimised loss.
     fileprivate mutating func readTrainingLoss() throws(WireError) -> TrainingLoss {
         var loss = TrainingLoss(labelSmoothing: try readFloat("label smoothing"))
         guard (0...1).contains(loss.labelSmoothing) else { throw .meaningless(field: "label smoothing") }

@@ -110,7 +110,7 @@ public enum CoordinatorMessage: Sendable, Equatable {
         public var run: RunID
         /// The lease.
         public var lease: LeaseID
-        /// What is to be computed.
+        /// The job.
         public var job: Job
 
         /// Makes a lease.

@@ -85,7 +85,7 @@ public struct TrainingWork: Sendable, Equatable {
     public var testImages: CoordinatorMessage.Blob
     /// How pixels become inputs.
     public var normalisation: Normalisation
-    /// What is minimised.
+    /// The minimised loss.
     public var loss: TrainingLoss
     /// Images of every shard.
     public var shardSize: Int

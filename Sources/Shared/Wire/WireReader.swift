@@ -66,7 +66,7 @@ struct WireReader {
         return digest
     }
 
-    /// Reads a count and so many bytes.
+    /// Reads a count and that many bytes.
     mutating func readBytes(_ field: String, max limit: Int) throws(WireError) -> [UInt8] {
         try take(field, count: try read(field, as: UInt32.self, max: limit))
     }

@@ -25,13 +25,13 @@ struct WireWriter {
     /// Appends a digest.
     mutating func write(_ digest: Digest) { bytes += digest.bytes }
 
-    /// Appends a count and so many bytes.
+    /// Appends a count and that many bytes.
     mutating func write(_ data: [UInt8]) {
         write(UInt32(data.count))
         bytes += data
     }
 
-    /// Appends a count and so many numbers by their bits.
+    /// Appends a count and that many numbers by their bits.
     mutating func write(_ floats: [Float]) {
         write(UInt32(floats.count))
         #if _endian(little)

@@ -244,7 +244,7 @@ public struct WorkerProtocol: Sendable {
 
     // MARK: - Around every event
 
-    /// False where all is over.
+    /// False if all is over.
     mutating func advance(to moment: Moment) -> Bool {
         now = max(now, moment)
         return ending == nil

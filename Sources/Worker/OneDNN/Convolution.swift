@@ -22,7 +22,7 @@ final class Convolution {
         var input: UnsafeMutableRawPointer
         /// `[filters, channels / groups, height, width]`.
         var weights: UnsafeMutablePointer<Float>
-        /// `[filters]`, where there is one.
+        /// `[filters]`, if it has one.
         var bias: UnsafeMutablePointer<Float>?
         var output: UnsafeMutablePointer<Float>
     }

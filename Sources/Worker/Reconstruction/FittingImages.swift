@@ -140,7 +140,7 @@ private struct Lanes {
         }
     }
 
-    /// Takes some pixels of each channel from what is there.
+    /// Takes some of the present pixels of each channel.
     func subtract(
         _ channels: [Int32], _ pixels: [Int], _ arena: UnsafePointer<Float>, from target: UnsafeMutablePointer<Float>
     ) {

@@ -3,7 +3,7 @@ import Shared
 /// The rows of a layer's equations: the layer's inputs for some images at some pixels of its output, and its targets
 /// there.
 struct LayerRows {
-    /// Up to so many multiply-adds, a second or so of one thread, a layer's equations take in every pixel. Beyond that
+    /// Up to this many multiply-adds, a second or so of one thread, a layer's equations take in every pixel. Beyond that
     /// they take some, drawn for every few images,
     private static let multiplyAddsMax = 1 << 35
     /// but at least this many rows per input. Fewer leave the fit to chance.

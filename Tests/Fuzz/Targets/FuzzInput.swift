@@ -26,7 +26,7 @@ struct FuzzInput {
         return value
     }
 
-    /// A count of two bytes and so many bytes, or all that are left.
+    /// A count of two bytes and this many bytes, or all that are left.
     mutating func block() -> [UInt8] {
         let count = min(Int(number(UInt16.self)), bytes.count - min(offset, bytes.count))
         defer { offset += count }

@@ -22,7 +22,7 @@ struct KernelArena {
         return first
     }
 
-    /// The memory for blocks of so many images. An image's values do not depend on their number.
+    /// The memory for blocks of this many images. An image's values do not depend on their number.
     func values(lanes: Int) -> [Float] {
         var memory = [Float](repeating: Self.guardValue, count: lines * lanes)
         for (lines, values) in filled {

@@ -1,6 +1,6 @@
 /// CIFAR-100: 32 × 32 colour images in 100 classes, or the 20 superclasses.
 enum CIFAR100 {
-    /// The files in a folder, or in the official archive's folder below it; nil where there are none.
+    /// The files in a folder, or in the official archive's folder below it; nil if there are none.
     static func reader(at path: String, _ labels: ImageSource.CIFAR100Labels) throws -> (any ImageReader)? {
         let layout = ImageLayout(shape: CIFAR10.layout.shape, classes: labels == .fine ? 100 : 20)
         func names(_ ending: String) -> [EvaluationSettings.Split: [String]] {

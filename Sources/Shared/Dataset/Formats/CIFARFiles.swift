@@ -13,7 +13,7 @@ struct CIFARFiles {
         self.names = names
     }
 
-    /// The files of a split, in order. Throws a `.badInput` ``Failure`` where the first is missing, or one between two
+    /// The files of a split, in order. Throws a `.badInput` ``Failure`` if the first is missing, or one between two
     /// others.
     func paths(_ split: EvaluationSettings.Split) throws -> [String] {
         let paths = (names[split] ?? []).map { "\(folder)/\($0)" }

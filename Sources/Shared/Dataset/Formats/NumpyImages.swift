@@ -11,7 +11,7 @@ struct NumpyImages: ImageReader {
     private struct Part {
         let prefix: String
         let count: Int
-        /// Nil where there are none.
+        /// Nil if there are none.
         let labels: [Int]?
         let layout: ImageLayout
         let channelsLast: Bool

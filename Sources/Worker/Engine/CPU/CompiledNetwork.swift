@@ -36,7 +36,7 @@ final class CompiledNetwork {
         let norm: Norm?
         /// The layer's bias; empty for none.
         let bias: [Float]
-        /// Nil where statistics change nothing.
+        /// Nil if statistics change nothing.
         let rule: Rule?
         /// A parametric activation's slopes.
         let slopes: UnsafePointer<Float>?

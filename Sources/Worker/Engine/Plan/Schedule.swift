@@ -87,7 +87,7 @@ final class Schedule {
 
     /// The end of a path through the tree.
     struct Leaf {
-        /// Where the logits lie.
+        /// The places of the logits.
         let logits: [Int32]
         /// The batch's masks with this result.
         let masks: [Int]

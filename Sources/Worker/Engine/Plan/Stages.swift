@@ -43,9 +43,9 @@ struct Stage {
     let node: Int
     /// Its inputs, channel by channel; a second list for a product.
     let inputs: [[Source?]]
-    /// Shapes of what it reads.
+    /// Its input shapes.
     let inputShapes: [Shape]
-    /// The shape of what it makes.
+    /// Its output shape.
     let shape: Shape
     /// The fused batch norm or affine node.
     var norm: Int?

@@ -28,7 +28,7 @@ final class PlanBuffer {
     /// The memory as twice as many values of bfloat16.
     var halves: UnsafeMutablePointer<UInt16> { UnsafeMutableRawPointer(pointer).assumingMemoryBound(to: UInt16.self) }
 
-    /// The memory as so many integers.
+    /// The memory as this many integers.
     var integers: UnsafeMutablePointer<Int32> { UnsafeMutableRawPointer(pointer).assumingMemoryBound(to: Int32.self) }
 
     /// The floats as an array.

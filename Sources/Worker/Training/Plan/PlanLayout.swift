@@ -86,7 +86,7 @@ final class PlanLayout {
         return buffer
     }
 
-    /// Memory for so many values of bfloat16.
+    /// Memory for this many values of bfloat16.
     func roundedBuffer(_ count: Int) -> PlanBuffer { buffer((count + 1) / 2) }
 
     /// Keeps memory alive now.

@@ -3,7 +3,7 @@
 /// Steps are made in the order of the forward pass. First each declares, forward and then backward, which memory it
 /// reads and writes when; then the memory is placed, and ``prepare(_:)`` makes whatever needs addresses.
 protocol PlanStep: AnyObject {
-    /// What it makes.
+    /// Its output.
     var output: PlanValue { get }
     /// Whether it also writes its output in bfloat16, if needed.
     var roundsOutput: Bool { get }
