@@ -5,7 +5,7 @@ import Testing
 
 @testable import Coordinator
 
-/// `compress` with real processes that are killed at its stages, and what it leaves.
+/// `compress` with real processes that are killed at its stages, and its results.
 @Suite(.serialized) struct CompressionTests {
     private static let masks = 4_000
     private static let testImages = 64
@@ -100,7 +100,7 @@ import Testing
         let disturbed = try Compression()
         var process = try disturbed.start(["--bind", "tcp://127.0.0.1:0"])
         let endpoint = try await disturbed.cluster.endpoint(of: process)
-        // One worker on another host, as it were, ranks and trains in turn and survives every coordinator.
+        // One worker, as if on another host, ranks and trains in turn and survives every coordinator.
         let worker = try disturbed.cluster.startWorker(endpoint)
         func restart() throws { process = try disturbed.start(["--bind", endpoint]) }
         try await disturbed.wait(forRecorded: Self.masks / 4, round: 1, by: process)
@@ -134,7 +134,8 @@ import Testing
         let undisturbed = try calm.startKeeping("0", calm.cluster.localWorkers(2))
         #expect(try await undisturbed.exitCode(seconds: 300) == 0, "\(undisturbed.output)")
         #expect(undisturbed.output.contains("target: at least 0.00 %"))
-        // Every network keeps nothing at all: three rounds, each without 30 % of what it finds, and the last at length.
+        // Every network meets a target of 0 %: three rounds, each removing 30 % of what it finds, and the last
+        // at length.
         let rows = try calm.rows().filter { $0["finetuned"] == "yes" }
         #expect(rows.compactMap { $0["epochs"] } == ["1", "1", "1", "6"])
         #expect(rows.compactMap { $0["round"] } == ["1", "2", "3", "3"])
@@ -160,7 +161,7 @@ import Testing
         let process = try compression.startKeeping("100", compression.cluster.localWorkers(2))
         #expect(try await process.exitCode(seconds: 200) == 64)
         #expect(process.output.contains("already falls below 100.00 %"))
-        // It was given the long fine-tuning before it was given up, and the report shows that.
+        // It got the long fine-tuning before it was rejected, and the report shows that.
         #expect(try compression.rows().filter { $0["finetuned"] == "yes" }.compactMap { $0["epochs"] } == ["1", "6"])
         #expect(!FileManager.default.fileExists(atPath: "\(compression.folder)/compressed.safetensors"))
     }
@@ -193,7 +194,7 @@ import Testing
             #expect(try number(row, "parameters_removed") >= 1 - pow(0.7, share) - 1e-3)
             #expect(try number(row, "test_loss") > 0)
         }
-        // What the ranking chooses costs less on the images that it saw than what chance does.
+        // The ranking's choice costs less than a random one on the images that it saw.
         for round in ["1", "2"] {
             let losses = try networks.filter {
                 try text($0, "round") == round && text($0, "finetuned") == "no" && text($0, "reconstructed") == "no"

@@ -3,7 +3,7 @@ import Shared
 import TestSupport
 import Testing
 
-/// A long line between workers and a coordinator on this host: passes TCP connections on, every piece of data late and
+/// A slow line between workers and a coordinator on this host: forwards TCP connections, every piece of data late and
 /// in order. Unlike the kernel's queues it needs neither privileges nor modules.
 final class DelayingRelay: Sendable {
     /// Where the line begins.
@@ -14,7 +14,7 @@ final class DelayingRelay: Sendable {
     /// Bytes that have come through, both ways.
     var bytesPassed: Int { counter.value }
 
-    /// Listens for connections to `target`, like `tcp://127.0.0.1:5555`, that take a time of `milliseconds` each way.
+    /// Listens for connections to `target`, like `tcp://127.0.0.1:5555`, with a delay of `milliseconds` each way.
     init(to target: String, milliseconds: ClosedRange<Int>) throws {
         let port = try #require(target.split(separator: ":").last.flatMap { UInt16($0) })
         let (listener, counter) = (try Descriptor(), counter)
@@ -35,7 +35,7 @@ final class DelayingRelay: Sendable {
 
     deinit { listener.shutDown() }
 
-    /// Passes on what comes from one end until either is closed: one thread reads, another one waits and writes.
+    /// Forwards data from one end until either is closed: one thread reads, another one waits and writes.
     private static func carry(
         _ from: Descriptor, _ to: Descriptor, _ milliseconds: ClosedRange<Int>, _ seed: UInt64,
         _ counter: Counter
@@ -69,7 +69,7 @@ final class DelayingRelay: Sendable {
         func add(_ more: Int) { count.withLock { $0 += more } }
     }
 
-    /// What is on its way; an empty piece ends it.
+    /// The data in transit; an empty piece ends it.
     private final class Queue: Sendable {
         typealias Piece = (due: Date, bytes: [UInt8])
         private let pieces = Locked<[Piece]>([])
@@ -99,7 +99,7 @@ final class DelayingRelay: Sendable {
 
         deinit { close(number) }
 
-        /// Calls `body` with the address of a port of this host, and returns the port that is there afterwards.
+        /// Calls `body` with the address of a free port of this host, and returns the port that is open afterwards.
         private func withLoopback(
             _ port: UInt16, _ body: (UnsafeMutablePointer<sockaddr>, inout socklen_t) -> Int32
         ) -> UInt16? {

@@ -25,7 +25,7 @@ import Testing
         return settings
     }
 
-    /// Trains with workers that are killed after this many milliseconds, each started again, and one that stays.
+    /// Trains with workers that are killed after this many milliseconds, each restarted, and one that stays.
     private func train(lives: [Int]) throws -> TrainingProgress {
         let workers = try TestCluster()
         let folder = workers.folder

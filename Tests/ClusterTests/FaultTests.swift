@@ -5,8 +5,8 @@ import Testing
 
 @testable import Coordinator
 
-/// Real coordinators and workers that are killed, stopped and restarted. A run must end with the evaluations that it
-/// would have had without.
+/// Real coordinators and workers that are killed, stopped and restarted. A run must end with the same evaluations as
+/// without.
 @Suite(.serialized) struct FaultTests {
     @Test func aRunSurvivesAKilledWorkerAndTakesInALateOne() async throws {
         let cluster = try TestCluster()
@@ -63,7 +63,7 @@ import Testing
         let hint = try await coordinator.line(containing: "interrupted; ")
         #expect(hint.contains("'winnow-coordinator resume --run \(cluster.runFile)'"))
 
-        // The same port, so that the worker finds it; the same page; the same report.
+        // The same port, so the worker finds it; the same page; the same report.
         coordinator = try cluster.start("winnow-coordinator", ["resume", "--run", cluster.runFile])
         #expect(try await cluster.endpoint(of: coordinator) == endpoint)
         #expect(try await coordinator.line(containing: "the live page is at ").suffix(20) == page.suffix(20))
@@ -99,7 +99,7 @@ import Testing
         for file in ["tuned.onnx", "tuned/__init__.py", "tuned/network.safetensors"] {
             #expect(InputFile.isReadable("\(cluster.folder)/\(file)"))
         }
-        // Neither the network that it began with nor the one that it made is written over.
+        // Neither the network that it started from nor its result is overwritten.
         for (name, complaint) in [(cluster.model, "is an input"), (output, "--force")] {
             let again = try cluster.start("winnow-coordinator", words + [name])
             #expect(try await again.exitCode() == 64)
@@ -218,14 +218,14 @@ import Testing
         #expect(try await worker.exitCode() == 0)
     }
 
-    /// The processes that a process started.
+    /// A process's children.
     private func children(of parent: pid_t) -> [pid_t] {
         let path = "/proc/\(parent)/task/\(parent)/children"
         let text = (try? String(contentsOfFile: path, encoding: .utf8)) ?? ""
         return text.split(separator: " ").compactMap { pid_t($0) }
     }
 
-    /// Whether a process is gone, or only waits for its new parent to notice that it is.
+    /// Whether a process is gone, or only waits for its new parent to reap it.
     private func hasEnded(_ process: pid_t) -> Bool {
         guard let text = try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8) else { return true }
         return text.contains(") Z ")

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Coordinator
 
-/// A fully connected network on images in MNIST's form, from random weights to a pruned and fine-tuned network.
+/// A fully connected network on images in MNIST's format, from random weights to a pruned and fine-tuned network.
 @Suite struct FullyConnectedTests {
     private static let side = 8
     private static let classes = 10

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Coordinator
 
-/// Runs in which groups of masks have images of their own, with real processes.
+/// Runs whose groups of masks have their own images, with real processes.
 struct ImageRotationTests {
     private static let imagesPerMask = 40
     private static let options = ["--images-per-mask", String(imagesPerMask)]

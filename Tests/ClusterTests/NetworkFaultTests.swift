@@ -7,7 +7,7 @@ import Testing
 
 /// Two hosts, as network namespaces, and the line between them.
 private final class TwoHosts {
-    /// Whether this system lets us make them: it takes root and iproute2.
+    /// Whether this system lets us create them: it takes root and iproute2.
     static let arePossible: Bool = {
         let probe = "winnow-probe-\(getpid())"
         guard getuid() == 0, run("ip", "netns", "add", probe) else { return false }
@@ -67,14 +67,14 @@ private final class TwoHosts {
         Self.run("ip", "netns", "del", worker)
     }
 
-    /// Cuts the line, or mends it. Connections are not told of it and wait.
+    /// Cuts the line, or restores it. Connections do not learn of it and wait.
     func setLine(isUp: Bool) { Self.run("ip", "-n", worker, "link", "set", "wb", isUp ? "up" : "down") }
 
     var coordinatorsEnd: End { End(host: coordinator, device: "wa") }
     var workersEnd: End { End(host: worker, device: "wb") }
 
-    /// Makes the line lose and delay packets, both ways. Where the kernel cannot delay them as such, the line is slow
-    /// and packets wait for their turn.
+    /// Makes the line lose and delay packets, both ways. If the kernel cannot delay them directly, the line is slow and
+    /// packets queue.
     func disturb() throws {
         for end in [coordinatorsEnd, workersEnd] {
             let queue =
@@ -153,7 +153,7 @@ private final class TwoHosts {
         for _ in 0..<2 { _ = try cluster.startWorker(relay.endpoint) }
         #expect(try await coordinator.exitCode() == 0)
         try cluster.expectComplete(masks: 600)
-        // All that the workers know has come over it.
+        // Everything that the workers have came over it.
         #expect(relay.bytesPassed > 2 * TestCluster.images * CIFAR10.layout.imageBytes)
     }
 
@@ -172,7 +172,7 @@ private final class TwoHosts {
         try cluster.expectComplete()
     }
 
-    /// What one side sends is lost while what the other one sends arrives: neither may wait for ever.
+    /// One side's messages are lost while the other's arrive: neither may wait for ever.
     @Test(
         .enabled(if: TwoHosts.canLose, "one-way cuts need root, iproute2 and the kernel's BPF filters"),
         arguments: ["coordinator", "worker"]) func aRunGoesOnAfterOneSideWasDeaf(side: String) async throws

@@ -54,7 +54,7 @@ import Testing
         return (keys, ["--bind", "tcp://127.0.0.1:0", "--key-file", "\(keys)/coordinator.key"] + admitted)
     }
 
-    /// A worker that answers at once with losses that it makes up.
+    /// A worker that answers at once with made-up losses.
     private func startLiar(_ endpoint: String, _ keys: String) throws -> LightWorker {
         let security = SocketOptions.Security.client(
             try KeyFile.secretKey(at: "\(keys)/liar.key"), server: try KeyFile.publicKey(at: "\(keys)/coordinator.pub"))

@@ -5,8 +5,8 @@ import Testing
 
 @testable import Coordinator
 
-/// Real processes that are killed and stopped at random moments. The moments follow from a seed, which is the test's
-/// argument; `WINNOW_FAULT_SEED=N ./test RandomFaultTests` tries one again.
+/// Real processes killed and stopped at random moments. The moments follow from a seed, the test's argument;
+/// `WINNOW_FAULT_SEED=N ./test RandomFaultTests` repeats one.
 @Suite(.serialized) struct RandomFaultTests {
     private static let seeds: [UInt64] = {
         guard let text = ProcessInfo.processInfo.environment["WINNOW_FAULT_SEED"] else {
@@ -18,7 +18,7 @@ import Testing
 
     private static let workers = 3
 
-    /// Something that is done to a process.
+    /// A fault of a process.
     private struct Fault: CustomStringConvertible {
         enum Kind: CaseIterable { case killCoordinator, killWorker, stopWorker }
 
@@ -49,7 +49,7 @@ import Testing
         var coordinator = try cluster.startRun()
         let endpoint = try await cluster.endpoint(of: coordinator)
         func startWorker(_ index: Int) throws -> TestProcess {
-            // With the cache of its predecessor, whatever that left there.
+            // With its predecessor's cache, in whatever state.
             try cluster.start(
                 "winnow-worker",
                 ["serve", "--connect", endpoint, "--threads", "1", "--cache", "\(cluster.folder)/cache-of-\(index)"])
@@ -87,7 +87,7 @@ import Testing
         try cluster.expectRanking()
     }
 
-    /// What is there after a death in the first moments is either no run at all or one that can be resumed.
+    /// A death in the first moments leaves either no run at all or one that can be resumed.
     @Test(arguments: seeds) func aCoordinatorThatDiesWhileItStartsLeavesNothingInTheWay(seed: UInt64) async throws {
         var generator = SeededGenerator(seed: seed)
         for attempt in 0..<8 {
@@ -113,7 +113,7 @@ import Testing
         }
     }
 
-    /// Whether a file, or one that is to become it, is there.
+    /// Whether a file, or an unfinished version of it, exists.
     private func hasTrace(of path: String) -> Bool {
         let (folder, name) = ((path as NSString).deletingLastPathComponent, (path as NSString).lastPathComponent)
         return (try? FileManager.default.contentsOfDirectory(atPath: folder))?.contains { $0.hasPrefix(name) } ?? false

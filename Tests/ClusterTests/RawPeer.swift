@@ -1,6 +1,6 @@
 import Foundation
 
-/// A peer that speaks ZMTP 3 by hand over a TCP socket, so that it can do what libzmq's own sockets never do.
+/// A peer that speaks ZMTP 3 by hand over a TCP socket, so it can do what libzmq's own sockets never do.
 final class RawPeer {
     private let descriptor: Int32
 
@@ -43,7 +43,7 @@ final class RawPeer {
         return true
     }
 
-    /// Sends a frame that another of the same message follows.
+    /// Sends a frame followed by another of the same message.
     @discardableResult
     func sendMore(_ payload: [UInt8]) -> Bool {
         let size = withUnsafeBytes(of: UInt64(payload.count).bigEndian) { Array($0) }

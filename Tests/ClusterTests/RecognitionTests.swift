@@ -4,7 +4,7 @@ import Testing
 @testable import Coordinator
 @testable import Shared
 
-/// The first look at a network that knows nothing of the images: it is random, and so are they.
+/// The check of a network that does not know the images: it is random, and so are they.
 @Suite struct RecognitionTests {
     @Test func aRunOfANetworkThatRecognisesNothingBeginsOnlyWhenItIsWanted() async throws {
         let cluster = try TestCluster()

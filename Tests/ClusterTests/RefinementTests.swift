@@ -25,7 +25,7 @@ import Testing
         let refinement: Refinement?
     }
 
-    /// Images of its own for every group of masks; and so few images for all that none are left to take turns with.
+    /// With separate images for every group of masks; and with so few images that none can rotate.
     @Test(arguments: [["--images", "96", "--images-per-mask", "40"], ["--images", "24"]])
     func aRefinedChoiceKeepsTheBudgetAndLosesNoMore(images: [String]) async throws {
         let cluster = try TestCluster()

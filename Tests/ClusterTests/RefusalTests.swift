@@ -5,7 +5,7 @@ import Testing
 
 @testable import Coordinator
 
-/// What goes wrong around a run is told in plain words and with the right exit code, and harms nothing.
+/// Errors around a run are reported in plain words with the right exit code, and harm nothing.
 @Suite(.serialized) struct RefusalTests {
     @Test func aTakenPortIsTold() async throws {
         let cluster = try TestCluster()
@@ -86,7 +86,7 @@ import Testing
     @Test func aFullDiskStopsTheRunAndLeavesItResumable() async throws {
         let cluster = try TestCluster()
         let masks = 20_000
-        // What a file may take: the network fits, all evaluations do not.
+        // The size limit of a file: the network fits, all evaluations do not.
         let limit = try FileManager.default.attributesOfItem(atPath: cluster.model)[.size] as? Int ?? 0
         let options = cluster.runOptions(masks: masks) + ["--bind", "tcp://127.0.0.1:0"]
         let coordinator = try cluster.start(

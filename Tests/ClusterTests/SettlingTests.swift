@@ -4,7 +4,7 @@ import Testing
 
 @testable import Coordinator
 
-/// Runs that end when their ranking is sure enough, and runs that are extended, with real processes.
+/// Runs that stop when their ranking is reliable enough, and runs that are extended, with real processes.
 struct SettlingTests {
     private func ranking(_ cluster: TestCluster) throws -> Data {
         try Data(contentsOf: URL(filePath: "\(cluster.report)/ranking.csv"))

@@ -76,7 +76,7 @@ import Worker
         let gone = removed.map { importance[$0] }.max() ?? .infinity
         let kept = importance.indices.filter { !removed.contains($0) }.map { importance[$0] }.min() ?? 0
         #expect(gone < 1.02 * kept + 1e-9, "removed up to \(gone), kept from \(kept)")
-        // The scores tell filters apart, or any choice would do.
+        // The scores distinguish filters; otherwise any choice would do.
         let all = importance.filter(\.isFinite).sorted()
         #expect(all[all.count - 1] > 10 * all[0])
     }

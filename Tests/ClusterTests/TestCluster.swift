@@ -6,11 +6,11 @@ import Worker
 
 @testable import Coordinator
 
-/// A small network, a few images and a folder for one test, and the means to start the real programs on them.
+/// A small network, a few images and a folder for one test, and helpers to start the real programs on them.
 final class TestCluster {
     /// Masks of a run, unless a test says otherwise.
     static let masks = 6_000
-    /// So few that a run is made of many leases however fast the machine is, and can be disturbed in the middle.
+    /// So few that a run consists of many leases however fast the machine is, and can be disturbed in the middle.
     private static let masksPerLease = 32
     static let images = 96
     private static let calibrationImages = 32
@@ -57,7 +57,7 @@ final class TestCluster {
 
     // MARK: Starting
 
-    /// The options of `run` that say what is ranked.
+    /// The options of `run` that say what to rank.
     func runOptions(masks: Int = TestCluster.masks) -> [String] {
         [
             "run", "--model", model, "--data", "\(folder)/data", "--masks", String(masks), "--images",
@@ -69,7 +69,7 @@ final class TestCluster {
         ]
     }
 
-    /// Options to listen at a free port, unless others say where to listen or that the work is done here.
+    /// Options to listen at a free port, unless others say where to listen or to work locally.
     private func binding(besides options: [String]) -> [String] {
         options.contains("--bind") || options.contains("--local-workers") ? [] : ["--bind", "tcp://127.0.0.1:0"]
     }
@@ -109,13 +109,13 @@ final class TestCluster {
 
     // MARK: Looking
 
-    /// The endpoint at which a coordinator says that it listens.
+    /// The endpoint at which a coordinator says it listens.
     func endpoint(of coordinator: TestProcess) async throws -> String {
         let line = try await coordinator.line(containing: "listening at ")
         return String(try #require(line.split(separator: " ").last))
     }
 
-    /// The evaluations in the run file that are committed by now.
+    /// The evaluations committed to the run file so far.
     func evaluations() throws -> [RecordedEvaluation] {
         var result: [RecordedEvaluation] = []
         try RunFile.read(at: runFile).forEachEvaluation { result.append($0) }
@@ -136,7 +136,7 @@ final class TestCluster {
             scope: SamplingScope(dropRate: SamplingOptions().dropRate), masks: count, seed: 5)
     }
 
-    /// What the run must end with, computed here: all masks on all images, or each group on so many of its own.
+    /// The expected end of the run, computed here: all masks on all images, or each group on this many of its own.
     static func expected(masks count: Int, imagesPerMask: Int? = nil) throws -> [Evaluation] {
         let ensemble = try ensemble(masks: count)
         var settings = EvaluationSettings(
@@ -157,14 +157,14 @@ final class TestCluster {
         }
     }
 
-    /// Checks that every mask has exactly the evaluation that it must have.
+    /// Checks that every mask has exactly the expected evaluation.
     func expectComplete(masks count: Int = TestCluster.masks, imagesPerMask: Int? = nil) throws {
         let evaluations = try evaluations()
         #expect(evaluations.map(\.mask) == Array(0..<count))
         #expect(try evaluations.map(\.evaluation) == Self.expected(masks: count, imagesPerMask: imagesPerMask))
     }
 
-    /// Checks that the report ranks as the evaluations that every mask must have do, to the last bit.
+    /// Checks that the report's ranking equals the one from the expected evaluations, to the last bit.
     func expectRanking(masks count: Int = TestCluster.masks) throws {
         let fit = try AdditiveFit(
             Self.ensemble(masks: count), evaluations: Self.expected(masks: count),

@@ -6,7 +6,7 @@ final class TestProcess {
     private let process = Process()
     private let log: String
 
-    /// Starts a program, found in PATH where its name has no slash.
+    /// Starts a program, looked up in PATH if its name has no slash.
     init(_ command: [String], log: String) throws {
         self.log = log
         _ = FileManager.default.createFile(atPath: log, contents: nil)

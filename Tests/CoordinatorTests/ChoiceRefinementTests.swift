@@ -5,14 +5,14 @@ import Testing
 
 @testable import Coordinator
 
-/// Masks around a choice, and what they teach.
+/// Masks around a choice, and what they show.
 struct ChoiceRefinementTests {
     private static let graph = Graph.fullyConnected(widths: [8, 24, 24, 3])
     private static let space = RemovalSpace(graph, removable: Mask(count: 48, disabled: Array(0..<48)))
     private static let removed = [12, 12]
 
-    /// Filters `2k` and `2k + 1` do the same for `k < 16`: one can go for nearly nothing, both cost much. The others
-    /// cost what they cost alone.
+    /// Filters `2k` and `2k + 1` are duplicates for `k < 16`: one can go for nearly nothing, both cost much. The others
+    /// cost the same in any combination.
     private static func response(_ mask: Mask) -> Double {
         var sum = 0.0
         for first in stride(from: 0, to: 48, by: 2) {
@@ -22,7 +22,7 @@ struct ChoiceRefinementTests {
         return sum
     }
 
-    /// What each filter costs alone, with errors: the pairs look as if they could go whole.
+    /// Each filter's cost alone, with errors: the pairs look entirely removable.
     private static let scores: [Double] = (0..<48).map { filter in
         let error = 0.004 * Double(filter * 29 % 7)
         return filter < 32 ? 0.01 + error : 0.05 + error
@@ -62,7 +62,7 @@ struct ChoiceRefinementTests {
     }
 
     @Test func aCriterionThatKnowsBetterIsFollowed() {
-        // The second half of each layer costs much; the scores know nothing of it, the criterion all.
+        // The second half of each layer costs much; the scores show nothing of it, the criterion all.
         let costs: [Double] = (0..<48).map { $0 % 24 < 12 ? 0.01 : 0.3 }
         func chosen(_ criteria: [[Double]]) -> Double {
             var refinement = ChoiceRefinement(

@@ -29,7 +29,7 @@ import Testing
         #expect(written.layout == original.layout)
         #expect(written.normalisation == Normalisation(mean: [0.5, 0.4, 0.3], deviation: [0.25, 0.5, 1]))
         for split in EvaluationSettings.Split.allCases {
-            // The same set to the last bit, so that a worker finds it in either form.
+            // The same set to the last bit, so a worker finds it in either form.
             #expect(try written.read(split).digest == original.read(split).digest)
         }
         #expect(throws: Failure.self) { try run("--data", folder, "--output", archive) }

@@ -96,7 +96,7 @@ struct ExportTests {
     @Test(.enabled(if: withTorch, "PyTorch is not installed"))
     func packagesLiveSideBySideAreScriptedAndKnowNoForbiddenName() throws {
         var generator = SeededGenerator(seed: 6)
-        // Names that torch.nn.Module has itself, and one that is the beginning of another.
+        // Names of torch.nn.Module's own attributes, and one that is a prefix of another.
         let architecture = Graph.fullyConnected(
             LinearChain(layers: [
                 .init(name: "forward", input: 3072, output: 6), .init(name: "train", input: 6, output: 5),
@@ -143,7 +143,7 @@ struct ExportTests {
         var generator = SeededGenerator(seed: 4)
         let weights = #"w".safetensors"#
         let module = PyTorchExport(Network.random(architecture, using: &generator)).module(weights: weights)
-        // Everything that is called or looked up must be ours; what came from a name is a string.
+        // Everything that is called or looked up must be ours; text from a name must be a string.
         let program = """
             import ast, json, sys
             tree = ast.parse(sys.argv[1])
@@ -160,7 +160,7 @@ struct ExportTests {
         for name in names { #expect(found[1].contains { $0.hasPrefix(name) }) }
     }
 
-    /// What is written as ONNX is a network that is read again and computes the same.
+    /// An exported ONNX file is a network that can be read back and computes the same.
     private func expectToBeRead(_ network: Network, seed: UInt64, using generator: inout SeededGenerator) throws {
         let read: OnnxNetwork
         do { read = try Onnx.network(bytes: OnnxExport(network).bytes, name: "exported.onnx") } catch {

@@ -5,21 +5,21 @@ import Testing
 
 @testable import Coordinator
 
-/// Losses that an additive model holds for, with noise of a known size.
+/// Losses from an additive model, with noise of a known size.
 private struct SyntheticRun {
     let ensemble: Ensemble
     let truth: [Double]
     let evaluations: [Evaluation?]
 
-    /// What cheap criteria would say of the filters: as much of each filter's difference from its layer as was asked for.
+    /// Simulated cheap criteria: as much of each filter's difference from its layer as requested.
     let features: FilterFeatures
     /// Which masks see the same images.
     let rotation: ImageRotation
 
     /// - Parameters:
-    ///   - sharedNoise: the deviation of what masks share that share their first segment.
-    ///   - likes: the deviation from the truth of each filter's effect on the images of a group of masks.
-    ///   - hardness: the deviation of what masks share that see the same images.
+    ///   - sharedNoise: the deviation of the part shared by masks with the same first segment.
+    ///   - likes: the deviation from the truth of each filter's effect on a group's images.
+    ///   - hardness: the deviation of the part shared by masks that see the same images.
     ///   - known: the correlation of the features with the filters' differences from their layers.
     init(
         design: String = "tree", space: FilterSpace = Networks.resnet20, masks: Int = 2048, noise: Double,
@@ -37,7 +37,7 @@ private struct SyntheticRun {
         var truth = [Double](repeating: 0, count: space.count)
         var scores = [Double](repeating: 1, count: space.count)
         let rotation = ImageRotation(pool: 50_000, of: ensemble)
-        // Networks of more filters than ResNet-20's have smaller effects, so that losses stay losses.
+        // Networks of more filters than ResNet-20's have smaller effects, so losses stay realistic.
         let size = min(1, 336 / Double(ensemble.participating.count))
         for layer in ensemble.layers {
             let mean = 0.01 + 0.005 * normal()
@@ -120,7 +120,7 @@ private func calibration(_ fit: AdditiveFit, _ truth: [Double]) -> (square: Doub
 }
 
 @Test func imagesThatAreHardForAllTheirMasksBlurNothing() throws {
-    // Groups of 64 masks whose images are easier or harder, by as much as all that the masks do.
+    // Groups of 64 masks whose images are easier or harder, by as much as all the masks' effects.
     let run = try SyntheticRun(noise: 0.05, hardness: 0.3)
     let fit = try AdditiveFit(run.ensemble, evaluations: run.evaluations, rotation: run.rotation)
     let (square, coverage) = calibration(fit, run.truth)
@@ -129,17 +129,17 @@ private func calibration(_ fit: AdditiveFit, _ truth: [Double]) -> (square: Doub
     #expect(abs(fit.residualDeviations[0] - 0.05) < 0.006)
     #expect((fit.residualDeviations.last ?? 0) > 0.2)
     #expect((fit.heldOutRSquared ?? 0) > 0.8)
-    // Without knowing of it, the fit takes what is hard for what is important.
+    // Without knowing it, the fit mistakes difficulty for importance.
     let blind = try AdditiveFit(run.ensemble, evaluations: run.evaluations)
     #expect(
         run.agreement(fit) > max(0.9, run.agreement(blind) + 0.01), "\(run.agreement(fit)), \(run.agreement(blind))")
-    // Neither do models blur that are too large for their products to be kept.
+    // Models that are too large to store their products are not blurred either.
     let large = try AdditiveFit(
         run.ensemble, evaluations: run.evaluations, response: .logLoss, rotation: run.rotation, directColumnsMax: 10)
     #expect(run.agreement(large) > 0.85, "\(run.agreement(large))")
 }
 
-/// How sure a fit says it is, over masks and over images, against how sure it is.
+/// The stated certainty of a fit, over masks and over images, against the actual one.
 @Test(arguments: [(320, 0.007), (1280, 0.007), (1280, 0.014)])
 func intervalsCoverTheTruthOverMasksAndImages(masks: Int, likes: Double) throws {
     var covered = 0.0
@@ -379,7 +379,7 @@ private func eliminate(_ a: [[Double]], _ b: [[Double]]) -> [[Double]] {
 }
 
 @Test(arguments: ["independent", "tree"]) func theFitOfManyFiltersSolvesItsEquations(design: String) throws {
-    // The ridge least squares of what the layers leave, its matrix written out and solved by elimination.
+    // The ridge least squares of the layers' residual, with its matrix written out and solved by elimination.
     let space = Networks.connected([8, 14, 11, 9, 4])
     let run = try SyntheticRun(design: design, space: space, masks: 600, noise: 0.05)
     var evaluations = run.evaluations

@@ -50,7 +50,7 @@ import Testing
             meter: LatencyMeter(program: .command(command)), seed: 1)
     }
 
-    /// A runtime that takes as long as the model is large.
+    /// A runtime whose time is proportional to the model's size.
     private static let bySize = "expr $(wc -c < {onnx}) / 10"
 
     @Test(arguments: [1.25, 2.0]) func theNetworkIsAsFastAsWasAskedFor(speedup: Double) throws {

@@ -7,7 +7,7 @@ import Testing
 
 struct LossCalibrationTests {
     @Test func forecastsGoThroughWhatWasMeasuredAndEndWithIt() throws {
-        // A loss that grows faster than the sum of importances says.
+        // A loss that grows faster than the sum of importances predicts.
         let measured = stride(from: 0.0, through: 1.2, by: 0.2).map { (response: $0, loss: 0.02 * exp(4 * $0)) }
         let calibration = try #require(LossCalibration(measured.reversed()))
         for point in measured {

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Coordinator
 
-/// An ensemble of which some masks are evaluated, and what products with it are by their definition.
+/// An ensemble with some evaluated masks, and products with it by definition.
 private struct Definition {
     let ensemble: Ensemble
     let indices: [Int]
@@ -36,7 +36,7 @@ private struct Definition {
     }
 }
 
-/// What one pass hands to its visitor: for each evaluated mask `X v`, and the number of disabled filters of each layer.
+/// What one pass gives its visitor: for each evaluated mask `X v`, and the number of disabled filters of each layer.
 private func visited(
     _ passes: MaskPasses, _ vector: [MaskPasses.Lanes]
 ) -> [(position: Int, product: MaskPasses.Lanes, counts: [Int])] {

@@ -5,7 +5,7 @@ import Testing
 @testable import Coordinator
 
 struct NormScoresTests {
-    /// Two hidden neurons with weights (3, 4) and (0, 1), of which the second layer's are all the same.
+    /// Two hidden neurons with weights (3, 4) and (0, 1); the second layer's weights are all the same.
     private static let network = Network(
         graph: .fullyConnected(widths: [2, 2, 2, 2]),
         parameters: [
@@ -26,7 +26,7 @@ struct NormScoresTests {
     }
 
     @Test func geometricMedianIsTheDistanceToTheOthers() {
-        // Two filters are equally far from each other, and filters that are all the same are no distance apart.
+        // Two filters are equally far from each other, and equal filters have no distance.
         #expect(WeightNorm.geometricMedian.scores(Self.network) == [1, 1, 0, 0])
     }
 

@@ -63,7 +63,7 @@ final class PruneCommandTests {
         let record = try JSONDecoder().decode(Record.self, from: text)
         #expect(record.after.parameters == after.parameters)
         #expect(record.after.multiplyAccumulates == after.multiplyAccumulates)
-        // What the record says was removed is what is missing.
+        // The removed filters in the record are the missing ones.
         let space = FilterSpace(network.graph)
         var mask = Mask(count: space.count)
         for layer in record.layers {

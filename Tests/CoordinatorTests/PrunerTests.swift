@@ -7,7 +7,7 @@ import Testing
 
 /// From scores to masks.
 struct PrunerTests {
-    /// Evaluations whose log-loss is `base` and what `rise` says of the mask.
+    /// Evaluations whose log-loss is `base` plus `rise` of the mask.
     private static func evaluations(
         _ ensemble: Ensemble, base: Double, rise: (Mask) -> Double
     ) -> [Evaluation?] {
@@ -23,7 +23,7 @@ struct PrunerTests {
             .ablation, of: space, scope: SamplingScope(dropRate: 0.25), masks: masks ?? all, seed: 1)
     }
 
-    /// Scores that are what each filter alone adds to the log-loss.
+    /// Scores that are each filter's own contribution to the log-loss.
     private static func scores(_ architecture: Graph, _ effects: [Double], base: Double) throws -> FilterScores {
         let ensemble = try ablation(FilterSpace(architecture))
         let evaluations = evaluations(ensemble, base: base) { $0.disabled.reduce(0) { $0 + effects[$1] } }
@@ -81,7 +81,7 @@ struct PrunerTests {
         #expect(throws: Failure.self) { try pruner.prune(to: PruningBudget(removedFiltersMin: 28), lossRiseMax: 0.1) }
     }
 
-    /// The widths of a graph's layers without what an outcome removes.
+    /// The widths of a graph's layers after an outcome's removals.
     private static func widths(_ graph: Graph, _ outcome: Pruner.Outcome) -> [String: Int] {
         Dictionary(
             uniqueKeysWithValues: FilterSpace(graph).layers.map { layer in
@@ -114,7 +114,7 @@ struct PrunerTests {
         }
     }
 
-    /// Searches with an accuracy that falls linearly with the FLOPs that go.
+    /// Searches with an accuracy that falls linearly with the removed FLOPs.
     private static func search(accuracyMin: Double, from budget: PruningBudget) throws -> (Double, tried: [Double]) {
         var generator = SeededGenerator(seed: 4)
         let network = Network.random(.fullyConnected(widths: [8, 64, 64, 3]), using: &generator)
@@ -147,7 +147,7 @@ struct PrunerTests {
 
     @Test func filtersThatStayInAnyCaseCountForWhatALayerKeeps() throws {
         let graph = Graph.fullyConnected(widths: [8, 10, 3])
-        // Two of ten may go: both can, since the other eight stay.
+        // Two of ten are removable: both can go, since the other eight stay.
         let scores = FilterScores(
             values: [Double](repeating: 1, count: 10), removable: Mask(count: 10, disabled: [3, 7]), prediction: nil)
         let pruner = Pruner(graph, scores: scores, model: .additive, rules: WidthRules(leastShare: 0.8))

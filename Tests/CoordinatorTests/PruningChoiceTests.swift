@@ -62,7 +62,7 @@ struct PruningChoiceTests {
             #expect(problem.keeps(budget, removed))
             let best = problem.choices(rules).filter { problem.keeps(budget, $0) }.map(choice.loss).min()
             let optimum = try #require(best)
-            // The search never takes what the budget does not ask for, so a negative optimum is not its aim.
+            // The search never takes more than the budget requires, so a negative optimum is not its goal.
             found += max(choice.loss(removed: removed), 0)
             possible += max(optimum, 0)
             if choice.loss(removed: removed) <= max(optimum, 0) + 1e-9 { exact += 1 }
@@ -71,8 +71,8 @@ struct PruningChoiceTests {
         #expect(exact >= 9 * problems / 10)
     }
 
-    /// The greedy steps by their definition: every removal that is allowed is tried in every step, and the cheapest for
-    /// what it takes off the excess is made, the first of equals.
+    /// The greedy steps by definition: every step tries every allowed removal and makes the cheapest per saved excess,
+    /// the first of equals.
     private func plainSteps(
         _ problem: Problem, _ budget: PruningBudget, allowed: [[Int]], reach: Int
     ) -> [Int] {
@@ -102,7 +102,7 @@ struct PruningChoiceTests {
         return removed
     }
 
-    /// Also where prices are equal, losses fall, several limits hold, and rules leave gaps.
+    /// Also if prices are equal, losses fall, several limits hold, and rules leave gaps.
     @Test func theGreedyStepsAreThoseOfThePlainDefinition() throws {
         var generator = SeededGenerator(seed: 7)
         let architectures = [

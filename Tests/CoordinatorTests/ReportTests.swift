@@ -184,7 +184,7 @@ final class ReportTests {
         #expect(Report.Verdict(reliability: 0.6) == .layers)
         #expect(Report.Verdict(reliability: 0.1) == .rough && Report.Verdict(reliability: -0.2) == .rough)
         #expect(Report.Verdict(reliability: nil) == .unknown)
-        // Spearman and Brown: as many masks as there are give the reliability that there is, more give more.
+        // Spearman-Brown: the present number of masks gives the present reliability, more give more.
         let own = try #require(sure.ranking.fit.reliability)
         let same = try #require(sure.masksNeeded(for: own))
         #expect(abs(Double(same) - 2048) <= 205)
@@ -202,7 +202,7 @@ final class ReportTests {
         let command = "winnow-coordinator prune --run &#39;my runs/a.winnow&#39; --remove-flops 0.5 --data data"
         let place = try #require(html.range(of: command))
         #expect(!html[place.upperBound...].contains("<h2>"))
-        // What most readers do not need is folded.
+        // Details that most readers do not need are collapsed.
         #expect(html.components(separatedBy: "<details>").count - 1 >= 4)
         #expect(!html.contains("may as well be left out"))
     }
@@ -211,7 +211,7 @@ final class ReportTests {
         let curve = LossToAccuracy((0..<64).map { (loss: Double($0), accuracy: 1 - Double($0) / 100) })
         #expect(curve.accuracy(at: 31.5).map { abs($0 - 0.685) < 1e-9 } == true)
         #expect(curve.accuracy(at: 70) == nil)
-        // No mask was as good: its accuracy is not made up.
+        // No mask was as good: its accuracy is not invented.
         #expect(curve.accuracy(at: -1) == curve.accuracy(at: 1.5))
         #expect(LossToAccuracy([]).accuracy(at: 0) == nil)
     }

@@ -119,7 +119,7 @@ final class RunFileTests {
         #expect(status.state == .running && status.resume == nil)
         #expect(status.masksPerSecond.map { abs($0 - 32.0 / 60) < 1e-9 } == true)
         #expect(status.secondsLeft.map { abs($0 - 68 / (32.0 / 60)) < 1e-6 } == true)
-        // Who copies the file must know of its log.
+        // Copying the file requires knowing about its log.
         #expect(status.text.contains("\(path)-wal: copy both files"))
         try file.endLife(life, at: Date(), "interrupted")
         file.finish()
@@ -329,7 +329,7 @@ final class RunFileTests {
             var bytes = whole
             bytes[bit / 8] ^= 1 << UInt8(bit % 8)
             try bytes.write(to: URL(fileURLWithPath: path))
-            // Whatever is read is what was written; what is not is missing, or an error.
+            // Whatever is read equals what was written; anything else is missing, or an error.
             guard let file = try? RunFile.read(at: path), let read = try? file.checkpoint() else { continue }
             #expect(read == checkpoint)
             #expect(file.description == description)
@@ -423,7 +423,7 @@ final class RunFileTests {
         let file = try RunFile.create(at: path, Self.description(masks: 100_000), checkpoint: [])
         try file.record(Self.evaluation(1))
         try file.commit()
-        // SQLite's own limit gives the error that a full disk gives.
+        // SQLite's own limit gives the same error as a full disk.
         let pages = try file.database.number("PRAGMA page_count", "read") ?? 0
         try file.database.execute("PRAGMA max_page_count = \(pages + 2)", "limit")
         let failure = failure {

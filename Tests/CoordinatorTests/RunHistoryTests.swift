@@ -44,7 +44,7 @@ private let someone = WorkerID(high: 1, low: 1)
     #expect(abs(last.masksPerSecond - 5) < 1e-6)
     #expect(abs(last.imagesPerSecond - 500) < 1e-4)
     #expect(last.secondsLeft.map { abs($0 - 100) < 1e-3 } == true)
-    // What the run file had before this process counts as progress, not as throughput.
+    // Evaluations that were in the run file before this process count as progress, not as throughput.
     #expect(last.evaluationsReceived == 300)
     // The page's rows are parts of the page's rate.
     #expect(last.workers.first.map { abs($0.imagesPerSecond - last.imagesPerSecond) < 1e-9 } == true)

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Coordinator
 
-/// An answer as a worker that is confused, or not what it says it is, could send it.
+/// An answer that a confused or dishonest worker could send.
 struct WrongAnswer: Sendable, CustomTestStringConvertible {
     let testDescription: String
     let change: @Sendable (inout WorkerMessage.Answer) -> Void

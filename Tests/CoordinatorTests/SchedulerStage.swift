@@ -13,7 +13,7 @@ struct SchedulerStage {
     var recorded: [Int] = []
     /// The table of leases.
     var leases: [LeaseID: Scheduler.GrantedLease] = [:]
-    /// Where peers come from that do not each have a host of their own.
+    /// The origins of peers that do not each have their own host.
     var origins: [Int: Origin] = [:]
 
     init(masks: Int, life: UInt32 = 1, policy: SchedulingPolicy = SchedulingPolicy()) {
@@ -51,7 +51,7 @@ struct SchedulerStage {
         }
     }
 
-    /// A worker's hello, from a peer of the same number unless told otherwise.
+    /// A worker's hello, by default from a peer with the same number.
     @discardableResult
     mutating func greet(_ worker: Int, from peer: Int? = nil, incarnation: UInt64 = 1) -> [Scheduler.Action] {
         let hello = WorkerMessage.Hello(
@@ -60,14 +60,14 @@ struct SchedulerStage {
         return receive(.hello(hello), from: peer ?? worker)
     }
 
-    /// A hello and all that follows until the worker has its leases.
+    /// A hello and everything that follows until the worker has its leases.
     @discardableResult
     mutating func join(_ worker: Int, from peer: Int? = nil, incarnation: UInt64 = 1) -> [Scheduler.Action] {
         greet(worker, from: peer, incarnation: incarnation)
         return receive(.ready(Self.run), from: peer ?? worker)
     }
 
-    /// The masks' evaluations, right unless told otherwise.
+    /// The masks' evaluations, right by default.
     static func evaluation(_ mask: Int, wrongBy error: Int64 = 0) -> MaskEvaluation {
         MaskEvaluation(
             mask: mask, evaluation: Evaluation(lossSum: Int64(mask) * 1000 + error, correct: 1, images: images))
@@ -114,7 +114,7 @@ struct SchedulerStage {
         return receive(.heartbeat(held, seen: seen), from: peer)
     }
 
-    /// Answers everything that is granted until nothing is, all workers in turn.
+    /// Answers all leases until none are granted, all workers in turn.
     mutating func finish(_ actions: [Scheduler.Action]) -> [Scheduler.Action] {
         var open = actions.grants
         var all: [Scheduler.Action] = []

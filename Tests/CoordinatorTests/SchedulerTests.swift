@@ -95,7 +95,7 @@ func aLeaseIsAWholeGroupOrAWholePartOfOneUnlessThatTakesTooLong(millisecondsPerM
         open += stage.answer(lease, from: lease.peer, milliseconds: 400 * lease.masks.count).grants
     }
     #expect(answered == 12 * 16)
-    // Only at the end does a worker without anything else take part of another one's group.
+    // Only at the end does an otherwise idle worker take part of another one's group.
     #expect(owners.count { $0.count > 1 } <= 3)
 }
 
@@ -196,7 +196,7 @@ func aLeaseIsAWholeGroupOrAWholePartOfOneUnlessThatTakesTooLong(millisecondsPerM
         })
     var dead = 0
     var worker = 0
-    // Whoever is given mask 13 dies.
+    // Any worker that gets mask 13 dies.
     while stage.scheduler.ended == nil {
         worker += 1
         try #require(worker < 100)

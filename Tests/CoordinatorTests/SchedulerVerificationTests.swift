@@ -72,7 +72,7 @@ func otherArithmeticMayDifferWithinATolerance(other: String, error: Int64, agree
     let lease = try #require(stage.receive(.ready(SchedulerStage.run), from: 2).grants.first)
     let actions = stage.answer(lease, from: 2, wrongBy: error)
     #expect((stage.recorded == [0]) == agrees)
-    // What the first one said is recorded, to the bit.
+    // The first one's result is recorded, to the bit.
     let recorded = Scheduler.Action.record(SchedulerStage.evaluation(0), by: WorkerID(high: 0, low: 1))
     #expect(actions.contains(recorded) == agrees)
 }

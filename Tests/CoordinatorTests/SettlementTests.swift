@@ -3,8 +3,8 @@ import Testing
 @testable import Coordinator
 
 struct SettlementTests {
-    /// The numbers of masks at which a run is looked at whose reliability after some masks is `reliability`, and where it
-    /// has settled.
+    /// The numbers of masks at which a run with `reliability` after a number of masks is checked, and where it has
+    /// settled.
     private func looks(
         aim: Double = 0.8, most: Int = 5000, _ reliability: (Int) -> Double?
     ) -> (looks: [Int], settled: Int?) {

@@ -4,9 +4,9 @@ import Testing
 
 @testable import Coordinator
 
-/// Workers that answer leases in virtual time, and the estimates that a user would see of them.
+/// Workers that answer leases in virtual time, and the estimates that a user would see.
 private struct VirtualRun {
-    /// A worker: what it evaluates in a second, and the lease that it has.
+    /// A worker: its evaluations per second, and its lease.
     private struct Machine {
         let id: WorkerID
         let masksPerSecond: Double
@@ -30,7 +30,7 @@ private struct VirtualRun {
         }
     }
 
-    /// Leases are worth one to two seconds; what masks share makes some cheaper than others.
+    /// Leases are worth one to two seconds; sharing makes some masks cheaper than others.
     private mutating func grant(_ index: Int) {
         let speed = machines[index].masksPerSecond
         let lease = max(1, (speed * Double.random(in: 1...2, using: &generator)).rounded())
@@ -41,7 +41,7 @@ private struct VirtualRun {
     mutating func dismissAll() { machines = [] }
     mutating func dismiss(_ index: Int) { machines.remove(at: index) }
 
-    /// Goes on for a second, as the coordinator's loop does between two looks.
+    /// Continues for a second, like the coordinator's loop between two looks.
     mutating func second() {
         time += 1
         for index in machines.indices {

@@ -4,7 +4,8 @@ import Testing
 
 @testable import Shared
 
-/// Checkpoints as training scripts leave them (`Tests/PyTorch/checkpoints.py`), beside what PyTorch computes of them.
+/// Checkpoints as training scripts leave them (`Tests/PyTorch/checkpoints.py`), compared with PyTorch's results for
+/// them.
 @Suite struct CheckpointPyTorchTests {
     private static let isPresent = Python.canImport("torch", "numpy")
 
@@ -70,7 +71,7 @@ import Testing
         let scale = logits.map(abs).max() ?? 0
         let error = zip(results, logits).map { abs($0 - $1) }.max() ?? .infinity
         #expect(results.count == logits.count && error <= 2e-5 * scale, "\(each.name): \(error) of \(scale)")
-        // Whoever reads what is written knows as much.
+        // Readers of the written file know as much.
         let again = try Checkpoint.network(
             bytes: Checkpoint.safetensors(of: network), name: "again", note: { Issue.record("\(each.name): \($0)") })
         #expect(again == network, "\(each.name)")

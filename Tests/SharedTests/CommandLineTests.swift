@@ -98,7 +98,7 @@ private func complaint(_ words: String...) -> String {
     let stored = try JSONDecoder().decode(GivenOptions.self, from: JSONEncoder().encode(options))
     let later = try parse("sample", "--model", "other", "--layer", "c", "t")
     stored.restore(into: later)
-    // What is given again holds; the rest is as it was.
+    // Options given again win; the rest stays.
     #expect(later.model == "other")
     #expect(later.layer == ["c"])
     #expect(later.localWorkers == 6)

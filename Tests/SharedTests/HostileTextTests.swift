@@ -3,7 +3,7 @@ import Shared
 import TestSupport
 import Testing
 
-/// Texts that would become code, another line or another order where they are written down as they are.
+/// Texts that would become code, another line or another order if written unescaped.
 private let hostileTexts = [
     "", "conv1", #"x", 1, 1), *[__import__("os").system("touch /tmp/owned")], ("y"#, "'''", #"""""#, "\\", #"\""#,
     "a\nb", "a\r\nb", "tab\tend", "\u{0}zero", "\u{7F}", "ä", "\u{202E}reversed", "\u{2028}", "😀", "#{x} \\(y) {z} %s",

@@ -17,7 +17,7 @@ final class ImageFolder {
         try Data(bytes).write(to: file)
     }
 
-    /// Opens what is there; a complaint where that is not possible.
+    /// Opens the images; returns the complaint on failure.
     func complaint(_ name: String = "", format: ImageFormat? = nil, _ split: EvaluationSettings.Split = .test) -> String
     {
         do {
@@ -127,7 +127,7 @@ private func numbers(_ set: ImageSet) -> [Int] { (0..<set.count).map(set.label) 
             try write(folder, "images", "|u1", shape, (0..<12).map { UInt8($0) })
             try write(folder, "labels", "<i8", [2], [4, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0])
             let set = try ImageSource(folder.path).open().read(.train)
-            // [2, 1, 2, 3] has channels last only if its second extent is no number of channels, and 1 is one.
+            // [2, 1, 2, 3] has channels last only if its second extent is not a number of channels, and 1 is one.
             let expected = shape == [2, 1, 2, 3] ? Array(0..<12) : expected
             #expect((set.pixels(0) + set.pixels(1)).map(Int.init) == expected)
             #expect(numbers(set) == [4, 1] && set.layout.classes == 5)
@@ -199,7 +199,7 @@ private func numbers(_ set: ImageSet) -> [Int] { (0..<set.count).map(set.label) 
         let set = try data.read(.test)
         #expect(set.layout.classes == graph.classes && set.count == 2 && (0..<2).allSatisfy { set.label($0) == 0 })
         #expect(set.pixels(1).elementsEqual([5, 6, 7, 8] as [UInt8]))
-        // What a run file says of them opens the same set.
+        // The run file's description of them opens the same set.
         #expect(try data.source.open(needsLabels: false).read(.test) == set)
         try write(folder, "labels", "|u1", [2], [0, 1])
         #expect(try ImageSource(folder.path).open(needsLabels: false).fitting(graph).layout.classes == 2)

@@ -91,7 +91,7 @@ import Testing
         var generator = SeededGenerator(seed: 4)
         let set = ImageSet.random(3, layout: layouts[2], using: &generator)
         var blob = set.blob
-        // The last byte of a float is its sign and exponent; all of its bits set make it no number.
+        // The last byte of a float is its sign and exponent; with all of its bits set it is NaN.
         let place = ImageSet.pixelsOffset(count: 3) + 4 * (24 + 12 + 2 * 3 + 1)
         blob.replaceSubrange(place..<place + 4, with: [255, 255, 255, 255])
         #expect(complaint(blob).contains("here: image 1 is"))

@@ -15,6 +15,6 @@ import Testing
         bytesMax = max(bytesMax, source.keptBytes)
     }
     #expect(bytesMax > MaskSource.keptBytesMax / 2 && bytesMax <= MaskSource.keptBytesMax)
-    // One that was let go of is drawn again.
+    // An evicted one is drawn again.
     #expect(source.masks(MaskRuns([7])) == [ensemble.mask(7)])
 }

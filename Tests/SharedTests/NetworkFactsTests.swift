@@ -4,7 +4,7 @@ import Testing
 
 @testable import Shared
 
-/// What a user says of a checkpoint, and what stays with a network.
+/// The user's hints on a checkpoint, and the facts that stay with a network.
 @Suite struct NetworkFactsTests {
     private static let normalisation = Normalisation(mean: [0.1, 0.25, 0.5], deviation: [1, 0.2, 0.3])
 

@@ -1,4 +1,4 @@
-/// Writes ONNX files by hand, also ones that no exporter writes.
+/// Writes ONNX files by hand, including ones that no exporter writes.
 struct OnnxFile {
     /// A field of a message.
     enum Field {
@@ -70,7 +70,7 @@ struct OnnxFile {
         }
     }
 
-    /// Adds a tensor of floats: consecutive multiples of `step` where no values are given.
+    /// Adds a tensor of floats: consecutive multiples of `step` if no values are given.
     mutating func tensor(_ name: String, _ shape: [Int], _ values: [Float]? = nil, step: Float = 0.1) {
         let count = shape.reduce(1, *)
         tensors.append(Self.floats(name, shape, values ?? (0..<count).map { Float($0 + 1) * step }))

@@ -4,21 +4,21 @@ import Testing
 
 @testable import Shared
 
-/// Networks as PyTorch's exporters write them, beside PyTorch's own outputs.
+/// Networks as written by PyTorch's exporters, compared with PyTorch's own outputs.
 @Suite struct OnnxPyTorchTests {
     private static let isPresent = Python.canImport("torch", "torchvision", "onnx", "onnxscript")
 
-    /// What a network has, whatever wrote its file.
+    /// A network's content, whichever exporter wrote its file.
     struct Case: CustomTestStringConvertible {
         let model: String
-        /// Convolutions, linear layers, and batch norms where they are kept.
+        /// Convolutions, linear layers, and batch norms if they are kept.
         let layers: [Int]
         /// A layer that must have its name of PyTorch in every form.
         let name: String
         var testDescription: String { model }
     }
 
-    // The definition takes minutes for the larger ones where it is not optimised.
+    // The definition takes minutes for the larger ones in a debug build.
     #if DEBUG
         private static let cases = small
     #else
@@ -54,7 +54,7 @@ import Testing
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
         let forms = try export(network.model, to: folder)
-        // The older exporter knows no adaptive pooling to a size that does not divide.
+        // The older exporter does not support adaptive pooling to a size that does not divide.
         #expect(forms == ["folded", "kept", "dynamo", "dynamo-kept"] || forms == ["dynamo", "dynamo-kept"])
 
         let images = try floats(folder, "images")

@@ -73,7 +73,7 @@ func operatorsOfOtherNetworksAreRefusedWithAdvice(type: String, advice: String) 
 
 @Test(
     arguments: [
-        // What does not fit, and a word of the complaint.
+        // The flaw, and a word of the complaint.
         ("a weight for other channels", "does not fit the 2 channels"), ("a bias of another length", "its bias has 3"),
         ("raw data that are too short", "needs 36 elements"), ("dimensions that overflow", "shape ["),
         ("a product of two images", "attention"), ("a softmax in the middle", "not the last node"),
@@ -143,7 +143,7 @@ func whatDoesNotFitIsRefusedByNode(what: String, expected: String) {
 
 // MARK: Bytes
 
-/// A file that has something of everything that the wire format is read for.
+/// A file with every feature of the wire format that is read.
 private let sound: [UInt8] = {
     var file = OnnxFile()
     file.tensor("conv.weight", [2, 2, 3, 3])

@@ -107,7 +107,7 @@ private func classifier(_ shape: [Int] = [2, 4, 4], batch: Int? = nil, _ body: (
 }
 
 @Test func constantsAreCalculatedOnReading() throws {
-    // A bias of zeros as PyTorch's newer exporter writes it, and a weight through casts and transposes.
+    // A bias of zeros as written by PyTorch's newer exporter, and a weight through casts and transposes.
     let network = try read(
         classifier { file in
             file.tensor("conv.weight", [2, 2, 1, 1])

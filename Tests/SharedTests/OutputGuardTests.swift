@@ -3,7 +3,7 @@ import Testing
 
 @testable import Shared
 
-/// What commands refuse to write over.
+/// Files that commands refuse to overwrite.
 final class OutputGuardTests {
     private let folder = FileManager.default.temporaryDirectory.appending(path: "winnow-guard-\(UUID())").path
 
@@ -43,7 +43,7 @@ final class OutputGuardTests {
             #expect(complaint(OutputGuard(reading: []), path)?.contains("--force") == true, "\(path)")
             #expect(complaint(OutputGuard(reading: [], isForced: true), path) == nil)
         }
-        // What a command wrote itself may be written again.
+        // A command may overwrite its own output.
         for (name, text) in [
             ("a.json", "{\"masks\":[]}"), ("a.csv", "rank,layer"), ("a.html", "<!DOCTYPE"), ("empty", ""),
         ] {

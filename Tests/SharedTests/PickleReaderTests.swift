@@ -2,7 +2,7 @@ import Testing
 
 @testable import Shared
 
-/// A checkpoint in PyTorch's old format whose description is the given pickle.
+/// A checkpoint in PyTorch's old format with the given pickle as its description.
 private func legacy(_ pickle: [UInt8]) -> [UInt8] {
     let magic: [UInt8] = [0x80, 2, 0x8A, 10, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19, 0x2E]
     let version: [UInt8] = [0x80, 2] + Array("M".utf8) + [0xE9, 0x03] + Array(".".utf8)
@@ -69,7 +69,7 @@ func badPicklesAreRefused(pickle: String, expected: String) {
 }
 
 @Test func copiesOfEntriesAreBounded() {
-    // One list of 1000 pairs, made a dictionary of again and again.
+    // One list of 1000 pairs, made into a dictionary again and again.
     var pickle: [UInt8] = Array("](".utf8)
     for _ in 0..<1000 { pickle += Array("NN".utf8) + [0x86] }
     pickle += Array("eq\0".utf8)

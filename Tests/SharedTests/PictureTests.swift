@@ -14,7 +14,7 @@ import Testing
         return (picture.height, picture.width, bytes)
     }
 
-    /// What the fixtures show: 2 rows of 3 pixels.
+    /// The fixtures' content: 2 rows of 3 pixels.
     private let colours: [UInt8] = [0, 100, 250, 10, 100, 210, 20, 100, 170, 30, 100, 250, 40, 100, 210, 50, 100, 170]
     private let greys: [UInt8] = [87, 86, 84, 96, 95, 93].flatMap { [UInt8](repeating: $0, count: 3) }
 
@@ -119,7 +119,7 @@ import Testing
         }
         // A class must keep a picture.
         try FileManager.default.copyItem(atPath: "\(Self.fixtures)/grey.png", toPath: "\(folder.path)/b/good.png")
-        // Which picture comes first, and gives the size, is drawn; it must not be the broken one for this test.
+        // The first picture, which decides the size, is drawn at random; it must not be the broken one for this test.
         #expect(folder.complaint().contains("cut.png"))
         #expect(folder.complaint().contains("cut short"))
         let set = try ImageSource(folder.path, skipsBroken: true).open().read(.test)
@@ -178,7 +178,7 @@ import Testing
                 let differences = zip(set.pixels(image), wanted).map { abs(Int($0) - Int($1)) }
                 #expect(differences.count == 3 * crop * crop)
                 let mean = Double(differences.reduce(0, +)) / Double(differences.count)
-                // Other releases of libjpeg and libwebp round a few values otherwise; PNG loses nothing.
+                // Other releases of libjpeg and libwebp round a few values differently; PNG is lossless.
                 let isLossless = [1, 4, 6].contains(label)
                 #expect(mean < (isLossless ? 0.01 : 0.5), "picture \(label), --resize \(resize ?? 0)")
                 expected = expected.dropFirst(3 * crop * crop)

@@ -192,6 +192,6 @@ private let allDesigns = ["independent", "balanced", "tree", "tree-9x2", "tree-2
     #expect(matched("layer?.1") == ["layer2.1.conv2"])
     #expect(matched("*.conv2") == ["layer2.1.conv2"])
     #expect(matched("layer[") == [] && matched("") == [])
-    // A layer that is really called so.
+    // A layer with that very name.
     #expect(NamePattern("model.0").matches("model.0"))
 }

@@ -4,8 +4,8 @@ import Testing
 
 @testable import Shared
 
-/// Data sets where torchvision leaves them, value for value as torchvision reads them. The files are synthetic: nothing
-/// is downloaded, so the checks of what is are left out.
+/// Data sets in torchvision's places, value for value as torchvision reads them. The files are synthetic: nothing is
+/// downloaded, so the checks of downloads are left out.
 @Suite struct TorchvisionDataTests {
     private static let isPresent = Python.canImport("numpy", "torch", "torchvision")
 

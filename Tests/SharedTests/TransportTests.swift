@@ -62,7 +62,7 @@ struct TransportTests {
     }
 
     @Test func nobodyKnowsWhatARouterWillNameItsPeers() throws {
-        // Whoever claims the name that comes next has libzmq end the program.
+        // Claiming the name that comes next makes libzmq abort the program.
         func firstName() throws -> [UInt8]? {
             srand(1)
             let pair = try Pair()
@@ -153,7 +153,7 @@ struct TransportTests {
         #expect(throws: Failure.self) { try KeyFile.secretKey(at: "\(folder)/worker.key") }
     }
 
-    /// A server with keys, and what a client with the given keys sees of it and gets through to it.
+    /// A server with keys, and what a client with the given keys sees of it and gets through.
     private func meet(admitted: Bool, server known: CurveKey? = nil, anonymous: Bool = false) throws
         -> (event: ConnectionEvent?, message: Socket.Message?, refusals: Int)
     {

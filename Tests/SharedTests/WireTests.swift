@@ -89,7 +89,7 @@ private let coordinatorMessages: [CoordinatorMessage] = [
 
 private var frames: [[UInt8]] { workerMessages.map { $0.encoded() } + coordinatorMessages.map { $0.encoded() } }
 
-/// Makes a changed frame's checksum right again, so that decoding meets its fields.
+/// Corrects a changed frame's checksum, so decoding reaches its fields.
 private func sealed(_ frame: [UInt8]) -> [UInt8] {
     let body = frame.dropLast(Wire.trailerBytes)
     let sum = Array(body).withUnsafeBytes { Checksum.of($0) }

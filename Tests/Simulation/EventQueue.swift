@@ -1,6 +1,6 @@
 import Shared
 
-/// What happens next in virtual time; at the same time, what was put in first.
+/// Events in virtual time; simultaneous ones in the order of insertion.
 struct EventQueue<Event> {
     private var heap: [(at: Moment, order: Int, event: Event)] = []
     private var inserted = 0

@@ -3,14 +3,14 @@ import TestSupport
 
 @testable import Coordinator
 
-/// What a seed decides before the run begins: how large it is and what goes wrong.
+/// A seed's decisions before the run begins: how large it is and what goes wrong.
 struct Scenario {
     var masks: Int
     var filters: Int
     var workers: Int
     /// When the faults end.
     var calmAt: Moment
-    /// Shares of messages that are dropped, delivered twice, changed, or late by seconds.
+    /// Shares of messages that are dropped, duplicated, corrupted, or late by seconds.
     var dropped = 0.0, repeated = 0.0, corrupted = 0.0, late = 0.0
     /// The longest usual delay.
     var delayMillisecondsMax: Int64
@@ -22,11 +22,11 @@ struct Scenario {
     var poison: Set<Int> = []
     /// Masks that cannot be evaluated.
     var failing: Set<Int> = []
-    /// Workers that send what no honest worker sends.
+    /// Workers that send messages that no honest worker sends.
     var rogues: Set<Int> = []
     /// Workers whose losses are wrong; they come from one host and tell the same lies.
     var liars: Set<Int> = []
-    /// Workers that die whenever they have computed something, or most of the time.
+    /// Workers that die after every computation, or most of them.
     var crashers: Set<Int> = []
     /// Workers that send heartbeats and never answer.
     var hung: Set<Int> = []
@@ -68,7 +68,7 @@ struct Scenario {
         policy.groupMillisecondsMax = .random(in: 0...2000, using: &random)
         policy.firstDeadlineMilliseconds = 20_000
         policy.deadlineMillisecondsMin = 8000
-        // What a line damages is not the worker's fault.
+        // Damage on a line is not the worker's fault.
         policy.limits.unreadableMax = 1_000_000
         policy.verificationSeed = .random(in: 0 ... .max, using: &random)
         hasKeys = often(0.5)

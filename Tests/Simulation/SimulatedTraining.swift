@@ -3,7 +3,7 @@ import TestSupport
 
 @testable import Coordinator
 
-/// A training whose gradients are made up: functions of the share and the parameters, as real ones are.
+/// A training with made-up gradients: functions of the share and the parameters, like real ones.
 struct SimulatedTraining {
     /// Floats of a part of a row: some rows have several.
     static let partFloats = 150
@@ -35,7 +35,7 @@ struct SimulatedTraining {
         testImages = .random(in: 1...20, using: &random)
     }
 
-    /// What workers must know of it.
+    /// What workers must know about it.
     func work(
         network: CoordinatorMessage.Blob, trainingImages: CoordinatorMessage.Blob, testImages: CoordinatorMessage.Blob
     ) -> TrainingWork {
@@ -45,7 +45,7 @@ struct SimulatedTraining {
             cutout: 0, mirrors: true, rowCount: start.layout.trainedCount + start.layout.statisticsCount)
     }
 
-    /// The shares of what is to be computed next; nil if the training is over.
+    /// The shares to compute next; nil if the training is over.
     func steps(of progress: TrainingProgress) -> [Job.Step]? {
         switch progress.next {
         case .finished: nil
@@ -73,7 +73,7 @@ struct SimulatedTraining {
         progress.apply(validation: evaluations.count > 1 ? evaluations[0] : nil, test: test, seconds: 0)
     }
 
-    /// What comes of a share with a row of parameters.
+    /// The result of a share with a row of parameters.
     func truth(_ step: Job.Step, _ row: [Float]) -> (result: JobResult, row: [Float]) {
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
         func mix(_ value: UInt64) { hash = (hash ^ value) &* 0x100_0000_01b3 }
@@ -100,7 +100,7 @@ struct SimulatedTraining {
         }
     }
 
-    /// The training as it ends where nothing goes wrong.
+    /// The training's end without faults.
     private func undisturbed() -> TrainingProgress {
         var progress = start
         while let steps = steps(of: progress) {
@@ -122,7 +122,7 @@ struct SimulatedTraining {
         return progress
     }
 
-    /// Whether a training has ended as it does where nothing goes wrong, to the bit.
+    /// Whether a training has ended as it does without faults, to the bit.
     func isRight(_ progress: TrainingProgress) -> Bool {
         let right = undisturbed()
         return progress.trained == right.trained && progress.statistics == right.statistics

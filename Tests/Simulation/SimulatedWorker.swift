@@ -4,7 +4,7 @@ import Worker
 /// A host that runs a worker's process, again and again.
 struct SimulatedWorker {
     let id: WorkerID
-    /// Counts its starts; what is about an earlier process is void.
+    /// Counts its starts; events of an earlier process are void.
     var process = 0
     /// Nil while no process runs.
     var protocolState: WorkerProtocol?

@@ -21,7 +21,7 @@ extension Simulation {
             }
             scheduler = new
         }
-        // The workers' sockets connect again by themselves.
+        // The workers' sockets reconnect by themselves.
         connections = [:]
         for worker in workers.indices where workers[worker].peer != nil { openConnection(worker) }
         try coordinate(.timePassed(isBehind: false))
@@ -181,7 +181,7 @@ extension Simulation {
         }
     }
 
-    /// What a worker may forget must be in the run file, unless it was verified, wrong or for nothing.
+    /// Whatever a worker may forget must be in the run file, unless it was verified, wrong or obsolete.
     private func checkRecorded(_ lease: LeaseID) throws(SimulationFailure) {
         guard let answer, answer.lease == lease, scenario.policy.verifiedShare == 0, answer.run == welcome.run else {
             return

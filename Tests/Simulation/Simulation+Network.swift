@@ -4,7 +4,7 @@ import Worker
 @testable import Coordinator
 
 extension Simulation {
-    /// Sends a frame over the simulated network: none, one or two events come of it.
+    /// Sends a frame over the simulated network: this makes zero, one or two events.
     private func transmit(_ frame: [UInt8], isCut: Bool, _ event: ([UInt8], Bool) -> Event) {
         report.messages += 1
         mark(frame.count)
@@ -27,9 +27,9 @@ extension Simulation {
         }
     }
 
-    /// Changes up to three bits, which CRC-32 always notices at these lengths, or cuts or prolongs the frame.
+    /// Changes up to three bits, which CRC-32 always detects at these lengths, or truncates or extends the frame.
     private func damage(_ frame: inout [UInt8]) {
-        // Of a rogue's empty frame only a longer one can be made.
+        // A rogue's empty frame can only be made longer.
         switch frame.isEmpty ? 1 : draw(0...9) {
         case 0: frame = Array(frame.prefix(Int(draw(0...Int64(frame.count) - 1))))
         case 1: frame.append(UInt8(draw(0...255)))
@@ -63,7 +63,7 @@ extension Simulation {
             }
             return
         }
-        // A coordinator that is slow takes one message after the other.
+        // A slow coordinator takes one message after the other.
         if !isCalm, scenario.turnMilliseconds > 0 {
             guard busyUntil <= now else {
                 let event = Event.toCoordinator(from: worker, peer: peer, frame: frame, intact: intact)
@@ -117,7 +117,7 @@ extension Simulation {
 
     // MARK: - Rogues
 
-    /// What no honest worker would send.
+    /// Messages that no honest worker would send.
     private func rogueFrame(_ message: WorkerMessage, from worker: Int) -> [UInt8] {
         let lease = LeaseID(life: file.lives, number: UInt32(draw(0...200)))
         func losses(_ run: RunID, _ items: [MaskEvaluation]) -> [UInt8] {

@@ -10,7 +10,7 @@ extension Simulation {
         policy.firstDeadlineMilliseconds = 20_000
         policy.deadlineMillisecondsMin = 8000
         policy.partFloats = SimulatedTraining.partFloats
-        // What a line damages is not the worker's fault.
+        // Damage on a line is not the worker's fault.
         policy.limits.unreadableMax = 1_000_000
         let progress = file.training ?? training.start
         self.progress = progress
@@ -24,7 +24,7 @@ extension Simulation {
             of: progress.trained + progress.statistics, subject: progress.version, floats: SimulatedTraining.partFloats)
     }
 
-    /// Begins the next step where one is answered; returns what there is to do.
+    /// Starts the next step once one is answered; returns the resulting actions.
     func stepOn() throws(SimulationFailure) -> [ClusterAction] {
         guard let training, var stepper, var progress else { return [] }
         if let reason = stepper.givenUp {
@@ -55,7 +55,7 @@ extension Simulation {
         return actions
     }
 
-    /// What a worker loads is what the coordinator sent of that version.
+    /// A worker loads what the coordinator sent for that version.
     func checkLoaded(_ worker: Int) throws(SimulationFailure) {
         guard let progress, let loaded = workers[worker].loaded, loaded.version == progress.version,
             workers[worker].protocolState?.run?.life == file.lives
@@ -84,7 +84,7 @@ extension Simulation {
         }
     }
 
-    /// Makes an answer one that cannot be.
+    /// Makes an answer impossible.
     private func spoil(_ result: inout JobResult, _ row: inout [Float]) {
         switch draw(0...3) {
         case 0: if !row.isEmpty { row[Int(draw(0...Int64(row.count) - 1))] = .nan }
@@ -99,7 +99,7 @@ extension Simulation {
         }
     }
 
-    /// What no honest worker of a training would send.
+    /// Messages that no honest worker of a training would send.
     func rogueStepFrame(_ lease: LeaseID) -> [UInt8] {
         let floats = (0..<draw(0...200)).map { Float($0) }
         switch draw(0...3) {

@@ -23,7 +23,7 @@ extension Simulation {
         setWorkerTimer(worker)
     }
 
-    /// The process is gone at once; the coordinator learns of it only where its host still lives.
+    /// The process is gone at once; the coordinator learns of it only if its host is alive.
     func killWorker(_ worker: Int, restartIn delay: Int64) {
         guard workers[worker].protocolState != nil else { return }
         note("worker \(worker) dies")
@@ -40,7 +40,7 @@ extension Simulation {
         workers[worker].timer = nil
     }
 
-    /// One event at a worker, the actions that follow from it, and the next timer; later where the process hangs.
+    /// One event at a worker, the actions that follow from it, and the next timer; later if the process hangs.
     func withWorker(
         _ worker: Int, _ process: Int, _ event: Event,
         _ body: (inout WorkerProtocol, Moment) -> [WorkerProtocol.Action]
@@ -163,7 +163,7 @@ extension Simulation {
 
     private func stop(_ worker: Int, _ ending: WorkerProtocol.Ending) throws(SimulationFailure) {
         note("worker \(worker) stops: \(ending)")
-        // What it sent last is still on its way, so the connection outlives the process.
+        // Its last messages are still in transit, so the connection outlives the process.
         workers[worker].protocolState = nil
         workers[worker].timer = nil
         workers[worker].peer = nil
@@ -212,7 +212,7 @@ extension Simulation {
             killWorker(worker, restartIn: draw(0...5000))
             workers[worker].cache = [:]
         default:
-            // The line breaks and the socket connects again by itself.
+            // The line breaks and the socket reconnects by itself.
             if let peer = workers[worker].peer {
                 connections[peer] = nil
                 openConnection(worker)

@@ -47,7 +47,7 @@ public final class Simulation {
         public var leases = 0
         /// Workers dismissed.
         public var dismissals = 0
-        /// Trainings, their steps, and shares that were given again.
+        /// Trainings, their steps, and shares that were granted again.
         public var trainings = 0, steps = 0, sharesGivenAgain = 0
         /// A digest of everything that happened, in order.
         public var fingerprint: UInt64 = 0xcbf2_9ce4_8422_2325
@@ -80,11 +80,11 @@ public final class Simulation {
     /// A connection of a worker's process.
     typealias Connection = (worker: Int, process: Int)
 
-    /// A worker of which the coordinator hears nothing is taken for gone, and its masks are leased again, within this.
+    /// Within this time a silent worker counts as gone, and its masks are leased again.
     static let silenceMillisecondsMax: Int64 = 4000
-    /// In calm, some healthy worker that is here computes, unless nothing is left, but for this.
+    /// In calm, some healthy worker computes, unless nothing is left, except for pauses up to this.
     static let standstillMillisecondsMax: Int64 = 10_000
-    /// How long after the faults a coordinator that was slow may still read what came before.
+    /// How long after the faults a coordinator that was slow may still read earlier messages.
     static let backlogMillisecondsMax: Int64 = 50_000
     /// After the faults every run must end within this.
     static let calmMillisecondsMax: Int64 = 300_000
@@ -98,7 +98,7 @@ public final class Simulation {
     let images: Int
     /// The training, where there is one.
     let training: SimulatedTraining?
-    /// Called with every line of what happens.
+    /// Called with a line for every event.
     let trace: ((String) -> Void)?
 
     var now = Moment(milliseconds: 0)
@@ -122,7 +122,7 @@ public final class Simulation {
     var report = Report()
     /// When the coordinator last heard a message of each connection.
     var heardAt: [Peer: Moment] = [:]
-    /// The answer that the coordinator works on, to see that it is recorded before it is acknowledged.
+    /// The answer that the coordinator is handling, to check that it is recorded before it is acknowledged.
     var answer: WorkerMessage.Answer?
 
     /// A run of a seed.
@@ -167,7 +167,7 @@ public final class Simulation {
         self.scenario = scenario
     }
 
-    /// Lets everything happen. Throws if something is lost, doubled, wrong, contradictory or never ends.
+    /// Runs everything. Throws if something is lost, duplicated, wrong, contradictory or never ends.
     public func run() throws(SimulationFailure) -> Report {
         queue.insert(.startCoordinator, at: now)
         for worker in workers.indices { queue.insert(.startWorker(worker), at: now + draw(0...3000)) }
@@ -188,11 +188,11 @@ public final class Simulation {
         throw failure("nothing happens any more, \(file.evaluations.count) of \(scenario.masks) recorded")
     }
 
-    /// Nobody is waited for who is silent for too long. Leases are only of connected workers, as the scheduler's own
-    /// invariants say, and masks that come back wait only where no connected worker can take them.
+    /// Nobody waits for a worker that is silent for too long. Leases belong only to connected workers, as the
+    /// scheduler's own invariants say, and returned masks wait only if no connected worker can take them.
     private func checkSilence() throws(SimulationFailure) {
         guard isCoordinatorUp, !hasEnded, busyUntil <= now else { return }
-        // Of what came while it was slow, some is read late.
+        // Some messages that came while it was slow are read late.
         let isSlow = scenario.turnMilliseconds > 0 && now - scenario.calmAt < Self.backlogMillisecondsMax
         var peers: [Peer] = []
         if let scheduler { peers += scheduler.connectedPeers }
@@ -205,7 +205,7 @@ public final class Simulation {
         }
     }
 
-    /// Hung, dying and empty workers keep nobody waiting who could work.
+    /// Hung, dying and empty workers keep no working worker waiting.
     private func checkStandstill() throws(SimulationFailure) {
         guard isCalm, isCoordinatorUp, !hasEnded, scenario.policy.verifiedShare == 0 || training != nil,
             scenario.poison.isEmpty, scenario.failing.isEmpty
@@ -368,7 +368,7 @@ public final class Simulation {
 
     func note(_ text: @autoclosure () -> String) { trace?("\(now) \(text())") }
 
-    /// Mixes what happens into the report's fingerprint.
+    /// Mixes events into the report's fingerprint.
     func mark(_ value: Int) {
         report.fingerprint = (report.fingerprint ^ UInt64(truncatingIfNeeded: value)) &* 0x100_0000_01b3
     }

@@ -2,7 +2,7 @@ import Glibc
 import Shared
 import Simulation
 
-/// Runs simulations of many seeds, or one of them with all that happens in it.
+/// Runs simulations of many seeds, or replays one of them with every event.
 private struct Simulate: Command {
     static let description = CommandDescription(
         name: "seeds", summary: "simulate runs of the cluster with faults, each drawn from a seed")

@@ -1,6 +1,6 @@
 import Shared
 
-/// Networks that the tests speak of.
+/// Networks for the tests.
 public enum Networks {
     /// A CIFAR-10 ResNet of `6 n + 2` layers with the published channel counts.
     public static func resnet(_ n: Int) -> Graph {

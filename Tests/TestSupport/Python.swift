@@ -1,6 +1,6 @@
 import Foundation
 
-/// Python as an independent judge of what we write, where a machine has it.
+/// Python as an independent judge of our output, if the machine has it.
 public enum Python {
     /// Whether `python3` and these modules are installed; they are not loaded, which would take seconds.
     public static func canImport(_ modules: String...) -> Bool {

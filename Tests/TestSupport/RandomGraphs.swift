@@ -1,6 +1,6 @@
 import Shared
 
-/// Random feed-forward networks that use every operation, to test what must hold for any graph.
+/// Random feed-forward networks that use every operation, to test properties that hold for any graph.
 public struct RandomGraphs {
     private var generator: SeededGenerator
     private var builder: GraphBuilder
@@ -69,7 +69,7 @@ public struct RandomGraphs {
         open = [node]
     }
 
-    /// What is there once more and what was made of it, brought together where they have the same shape.
+    /// A value twice, directly and after other operations, combined if the shapes agree.
     private mutating func twoWays(before: Int, _ node: Int) throws -> Int {
         guard builder.shape(before) == builder.shape(node), before != node else { return node }
         return try add(.add, [before, node])

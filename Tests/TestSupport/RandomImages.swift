@@ -20,7 +20,7 @@ extension ImageSet {
         }
     }
 
-    /// An image as a network takes it, `[channel, row, column]`.
+    /// An image as a network's input, `[channel, row, column]`.
     public func input(_ image: Int, _ normalisation: Normalisation) -> [Double] {
         switch layout.pixelType {
         case .uint8:

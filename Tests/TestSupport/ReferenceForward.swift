@@ -1,10 +1,10 @@
 import Foundation
 import Shared
 
-/// What a masked network computes, written as plainly as possible in double precision: the definition that faster code
-/// is compared with.
+/// A masked network's outputs, written as plainly as possible in double precision: the definition that faster code is
+/// compared with.
 public struct ReferenceForward {
-    /// Where the statistics of channels come from.
+    /// The source of channel statistics.
     public enum Statistics: Sendable {
         /// Batch norms use the network's running statistics.
         case running
@@ -61,9 +61,10 @@ public struct ReferenceForward {
         return inputs.indices.map { image in logits.map { $0?[image] ?? 0 } }
     }
 
-    /// How far computing with floats may move channels whose mean and deviation are replaced, in their deviations: the worst
-    /// channel's of every node, added up. A mask can leave a channel so nearly constant that floats hold its mean only, and what a norm makes of
-    /// the rest is their rounding. Sums and Winograd's transformations are taken to lose three bits.
+    /// How far float arithmetic may shift channels whose mean and deviation are replaced, in units of their deviation:
+    /// the worst channel's of every node, added up. A mask can leave a channel so nearly constant that floats hold only
+    /// its mean, and a norm then amplifies rounding errors. Sums and Winograd's transformations are assumed to lose
+    /// three bits.
     public func rounding(_ inputs: [[Double]]) -> Double {
         if case .running = statistics { return 0 }
         let forward = ReferenceForward(network, mask: mask, statistics: statistics)
@@ -245,7 +246,7 @@ public struct ReferenceForward {
         }
     }
 
-    /// A convolution, or a linear layer as one of a single pixel. Absent channels are read as nothing.
+    /// A convolution, or a linear layer as one of a single pixel. Absent channels count as nothing.
     private func convolved(
         _ convolution: Graph.Operation.Convolution, _ input: [Channel], _ from: Shape, _ to: Shape, _ node: Graph.Node,
         images: Int

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Worker
 
-/// What a worker takes from a coordinator, and how much.
+/// What a worker accepts from a coordinator, and how much.
 @Suite struct BlobLibraryTests {
     @discardableResult
     private static func withLibrary<Result>(

@@ -45,7 +45,7 @@ import Testing
         let evaluations = try Engine(network: network, threads: 2)
             .evaluate(masks, images: images, calibration: images, settings: settings)
         let inputs = images.inputs(settings.normalisation)
-        // The unmasked network answers with the statistics that it has.
+        // The unmasked network's outputs use its own statistics.
         let answers = ReferenceForward(network).outputs(inputs)
         for (mask, evaluation) in zip(masks, evaluations) {
             let reference = ReferenceForward(network, mask: mask, statistics: EngineTests.statistics(source))

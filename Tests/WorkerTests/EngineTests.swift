@@ -4,7 +4,7 @@ import Testing
 
 @testable import Worker
 
-/// The engine beside the plain definition, and beside itself under other circumstances.
+/// The engine compared with the plain definition, and with itself under other circumstances.
 struct EngineTests {
     /// The networks that are tried.
     enum Sample: CaseIterable {
@@ -144,7 +144,7 @@ struct EngineTests {
         let space = FilterSpace(architecture)
         let images = [ImageSet.random(45, using: &generator), ImageSet.random(45, using: &generator)]
         let engine = try Engine(network: network, threads: 2, memoryBytesMax: memory)
-        // The first so many layers of the space are a group's, the next a subgroup's, the others a mask's own.
+        // The first layers of the space belong to a group, the next to a subgroup, the others to a single mask.
         func masks(group: Int, subgroup: Int) -> [Mask] {
             (0..<2).map { mask in
                 let keys = [(0..<5, [group]), (5..<9, [group, subgroup]), (9..<13, [group, subgroup, mask])]
@@ -171,7 +171,7 @@ struct EngineTests {
                 #expect(found == alone)
             }
         }
-        // The second batch shows what they have in common: the stem and two blocks. From then on it is kept at once.
+        // The second batch shows what they share: the stem and two blocks. From then on it is kept at once.
         if memory > 100 << 20 { #expect(kept.prefix(8) == [0, 3, 3, 3, 3, 3, 3, 3]) }
     }
 

@@ -21,7 +21,7 @@ struct FilterSelectionTests {
         let first = FilterSpace(architecture).layers[0].name
         let network = Network.random(architecture, using: &generator).combining(first, [5: [(2, 1)]])
         let images = ImageSet.random(60, using: &generator)
-        // Neurons 2 and 5 are the same; the mask asks for any one.
+        // Neurons 2 and 5 are duplicates; the mask asks for any one.
         let chosen = try selection(network, Mask(count: 11, disabled: [0]), images)
         #expect(chosen.disabled == [2] || chosen.disabled == [5])
     }
@@ -88,7 +88,7 @@ struct FilterSelectionTests {
         #expect(changed > 10 && same > 10)
     }
 
-    /// Two layers side by side, of which the first one's filters pass a depthwise convolution.
+    /// Two layers side by side; the first one's filters pass a depthwise convolution.
     private func joined() throws -> Graph {
         var builder = try GraphBuilder(image: Shape(channels: 3, height: 10, width: 8))
         func convolution(_ filters: Int, groups: Int = 1) -> Graph.Operation {
@@ -113,8 +113,8 @@ struct FilterSelectionTests {
         let images = ImageSet.random(20, layout: layout, using: &generator)
         let random = Network.random(graph, using: &generator)
         var parameters = random.parameters
-        // The third layer reads the second's four channels and then the first's six, through the depthwise one: of
-        // these it does not look at number 4.
+        // The third layer reads the second's four channels and then the first's six, through the depthwise one, but
+        // ignores number 4 of these.
         var weight = random["third.weight"].values
         for filter in 0..<5 {
             for tap in 0..<9 { weight[(filter * 10 + 4 + 4) * 9 + tap] = 0 }

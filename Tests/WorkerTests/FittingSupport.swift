@@ -4,7 +4,7 @@ import TestSupport
 @testable import Worker
 
 extension FittingImages {
-    /// Images as a network takes them.
+    /// Images as a network's inputs.
     convenience init(
         _ images: ImageSet, for network: Network, threads: Int = 2,
         memoryBytesMax: Int = Engine.memoryBytesDefault
@@ -33,7 +33,7 @@ extension Network {
         images.crossEntropy(ReferenceForward(self).outputs(images.inputs(.standard))).loss
     }
 
-    /// Makes some filters of a layer without batch norm weighted sums of others: what they give is then the same sum.
+    /// Makes some filters of a layer without batch norm weighted sums of others, so their outputs are the same sums.
     func combining(_ layer: String, _ sums: [Int: [(filter: Int, weight: Float)]]) -> Network {
         var parameters = parameters
         for role in ["weight", "bias"] {

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Worker
 
-/// The engine on random graphs of all operations, beside the plain definition.
+/// The engine on random graphs of all operations, compared with the plain definition.
 struct GraphEngineTests {
     private static let image = Shape(channels: 3, height: 10, width: 8)
 

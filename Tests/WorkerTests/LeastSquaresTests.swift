@@ -4,7 +4,7 @@ import Testing
 
 @testable import Worker
 
-/// Least squares near known weights, beside a plain solution.
+/// Least squares near known weights, compared with a plain solution.
 struct LeastSquaresTests {
     /// Rows of correlated inputs, and of targets.
     struct Sample {
@@ -157,7 +157,7 @@ struct LeastSquaresTests {
     }
 
     @Test func fewNoisyRowsAreNotFollowedToTheLetter() throws {
-        // The targets are noise beside what the known weights give: other rows are missed less without a change.
+        // The targets are the known weights' outputs plus noise: without a change, the fit is better on other rows.
         let (inputs, rows) = (60, 40)
         let sample = Sample(inputs: inputs, targets: 1, rows: rows, seed: 5)
         let others = Sample(inputs: inputs, targets: 1, rows: 200, seed: 5)

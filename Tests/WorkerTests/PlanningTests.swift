@@ -4,7 +4,7 @@ import Testing
 
 @testable import Worker
 
-/// What is decided before anything is computed.
+/// Decisions made before anything is computed.
 struct PlanningTests {
     @Test func piecesOfAnArenaNeverOverlapAndAreUsedAgain() {
         var generator = SeededGenerator(seed: 1)

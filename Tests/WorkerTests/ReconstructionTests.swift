@@ -26,7 +26,7 @@ struct ReconstructionTests {
         return ImageSet.random(count, layout: layout, using: &generator)
     }
 
-    /// The sum of squares by which a smaller network misses the values of a node.
+    /// A smaller network's squared error on a node's values.
     private func missed(
         _ name: String, _ smaller: Network, of original: Network, _ removal: Removal, _ wanted: [[Double]?],
         _ inputs: [[Double]]
@@ -59,7 +59,7 @@ struct ReconstructionTests {
                 _ = try reconstruction.network { step in
                     steps += 1
                     let node = graph.nodes.firstIndex { $0.name == step.target } ?? 0
-                    // A sum may hold channels that the layer does not make; they are as they were.
+                    // A sum may hold channels that the layer does not make; they stay unchanged.
                     guard let old = try? missed(step.target, before, of: network, removal, wanted[node], inputs),
                         let new = try? missed(step.target, step.network, of: network, removal, wanted[node], inputs)
                     else {
@@ -112,7 +112,7 @@ struct ReconstructionTests {
             let images = randomImages(4, graph, &generator)
             let none = Mask(count: FilterSpace(graph).count)
             let same = try network.reconstructed(removing: none, on: images)
-            // Channels that nothing reads go all the same.
+            // Channels that nothing reads are removed all the same.
             let isSame = try same == network.removing(none)
             #expect(isSame, "seed \(seed)")
         }
@@ -202,7 +202,7 @@ struct ReconstructionTests {
         var generator = SeededGenerator(seed: 4)
         let graph = try graph(reader)
         var sums: [Int: [(filter: Int, weight: Float)]] = [
-            // In each half, so that a group of two reads what makes up for what it loses.
+            // In each half, so a group of two reads what makes up for its loss.
             3: [(0, 0.5), (1, -0.75)], 7: [(4, 1), (5, -0.5)],
         ]
         // The maximum of a multiple is the multiple of the maximum; that of a sum is not.
@@ -243,7 +243,8 @@ struct ReconstructionTests {
     }
 
     @Test func aBlockMakesUpForWhatItsShortcutLacks() throws {
-        // Filters of the first block alone go; the second block's last layer, which lost nothing, is refitted too.
+        // Only filters of the first block are removed; the second block's last layer, which lost nothing, is refitted
+        // too.
         var generator = SeededGenerator(seed: 8)
         let network = Network.random(Self.residual, using: &generator)
         let layer = try #require(FilterSpace(Self.residual).layers.first { $0.role == .hidden })

@@ -3,7 +3,7 @@ import TestSupport
 
 @testable import Worker
 
-/// Small networks and images that the tests of training share.
+/// Small networks and images for the training tests.
 enum TrainingFixtures {
     /// Odd channel counts, both strides, and every kind of shortcut: identity, zero-padded, picked.
     static let residual = Graph.residual(
@@ -66,7 +66,7 @@ enum TrainingFixtures {
         return .random(count, using: &random)
     }
 
-    /// An image as the reference takes it.
+    /// An image in the reference's form.
     static func pixels(_ images: ImageSet, _ image: Int) -> [[Double]] {
         let values = images.input(image, .standard)
         let area = images.layout.shape.pixels

@@ -56,7 +56,7 @@ import Testing
         }
     }
 
-    /// Whether a parameter is a bias that a batch norm follows: nothing but rounding is left of its gradient.
+    /// Whether a parameter is a bias before a batch norm: its gradient is nothing but rounding.
     private static func isNormalisedAway(_ name: String, _ graph: Graph) -> Bool {
         guard name.hasSuffix(".bias"),
             let node = graph.nodes.firstIndex(where: { $0.name == name.dropLast(".bias".count) })
@@ -66,7 +66,7 @@ import Testing
         }
     }
 
-    /// Whether a derivative is one that the slopes on both sides allow, which differ at a kink.
+    /// Whether a derivative is allowed by the slopes on both sides, which differ at a kink.
     private static func isSlope(_ found: Double, between slopes: [Double], tolerance: Double) -> Bool {
         found >= (slopes.min() ?? .nan) - tolerance && found <= (slopes.max() ?? .nan) + tolerance
     }

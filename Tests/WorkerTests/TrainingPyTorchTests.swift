@@ -5,18 +5,18 @@ import Testing
 
 @testable import Worker
 
-/// Gradients beside PyTorch's, which computes them in double precision, on the same networks and images.
+/// Gradients compared with PyTorch's, computed in double precision, on the same networks and images.
 @Suite struct TrainingPyTorchTests {
     private static let isPresent = Python.canImport("torch", "torchvision", "onnx", "numpy")
 
-    /// The largest difference, as a part of the largest gradient of the same tensor, and what more there may be of the
-    /// network's largest: where a batch norm follows a bias, for instance, nothing but rounding is left.
+    /// The largest difference, relative to the largest gradient of the same tensor, plus an allowance relative to the
+    /// network's largest: for a bias before a batch norm, for instance, only rounding is left.
     private static let (tolerance, rounding): (Float, Float) = (1e-4, 4e-6)
 
     private struct Sample {
         let network: Network
         let images: ImageSet
-        /// What PyTorch found, by tensor or layer.
+        /// PyTorch's results, by tensor or layer.
         let expected: [String: [Float]]
 
         /// The largest of all.
@@ -24,7 +24,7 @@ import Testing
     }
 
     private func sample(_ kind: String, _ model: String, images count: Int = 8) throws -> Sample {
-        // The older exporter knows no adaptive pooling to a size that does not divide.
+        // The older exporter does not support adaptive pooling to a size that does not divide.
         let form = model.hasPrefix("vgg") ? "dynamo-kept" : "kept"
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent(
             "winnow-training-\(UUID().uuidString)")
@@ -87,7 +87,7 @@ import Testing
             of: 0..<sample.images.count, with: ShardTrainer.Parameters(sample.network))
         let space = FilterSpace(sample.network.graph)
         for (name, expected) in sample.expected {
-            // What only its followers' absence could disable is no filter.
+            // A channel that only its followers' absence could disable is not a filter.
             guard let layer = space.layer(named: name) else { continue }
             compare("gates of \(name)", found[layer.filters].map(Float.init), expected, largest: sample.largest)
         }

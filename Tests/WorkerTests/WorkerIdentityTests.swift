@@ -3,7 +3,7 @@ import Testing
 
 @testable import Worker
 
-/// Who a worker is, over restarts and beside others of the same cache folder.
+/// A worker's identity, over restarts and beside others in the same cache folder.
 @Suite struct WorkerIdentityTests {
     private let folder: String
 

@@ -48,7 +48,7 @@ private struct Stage {
         perform { $0.received(message, at: $1) }
     }
 
-    /// Lets time pass; the coordinator's heartbeats come or not.
+    /// Lets time pass, with or without the coordinator's heartbeats.
     @discardableResult
     mutating func wait(_ milliseconds: Int64, life: UInt32? = nil) -> [WorkerProtocol.Action] {
         var all: [WorkerProtocol.Action] = []
@@ -125,7 +125,7 @@ extension [WorkerProtocol.Action] {
         CoordinatorMessage.Chunk(
             digest: Stage.network.digest, offset: offset, bytes: [UInt8](repeating: 1, count: count))
     }
-    // The second comes before the first, and once more; nothing is stored with a hole or twice.
+    // The second arrives before the first, and once more; nothing is stored with a hole or twice.
     #expect(stage.receive(.chunk(chunk(350))).isEmpty)
     let both = stage.receive(.chunk(chunk(250)))
     #expect(both.prefix(2) == [.store(chunk(250)), .store(chunk(350))])

@@ -18,7 +18,7 @@ struct Fill: Command {
     /// Standard deviations of the log-loss, about: by the effects, and by the noise.
     private static let effectDeviation = 0.3
     private static let noiseDeviation = 0.1
-    /// Masks that are drawn, recorded and committed together.
+    /// Masks to draw, record and commit together.
     private static let stretch = 4096
 
     func run() throws {

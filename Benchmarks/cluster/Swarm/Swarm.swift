@@ -29,7 +29,7 @@ struct Swarm: Command {
         guard descriptors > 2 * workers + 64 else {
             throw Failure(.unavailable, "\(workers) workers need more than \(descriptors) open files; raise ulimit -n")
         }
-        // Each worker has a socket of its own and so a connection of its own.
+        // Each worker has its own socket and so its own connection.
         let context = try Context(socketsMax: 2 * workers + 64)
         let settings = Crowd.Settings(
             endpoint: connect, leaseMilliseconds: Int64(leaseMilliseconds),

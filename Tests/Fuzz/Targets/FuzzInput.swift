@@ -1,6 +1,6 @@
 import Shared
 
-/// Draws decisions from a fuzzer's bytes, so that it can steer what a target does; zeros after the last.
+/// Draws decisions from a fuzzer's bytes, so it can steer a target; zeros after the last.
 struct FuzzInput {
     private let bytes: [UInt8]
     private var offset = 0

@@ -1,6 +1,6 @@
 @testable import Shared
 
-/// Bytes in memory as a file that may be compressed gives them.
+/// Bytes in memory as if from a file that may be compressed.
 private final class MemorySource: ByteSource {
     let name = "input"
     let bytesMax: Int
@@ -33,7 +33,7 @@ extension FuzzTarget {
         try readAll(ImageSource(file.path, format: .numpy))
     }
 
-    /// The first byte says which of the two files are compressed, two more how long the file of labels is.
+    /// The first byte says which of the two files are compressed, two more the length of the label file.
     func idx(_ bytes: [UInt8]) throws {
         var input = FuzzInput(bytes)
         let kinds = input.byte()
@@ -53,7 +53,7 @@ extension FuzzTarget {
         try readAll(ImageSource(folder.path, format: .cifar10))
     }
 
-    /// Reads every split. What is read has labels of its classes, and comes back equal from its blob.
+    /// Reads every split. Read images have labels of their classes, and come back equal from their blob.
     private func readAll(_ source: ImageSource) throws {
         let data = try source.open()
         for split in data.splits {

@@ -5,7 +5,7 @@ import TestSupport
 @testable import Coordinator
 
 extension FuzzTarget {
-    /// A whole file, or a sound one with values put into any of its columns; then everything that reads a run file.
+    /// A whole file, or a sound one with values inserted into any of its columns; then all code that reads a run file.
     func runFile(_ bytes: [UInt8]) throws {
         let path = SoundRunFile.file.path
         if bytes.starts(with: Array("SQLite".utf8)) {
@@ -25,7 +25,7 @@ extension FuzzTarget {
         try resume(path)
     }
 
-    /// What `resume` does before it listens.
+    /// The work of `resume` before it listens.
     private func resume(_ path: String) throws {
         let file = try RunFile.resume(at: path)
         let network = try Checkpoint.network(bytes: file.checkpoint(), name: "the network")

@@ -3,7 +3,7 @@ import Shared
 @testable import Coordinator
 
 extension FuzzTarget {
-    /// A coordinator's scheduler and peers that send anything in any order. What it decides must be consistent after
+    /// A coordinator's scheduler and peers that send anything in any order. Its decisions must be consistent after
     /// every event, and a mask may be recorded only once.
     func scheduler(_ bytes: [UInt8]) {
         var input = FuzzInput(bytes)

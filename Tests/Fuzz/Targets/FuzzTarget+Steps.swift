@@ -3,8 +3,8 @@ import Shared
 @testable import Coordinator
 
 extension FuzzTarget {
-    /// A coordinator's scheduler of a training and peers that send anything in any order. What it decides must be
-    /// consistent after every event, and every answer that it takes must be one that can be.
+    /// A coordinator's scheduler of a training and peers that send anything in any order. Its decisions must be
+    /// consistent after every event, and every accepted answer must be possible.
     func steps(_ bytes: [UInt8]) {
         var input = FuzzInput(bytes)
         var stage = StepsUnderFire(&input)

@@ -5,7 +5,7 @@ import TestSupport
 @testable import Coordinator
 
 extension FuzzTarget {
-    /// A whole file, or a sound one with other values in some of its entries; then what `--resume` reads.
+    /// A whole file, or a sound one with other values in some of its entries; then the reading of `--resume`.
     func trainingFile(_ bytes: [UInt8]) throws {
         let file = SoundTrainingFile.file
         if bytes.starts(with: Array("SQLite".utf8)) {

@@ -3,7 +3,7 @@ import Shared
 @testable import Worker
 
 extension FuzzTarget {
-    /// A worker's protocol and a coordinator that sends anything in any order. What it does must be consistent after
+    /// A worker's protocol and a coordinator that sends anything in any order. Its actions must be consistent after
     /// every event; blobs are stored without holes, one lease of masks is computed at a time, and of a training as many
     /// shares as there are threads, each with the parameters that it names.
     func worker(_ bytes: [UInt8]) {

@@ -1,9 +1,9 @@
 import Shared
 
-/// What is fuzzed: each case reads bytes as a stranger could have made them. Bad input must end in a ``Failure``, never
-/// in a crash, and what is read must come back equal when it is written.
+/// The fuzz targets: each reads bytes that an attacker could have made. Bad input must end in a ``Failure``, never in a
+/// crash, and accepted input must come back equal when it is written.
 ///
-/// A new target is a new case, a folder of its name in `Tests/Fuzz/corpus`, and nothing else.
+/// A new target only needs a new case and a folder of its name in `Tests/Fuzz/corpus`.
 public enum FuzzTarget: String, CaseIterable, Sendable {
     /// PyTorch's old format: the pickle reader.
     case pickle
@@ -39,7 +39,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     /// A worker's protocol before a hostile coordinator.
     case worker
 
-    /// Reads one input. Stops the process where something is wrong.
+    /// Reads one input. Stops the process if something is wrong.
     public func run(_ bytes: [UInt8]) {
         do {
             switch self {
@@ -105,7 +105,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
         precondition(again == masks, "comes back changed")
     }
 
-    /// The input is a message's type and fields; what surrounds them is put right, so that decoding meets the fields.
+    /// The input is a message's type and fields; the frame around them is corrected, so decoding reaches the fields.
     private func wire(_ bytes: [UInt8]) {
         guard bytes.count + 16 <= Wire.messageBytesMax else { return }
         let frame = Wire.frame(type: bytes.first ?? 0, fields: bytes.dropFirst())

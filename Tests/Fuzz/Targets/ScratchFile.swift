@@ -1,13 +1,13 @@
 import Foundation
 import Shared
 
-/// A database file that a target writes again for every input, in memory where there is such a place, and that is gone
-/// when the program ends.
+/// A database file that a target rewrites for every input, in memory if possible, and that is gone when the program
+/// ends.
 struct ScratchFile: Sendable {
     let path: String
     private static let suffixes = ["", "-wal", "-shm", "-journal"]
 
-    /// A path of that name, in memory where there is such a place.
+    /// A path of that name, in memory if possible.
     fileprivate static func path(_ name: String) -> String {
         let folder = FileManager.default.fileExists(atPath: "/dev/shm") ? "/dev/shm" : NSTemporaryDirectory()
         return "\(folder)/winnow-fuzz-\(getpid())-\(name)"
@@ -36,7 +36,7 @@ struct ScratchFile: Sendable {
     func bytes() throws -> [UInt8] { try InputFile.bytes(at: path, bytesMax: 1 << 24) }
 }
 
-/// A folder whose files a target writes again for every input, and that is gone when the program ends.
+/// A folder whose files a target rewrites for every input, and that is gone when the program ends.
 struct ScratchFolder: Sendable {
     let path: String
 

@@ -4,7 +4,7 @@ import Testing
 
 /// Activations on many values, and sums of pixels.
 struct ActivationKernelTests {
-    /// What an activation gives for values of one image.
+    /// An activation's results for values of one image.
     private func activated(_ kernels: winnow_kernels, _ kind: Int, _ values: [Float]) -> [Float] {
         let lanes = Int(kernels.lanes)
         let memory = KernelMemory()
@@ -40,7 +40,7 @@ struct ActivationKernelTests {
             let results = activated(kernels, kind, values)
             for (x, y) in zip(values, results) {
                 let expected = KernelOutput.activation(kind, a: 0.25, b: 0.5, slope: 0.125, Double(x))
-                // Products with what vanishes only need to vanish.
+                // Products that vanish need only vanish.
                 let error = abs(Double(y) - expected)
                 #expect(error <= max(2.5e-7 * abs(expected), 1e-7), "\(x) gives \(y) rather than \(expected)")
             }

@@ -14,7 +14,7 @@ struct KernelArena {
 
     init(seed: UInt64) { self.seed = seed }
 
-    /// Takes memory for a channel; random values are put there where a range is given. Returns its first line.
+    /// Allocates memory for a channel, with random values if a range is given. Returns its first line.
     mutating func take(_ pixels: Int, filledWith values: ClosedRange<Float>? = nil) -> Int {
         let first = lines
         lines += pixels + Self.guardLines

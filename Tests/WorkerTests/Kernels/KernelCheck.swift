@@ -1,8 +1,8 @@
 import CKernels
 import Testing
 
-/// Runs a problem with every instruction set: each gives what plain loops give, writes nowhere else, and gives the bits
-/// of the others.
+/// Runs a problem with every instruction set: each agrees with plain loops, writes nowhere else, and gives the same
+/// bits as the others.
 func checkKernels(
     _ arena: KernelArena, written: [Range<Int>], _ description: String,
     run: (winnow_kernels, UnsafeMutablePointer<Float>, KernelMemory) -> Void,
@@ -29,7 +29,7 @@ func checkKernels(
         var wrong = 0
         for lane in [0, lanes - 1] {
             for result in expected(lane, lanes, before) {
-                // A value that is not a number fails this, too.
+                // NaN fails this, too.
                 let isClose = abs(Double(after[result.line * lanes + lane]) - result.value) <= result.bound
                 wrong += isClose ? 0 : 1
             }

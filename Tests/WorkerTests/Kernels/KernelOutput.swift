@@ -2,7 +2,7 @@ import CKernels
 import Foundation
 import TestSupport
 
-/// A random `winnow_output` and what it must give.
+/// A random `winnow_output` and the expected result.
 struct KernelOutput {
     /// How the residual's pixels belong to the output's.
     enum ResidualShape: CaseIterable { case none, same, strided, broadcast }
@@ -33,8 +33,8 @@ struct KernelOutput {
             WINNOW_HARD_SIGMOID, WINNOW_HARD_SWISH, WINNOW_SILU, WINNOW_TANH, WINNOW_ELU, WINNOW_GELU, WINNOW_GELU_TANH,
         ].map { Int($0) }
 
-    /// Some of `count` channels of a size, with another output's residual or one of its own. With `replaces` the output
-    /// lies over its residual where that has one of its own size.
+    /// Some of `count` channels of a size, with another output's residual or its own. With `replaces` the output
+    /// overwrites its residual if that is its own.
     init(
         _ count: Int, _ size: winnow_extent, sharing: KernelOutput? = nil, replaces: Bool, arena: inout KernelArena,
         using generator: inout SeededGenerator
@@ -98,7 +98,7 @@ struct KernelOutput {
     /// A sum of products, and the sum of their magnitudes, to which its error is proportional.
     typealias Sum = (value: Double, magnitude: Double)
 
-    /// What must be in memory after it, of one image, for the given sums: (line, value, bound of the error).
+    /// The expected memory after it, of one image, for the given sums: (line, value, bound of the error).
     func expected(
         lane: Int, lanes: Int, memory: [Float], error: Double, sum: (_ index: Int, _ row: Int, _ column: Int) -> Sum
     ) -> [(line: Int, value: Double, bound: Double)] {

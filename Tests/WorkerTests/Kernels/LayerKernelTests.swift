@@ -2,7 +2,7 @@ import CKernels
 import TestSupport
 import Testing
 
-/// Layers of every kind and instruction set beside plain loops.
+/// Layers of every kind and instruction set, compared with plain loops.
 struct LayerKernelTests {
     static let kinds = [Int(WINNOW_WINOGRAD), Int(WINNOW_DIRECT), Int(WINNOW_POINTWISE)]
 
@@ -27,7 +27,7 @@ private struct LayerProblem {
     /// Extents of the weights.
     let channels: Int
     let filters: Int
-    /// The channels that some branch reads, and where they lie.
+    /// The channels that some branch reads, and their places.
     let present: [Int]
     let lines: [Int]
     /// [filters][channels][taps]
@@ -43,7 +43,7 @@ private struct LayerProblem {
         // Otherwise an output might be written over a residual that is yet to be added.
         let isRaw = random(0...3) == 0
         self.isRaw = isRaw
-        // Many channels, or a long row, take a kernel several pieces.
+        // Many channels, or a long row, make a kernel use several pieces.
         let isWide = random(0...5) == 0
         let isDeep = random(0...5) == 0
         let one = winnow_extent(1, 1)

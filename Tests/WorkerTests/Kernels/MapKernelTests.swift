@@ -2,7 +2,7 @@ import CKernels
 import TestSupport
 import Testing
 
-/// Operations on single channels, of every kind and instruction set, beside plain loops.
+/// Operations on single channels, of every kind and instruction set, compared with plain loops.
 struct MapKernelTests {
     static let kinds =
         [
