@@ -1,8 +1,7 @@
 // swift-tools-version: 6.0
 import PackageDescription
 
-// Everything is built with -enable-testing, so that the tests run on a release build; the code in which the time goes
-// is C.
+// Everything is built with -enable-testing, so the tests run on a release build; the hot code is C.
 let swift: [SwiftSetting] = [.unsafeFlags(["-enable-testing"])]
 
 /// A C library from Debian, wrapped by a module map in `Sources/<name>`.
@@ -30,14 +29,14 @@ let package = Package(
         // Libraries whose errors end in a long jump, which must not pass through Swift.
         .target(name: "CJPEG", linkerSettings: [.linkedLibrary("jpeg")]),
         .target(name: "CPNG", linkerSettings: [.linkedLibrary("png16")]),
-        // What Swift's Glibc module leaves out: eventfd, signalfd, open-file-description locks.
+        // What Swift's Glibc module lacks: eventfd, signalfd, open-file-description locks.
         .target(name: "CLinux"),
 
         // Every instruction set is compiled from one source; fused multiply-adds are written out, never left to
         // the compiler, so that all of them give the same bits.
         .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3", "-ffp-contract=off"])]),
 
-        // Knows the commit where the build is told of it, as `deploy/install` does.
+        // Knows the commit if the build gets it, as from `deploy/install`.
         .target(
             name: "CVersion",
             cSettings: Context.environment["WINNOW_COMMIT"].map { [.define("WINNOW_COMMIT", to: "\"\($0)\"")] } ?? []),
@@ -51,7 +50,7 @@ let package = Package(
             swiftSettings: swift),
         .target(name: "Worker", dependencies: ["Shared", "CKernels", "CLAPACK", "COneDNN"], swiftSettings: swift),
 
-        // The images of the quickstart, made on the spot.
+        // Generates the images of the quickstart.
         .target(name: "Demonstration", dependencies: ["Shared"], swiftSettings: swift),
 
         .executableTarget(
@@ -69,9 +68,9 @@ let package = Package(
             name: "winnow-demo", dependencies: ["Demonstration"], path: "Sources/Programs/winnow-demo",
             swiftSettings: swift),
 
-        // Random networks and the plain, slow definition of what they compute, for every test target.
+        // Random networks and the plain, slow reference implementation, for every test target.
         .target(name: "TestSupport", dependencies: ["Shared"], path: "Tests/TestSupport", swiftSettings: swift),
-        // What libFuzzer runs and the tests replay.
+        // The targets that libFuzzer runs and the tests replay.
         .target(
             name: "FuzzTargets", dependencies: ["Coordinator", "Shared", "TestSupport", "Worker"],
             path: "Tests/Fuzz/Targets", swiftSettings: swift),
@@ -96,7 +95,7 @@ let package = Package(
     ]
 )
 
-// The fuzzer itself links with libFuzzer's runtime, so it is there only when Tests/Fuzz/run builds it.
+// The fuzzer itself links with libFuzzer's runtime, so it exists only when Tests/Fuzz/run builds it.
 if Context.environment["WINNOW_FUZZ"] != nil {
     package.targets.append(
         .executableTarget(

@@ -25,7 +25,7 @@ struct Compress: Command {
 
     @Option("Network checkpoint (PyTorch or safetensors).", value: "FILE") var model: String
     @OptionGroup var checkpoint = CheckpointOptions()
-    @Option("Folder for all results. If it holds an interrupted compression, that is resumed.", value: "DIR")
+    @Option("Folder for all results. If it holds a compression, that is resumed.", value: "DIR")
     var folder: String
     @OptionGroup var exports = ExportOptions()
     @OptionGroup var budget = CostBudgetOptions()
