@@ -25,7 +25,7 @@ start_worker() {
     pids+=("$worker")
 }
 
-# visit NAME ADDRESS [OPTION…]: the page after its scripts have run is in NAME.html; the console must stay empty.
+# visit NAME ADDRESS [OPTION…]: saves the page, after its scripts have run, as NAME.html; the console must stay empty.
 visit() {
     local name=$work/$1 address=$2
     shift 2
@@ -37,7 +37,7 @@ visit() {
         --disable-dev-shm-usage --hide-scrollbars --user-data-dir="$work/profile" --window-size=1200,1500 \
         --virtual-time-budget=4000 --screenshot="$WINNOW_SCREENSHOTS/${name##*/}.png" "$address" 2> /dev/null
 }
-# shows NAME TEXT: the page as it was visited has the text.
+# shows NAME TEXT: the visited page contains the text.
 shows() { grep -qE "$2" "$work/$1.html" || fail "the page '$1' does not show: $2"; }
 snapshot_has() { curl --silent --fail "${page%/}/snapshot.json" | grep -q "$1"; }
 
@@ -49,7 +49,7 @@ visit working "$page"
 shows working 'id="phase"[^>]*>running<'
 shows working 'from [0-9,]+ of 50,000 masks'
 shows working 'id="workers-count">2<'
-# Of few masks the halves may disagree, which is a number below zero.
+# With few masks the halves may disagree, which gives a negative number.
 shows working 'id="settled">-?[01]\.[0-9]'
 shows working 'id="stall"[^>]*hidden'
 shows working '<svg id="throughput".*<polyline'
@@ -73,7 +73,7 @@ kill -TERM "$coordinator"
 wait "$coordinator" || [ $? = 130 ] || fail "the run failed: $(tail -n 5 "$work/coordinator.log")"
 "$WINNOW_BINARIES/winnow-coordinator" report --run "$work/live.run" --report "$work/report" > /dev/null
 
-# The report of what was evaluated, as it is and driven by a script behind its own.
+# The report of the evaluations, unchanged and driven by a script appended to its own.
 visit report "file://$work/report/report.html"
 for plot in "Importance of every filter" "one layer are disabled" "Predicted against measured" "as masks arrived" \
     "Importance against the L1 norm" "Accuracy against the share of FLOPs" "Loss against the share of FLOPs" \

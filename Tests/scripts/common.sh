@@ -11,7 +11,7 @@ trap 'finish; [ -n "${KEEP:-}" ] || rm -rf "$work"' EXIT
 
 fail() { printf 'FAILED: %s\n' "$*" >&2; exit 1; }
 
-# needs TOOL…: skips the script where one is missing.
+# needs TOOL…: skips the script if one is missing.
 needs() {
     local tool
     for tool in "$@"; do
@@ -39,7 +39,7 @@ check_options() {
     done < <(sed 's/^ *#.*//' "$@" | grep -o -- '--[a-z][a-z-]*' | sort -u)
 }
 
-# blocks LANGUAGE PAGE: the lines of the page's fenced blocks of a language.
+# blocks LANGUAGE PAGE: the lines of the page's fenced blocks in a language.
 blocks() {
     awk -v language="$1" '
         /^ *```/ {

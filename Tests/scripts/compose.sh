@@ -2,12 +2,12 @@
 # compose file are the programs' own. No Docker is needed.
 source "$(dirname "$0")/common.sh"
 
-# What the Dockerfile copies from the project.
+# The project files that the Dockerfile copies.
 sed -n 's/^COPY \([^-].*\) [^ ]*$/\1/p' deploy/compose/Dockerfile | tr ' ' '\n' | while read -r path; do
     [ -e "$path" ] || fail "the Dockerfile copies '$path', which is not there"
 done
 
-# Every library that the programs load comes from the packages for running, or from those of every Debian.
+# Every library that the programs load comes from the runtime packages, or from those of every Debian.
 needs dpkg-query ldd apt-cache
 mapfile -t run < <(deploy/install-dependencies --list --run)
 apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances \

@@ -28,7 +28,7 @@ check_command() {
     done
 }
 
-# Options of the programs, and of our scripts; what else the pages name in passing.
+# Options of the programs and of our scripts, and others that the pages mention.
 known_options() {
     local program subcommand script
     for program in "${programs[@]}"; do
@@ -47,7 +47,7 @@ known_options() {
 known_options | tr -d ' ' | sort -u > "$work/options"
 [ "$(wc -l < "$work/options")" -gt 30 ] || fail "only $(wc -l < "$work/options") options found in the programs' help"
 
-# check_default PAGE SUBCOMMAND OPTION VALUE: the option's default, as the help has it.
+# check_default PAGE SUBCOMMAND OPTION VALUE: the option's default, as in the help.
 check_default() {
     # One line for each option.
     "$WINNOW_BINARIES/winnow-coordinator" "$2" --help | sed 's/^ \{1,\}/ /' | tr '\n' '\f' | sed 's/\f --/\n --/g; s/\f//g' \
@@ -61,12 +61,12 @@ heading() {
 
 for page in "${pages[@]}"; do
     folder=$(dirname "$page")
-    # A command in another kind of block would be run by nobody.
+    # Nobody would run a command in another kind of block.
     if awk '/^ *```/ { if (inside) { inside = 0 } else { inside = 1; other = !/```(sh|python)$/ }; next }
             inside && other' "$page" | grep -E '(^| )(winnow-(coordinator|worker|demo) [a-z]|deploy/[a-z]|\./[a-z])'; then
         fail "$page has a command outside of a block of the kind 'sh'"
     fi
-    # Commands one a line: continued lines joined, comments away; then those within a sentence.
+    # Commands one per line: continued lines joined, comments removed; then those within a sentence.
     {
         blocks sh "$page" | sed -e ':join' -e '/\\$/{N;s/\\\n */ /;b join' -e '}' | sed 's/ #.*//; s/^#.*//'
         tr '\n' ' ' < "$page" | sed 's/```[a-z]* .*```//' | grep -oE '`[^`]+`' | tr -d '`' || true
@@ -146,7 +146,7 @@ follow() {
     followed+=("$1")
 }
 
-# expect PAGE FILE…: what following a page must have made.
+# expect PAGE FILE…: files that following a page must create.
 expect() {
     local page=$1 file
     shift

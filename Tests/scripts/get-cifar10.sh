@@ -24,10 +24,10 @@ deploy/get-cifar10 "$work/data" > "$work/output" 2>&1 || fail "$(cat "$work/outp
 cmp "$work/data/cifar-10-batches-bin/test_batch.bin" "$work/official/cifar-10-batches-bin/test_batch.bin"
 [ ! -e "$work/data/cifar-10-binary.tar.gz" ] || fail "the archive is left behind"
 
-# The second time nothing is fetched.
+# The second time nothing is downloaded.
 WINNOW_CIFAR10_URL=file:///nowhere deploy/get-cifar10 "$work/data" | grep -q "already" || fail "fetched twice"
 
-# A download cut short goes on; a folder cut short is made whole.
+# An interrupted download resumes; an incomplete folder is completed.
 mkdir "$work/resumed"
 head -c 1000 "$work/archive.tar.gz" > "$work/resumed/cifar-10-binary.tar.gz.part"
 mkdir "$work/resumed/cifar-10-batches-bin"

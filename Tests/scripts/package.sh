@@ -5,7 +5,7 @@ needs python3
 python3 -c 'import importlib.util as u, sys; sys.exit(None in map(u.find_spec, ["numpy", "torch", "onnx", "pip", "setuptools", "wheel"]))' \
     || { echo "no numpy, torch, onnx, pip, setuptools or wheel for python3"; exit 77; }
 
-# pip writes beside what it builds.
+# pip writes next to what it builds.
 cp -r python "$work/package"
 python3 -m pip install --quiet --no-deps --no-build-isolation --no-index --target "$work/site" "$work/package" \
     > "$work/log" 2>&1 || fail "pip cannot install python: $(tail -n 5 "$work/log")"
@@ -134,7 +134,7 @@ except winnow.UnavailableError as error:
 PYTHON
 (cd "$work" && PYTHONPATH=$work/site python3 notebook.py > "$work/log" 2>&1) || fail "$(tail -n 15 "$work/log")"
 
-# Batch norms and names outlive the way to ONNX, where its writer is installed.
+# Batch norms and names survive the conversion to ONNX, if its writer is installed.
 if python3 -c 'import importlib.util as u, sys; sys.exit(u.find_spec("onnx") is None)'; then
     cat > "$work/export.py" << 'PYTHON'
 import onnx

@@ -14,7 +14,7 @@ export PAGE_PORT=0 PAGE_HTTP_PORT=0 PAGE_ROOT=$work
 { echo 'set -e'; blocks sh "$page" | here; } > commands
 bash commands > "$work/log" 2>&1 || fail "the commands of docs/python.md: $(tail -n 5 "$work/log")"
 
-# What needs Python alone stands before the pruned network.
+# The parts that need only Python come before the pruned network.
 sed '/^## A pruned network/,$d' "$page" > "$work/first.md"
 {
     blocks python "$work/first.md"
@@ -43,7 +43,7 @@ print("winnow-worker:", expected)
 assert sum(p.numel() for p in model.parameters()) < 0.9 * 174_000
 CHECK
 } > "$work/network.py"
-# As from a program in the project's folder.
+# Like a program in the project's folder.
 export PYTHONPATH=.
 python3 "$work/network.py" > "$work/said" 2> "$work/log" || fail "the pruned network: $(cat "$work/log")"
 

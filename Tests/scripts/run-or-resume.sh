@@ -20,14 +20,13 @@ grep -q "winnow-coordinator resume" "$work/log" || fail "it does not say how to 
 "${start[@]}" > "$work/log" 2>&1 || fail "it does not go on: $(tail -n 5 "$work/log")"
 [ "$(wc -l < "$work/report/ranking.csv")" -gt 100 ] || fail "no ranking: $(tail -n 5 "$work/log")"
 
-# An open quote is not guessed at.
+# An open quote is an error.
 status=0
 WINNOW_OPTIONS="--report 'my report" deploy/run-or-resume "$work/other" > "$work/log" 2>&1 || status=$?
 [ $status = 64 ] || fail "status $status with an open quote"
 grep -q "a quote is open in WINNOW_OPTIONS" "$work/log" || fail "it does not say what is wrong: $(cat "$work/log")"
 
-# An interrupted run writes no report, so that the one that goes on with it must: every configuration gives --report to
-# both.
+# An interrupted run writes no report, so the one that resumes it must: every configuration gives --report to both.
 for file in deploy/systemd/example.conf deploy/kubernetes/run.env deploy/compose/compose.yaml deploy/slurm/coordinator.sbatch; do
     grep -A 1 'WINNOW_OPTIONS' "$file" | grep -- '--report' > /dev/null || fail "$file has no --report for a run that goes on"
     if grep -A 1 'WINNOW_RUN_OPTIONS' "$file" | sed '/[^_]WINNOW_OPTIONS/,$d; /^WINNOW_OPTIONS/,$d' | grep -- '--report' > /dev/null; then

@@ -38,18 +38,18 @@ PartitionName=all Nodes=$host Default=YES State=UP MaxTime=INFINITE
 END
 export SLURM_CONF=$work/slurm.conf PATH=$WINNOW_BINARIES:$PATH
 
-# Whoever has a file of the work folder open: Slurm's daemons, which leave their parents, and what they started.
+# Processes with open files in the work folder: Slurm's daemons, which leave their parents, and their children.
 holders() { find /proc/[0-9]*/fd -lname "$work/*" 2> /dev/null | cut -d / -f 3 | sort -un; }
 nobody_holds() { [ -z "$(holders)" ]; }
 queue_is_empty() { [ -z "$(squeue --noheader)" ]; }
-# within TENTHS COMMAND…: waits for the command to succeed, and goes on in any case.
+# within TENTHS COMMAND…: waits for the command to succeed, and continues in any case.
 within() { for _ in $(seq "$1"); do "${@:2}" && return 0; sleep 0.1; done; }
 
 finish() {
     status=$?
     if [ $status != 0 ]; then tail -n 25 "$work"/run/*.log "$work"/slurm*.log || true; squeue --array; scontrol show jobs; fi
-    # Jobs first: a slurmd that is asked to stop waits for those that are ending, and nobody else ends them. A job that is
-    # still ending is in the queue.
+    # Jobs first: a stopping slurmd waits for those that are ending, and nobody else ends them. A job that is still
+    # ending is in the queue.
     scancel --quiet --user "$(id -un)" 2> /dev/null || true
     within 50 queue_is_empty 2> /dev/null
     kill "$slurmd" "$slurmctld" 2> /dev/null || true
@@ -58,7 +58,7 @@ finish() {
     within 20 nobody_holds
     wait "$slurmd" "$slurmctld" 2> /dev/null || true
 }
-# In sessions of their own, so that a signal for this script's group leaves them to 'finish'.
+# In their own sessions, so a signal for this script's group leaves them to 'finish'.
 setsid slurmctld -D > "$work/slurmctld.out" 2>&1 &
 slurmctld=$!
 setsid slurmd -D > "$work/slurmd.out" 2>&1 &
@@ -96,7 +96,7 @@ status=0
 deploy/slurm/submit "$work/my.conf" > "$work/said" 2>&1 || status=$?
 [ $status = 69 ] || fail "a second submission ended with status $status: $(cat "$work/said")"
 grep -q "job $coordinator has the run" "$work/said" || fail "submit does not say who has the run: $(cat "$work/said")"
-# Not even one that goes around 'submit'.
+# Not even one that bypasses 'submit'.
 scripts=$PWD/deploy/slurm
 stray=$(cd "$work/run" && WINNOW_FOLDER=$work/run WINNOW_SCRIPTS=$scripts WINNOW_RUN_OPTIONS=--none \
     sbatch --parsable --cpus-per-task=1 --mem=1G "$scripts/coordinator.sbatch")
@@ -108,7 +108,7 @@ grep -q "leaves it alone" "$work/run/coordinator.$stray.log" || fail "a stray jo
 
 # Cancelled in the middle of its work.
 scancel "${array}_1"
-# As its time limit does it: SIGTERM to the batch script.
+# Like its time limit: SIGTERM to the batch script.
 scancel --signal=TERM --batch "${array}_2"
 only_one() { [ "$(running)" -le 1 ]; }
 until_true 30 only_one
@@ -122,8 +122,8 @@ before=$(recorded)
 scancel --signal=TERM --batch "$coordinator"
 requeued() { grep -q "requeued to resume" "$work/run/coordinator.$coordinator.log"; }
 until_true 30 requeued
-# Slurm holds a requeued job back for two minutes, since a node refuses a start of the same second in which the job was
-# ended; three seconds are enough. Asking all the time would keep the scheduler from its work.
+# Slurm holds a requeued job back for two minutes, since a node refuses a start in the same second as the job's end;
+# three seconds are enough. Constant polling would keep the scheduler from its work.
 waits() { [ "$(squeue --noheader --jobs "$coordinator" --format %T)" = PENDING ]; }
 until_true 30 waits
 sleep 3
@@ -133,7 +133,7 @@ until_true 300 at_least 1500
 done_and_gone() { [ -s "$work/run/report/ranking.csv" ] && queue_is_empty; }
 until_true 60 done_and_gone
 
-# A run that is over takes no more workers, and none waits for it.
+# A finished run accepts no more workers, and none waits for it.
 status=0
 deploy/slurm/submit --more 1 "$work/my.conf" > "$work/said" 2>&1 || status=$?
 [ $status = 69 ] || fail "--more after the run ended with status $status: $(cat "$work/said")"

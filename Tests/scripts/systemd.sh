@@ -2,7 +2,7 @@
 source "$(dirname "$0")/common.sh"
 needs systemd-analyze
 
-# The units as they would be installed, but for where the programs are.
+# The units as installed, except for the programs' paths.
 for unit in deploy/systemd/*.service; do
     sed "s,/usr/local/bin/,$WINNOW_BINARIES/,; s,/usr/local/lib/winnow/,$PWD/deploy/," "$unit" > "$work/${unit##*/}"
 done

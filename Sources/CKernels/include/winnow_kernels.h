@@ -44,14 +44,14 @@ typedef struct {
 typedef struct {
     int32_t count;
     const int32_t *channels;         // the channels it computes: numbers in weights, scale, shift and slopes
-    const int32_t *lines;            // where each of them lies
+    const int32_t *lines;            // their places
     const float *scale, *shift;      // by channel's number; NULL for y = activation(x + residual)
-    const int32_t *residual_lines;   // where that which is added to each lies, -1 for nothing; or NULL
+    const int32_t *residual_lines;   // the places of their addends, -1 for none; or NULL
     int32_t residual_width;          // columns of the residual's channels
-    int32_t residual_stride;         // its pixels for one of the output; 0: its only pixel is added to all
+    int32_t residual_stride;         // its pixels per output pixel; 0: its only pixel is added to all
     int32_t passed_count;            // channels that are not computed, through which the residual passes: y = activation(residual)
     const int32_t *passed_channels;  // their numbers
-    const int32_t *passed_lines;     // where they lie
+    const int32_t *passed_lines;     // their places
     const int32_t *passed_residual_lines;
     winnow_activation activation;
 } winnow_output;
@@ -81,7 +81,7 @@ typedef struct {
     int32_t pad_top, pad_left;
     int32_t channels, filters;   // extents of the weights
     int32_t input_count;         // channels of the input that some branch reads
-    const int32_t *input_lines;  // where they lie
+    const int32_t *input_lines;  // their places
     const float *weights;        // [36, taps or 1][channels][filters]
     int32_t branch_count;
     const winnow_branch *branches;
@@ -92,7 +92,7 @@ enum {
     WINNOW_ELEMENTWISE = 0,       // x itself
     WINNOW_MULTIPLY = 1,          // x * other
     WINNOW_DEPTHWISE = 2,         // a convolution of one channel: weights [channel][taps]
-    WINNOW_MAX_POOL = 3,          // what is outside does not take part
+    WINNOW_MAX_POOL = 3,          // values outside do not count
     WINNOW_AVERAGE_POOL = 4,
     WINNOW_ADAPTIVE_AVERAGE = 5,  // region i of n covers floor(i * size / n) to ceil((i + 1) * size / n)
     WINNOW_COPY = 6,              // pixel (r, c) is the input's (r * stride - pad_top, c * stride - pad_left), 0 outside
@@ -108,8 +108,8 @@ typedef struct {
     int32_t pad_top, pad_left;   // pad_top, pad_left may be negative for WINNOW_COPY
     int32_t pad_bottom, pad_right; // for the divisor of an average that counts the padding
     int32_t counts_padding;      // whether the padding's zeros count in a mean's divisor
-    const int32_t *input_lines;  // for every computed channel where its input lies; -1 for zeros (WINNOW_COPY)
-    const int32_t *other_lines;  // for every computed channel where the other factor lies
+    const int32_t *input_lines;  // the input place of every computed channel; -1 for zeros (WINNOW_COPY)
+    const int32_t *other_lines;  // the place of every computed channel's other factor
     const float *weights;        // WINNOW_DEPTHWISE: [channel][taps]
     winnow_output output_channels;
 } winnow_map;
@@ -119,7 +119,7 @@ typedef struct {
 // memory, by the rows missing above.
 typedef struct {
     const float *input;   // of `input_lines`
-    const float *arena;   // of all else that is read
+    const float *arena;   // of all other inputs
     float *output;
     int32_t from, to;
 } winnow_place;

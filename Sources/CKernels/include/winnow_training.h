@@ -95,7 +95,7 @@ void winnow_combine_gradient(
 /// The rows, or columns, that one row or column of a pool's output covers: begin, begin + step, … below end.
 typedef struct {
     int32_t begin, end, step;
-    int32_t counted; // what a mean divides by in this direction
+    int32_t counted; // divisor of a mean in this direction
 } winnow_window;
 
 /// The largest value or the mean of each window. For the largest, `chosen` gets its pixel (the first of several) if it
